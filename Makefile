@@ -1,0 +1,1 @@
+BUN := $(CURDIR)/.build/bun/node_modules/.bin/bun
