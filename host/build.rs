@@ -1,0 +1,58 @@
+//! Compiles each bundled program (`dist/js/*.js`) to QuickJS bytecode and lists them for `main.rs`.
+//! The bytecode has a version byte: it must come from the same rquickjs that loads it.
+
+use rquickjs::{CatchResultExt, Context, Module, Runtime, WriteOptions, WriteOptionsEndianness};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+fn main() {
+    let manifest = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("cargo sets it"));
+    let out = PathBuf::from(env::var("OUT_DIR").expect("cargo sets it"));
+    let scripts = manifest.join("../dist/js");
+    println!("cargo:rerun-if-changed={}", scripts.display());
+
+    let mut table = String::from("pub static PROGRAMS: &[(&str, &[u8])] = &[\n");
+    for script in scripts_in(&scripts) {
+        println!("cargo:rerun-if-changed={}", script.display());
+        let name = script.file_stem().expect("a file").to_string_lossy().into_owned();
+        fs::write(out.join(format!("{name}.bc")), compile(&name, &script)).expect("write bytecode");
+        let _ = writeln!(
+            table,
+            "    ({name:?}, include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{name}.bc\"))),"
+        );
+    }
+    table.push_str("];\n");
+    fs::write(out.join("programs.rs"), table).expect("write the table");
+}
+
+fn scripts_in(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let mut scripts: Vec<PathBuf> = entries
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "js"))
+        .collect();
+    scripts.sort();
+    scripts
+}
+
+fn compile(name: &str, script: &Path) -> Vec<u8> {
+    let runtime = Runtime::new().expect("a QuickJS runtime");
+    let context = Context::full(&runtime).expect("a QuickJS context");
+    context.with(|ctx| {
+        let source = fs::read(script).expect("read the script");
+        // Compiling resolves imports by name; the real module is there when the bytecode is loaded.
+        Module::declare(ctx.clone(), "tare:sys", "export {}").expect("an empty module");
+        let module = Module::declare(ctx.clone(), name, source)
+            .catch(&ctx)
+            .unwrap_or_else(|error| panic!("{}: {error}", script.display()));
+        module
+            .write(WriteOptions {
+                endianness: WriteOptionsEndianness::Little,
+                strip_source: true,
+                strip_debug: env::var("PROFILE").is_ok_and(|profile| profile == "release"),
+                ..Default::default()
+            })
+            .expect("bytecode")
+    })
+}

@@ -1,0 +1,24 @@
+//! Starts a program that was written in TypeScript: finds its bytecode by the name of the
+//! executable (or by the first argument), gives it the table of system calls as the module
+//! `tare:sys`, and runs it. No policy is here.
+#![no_main]
+
+mod js;
+mod program;
+mod sys;
+#[cfg(feature = "dev")]
+mod types;
+
+use std::os::raw::{c_char, c_int};
+
+/// The C entry point, not Rust's: Rust's own would ignore SIGPIPE, which every program started
+/// from here would then inherit.
+#[unsafe(no_mangle)]
+pub extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
+    sys::remember_words(argc, argv);
+    #[cfg(feature = "dev")]
+    if let Some(status) = types::development(sys::word(1), sys::word(2)) {
+        return status;
+    }
+    program::run()
+}

@@ -1,0 +1,122 @@
+/**
+ * Builds dist/: bundles the programs of packages/runtime, compiles them into the host, and compiles
+ * the command line into one executable. `bun tools/build.ts [--dev] [--no-cli]`.
+ */
+
+import { existsSync } from "node:fs";
+import { copyFile, link, mkdir, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+
+const ROOT = join(import.meta.dir, "..");
+const DIST = join(ROOT, "dist");
+const BIN = join(ROOT, "packages/runtime/src/bin");
+
+/** Program names, each with its entry point; all of them are one executable. */
+const PROGRAMS: Record<string, string> = {
+  "tare-runtime": "runtime.ts",
+  "tare-helper": "helper.ts",
+  "tare-init": "init.ts",
+};
+
+async function run(command: readonly string[], env: Record<string, string> = {}): Promise<void> {
+  const child = Bun.spawn([...command], {
+    cwd: ROOT,
+    env: { ...process.env, ...env },
+    stdio: ["ignore", "inherit", "inherit"],
+  });
+  const status = await child.exited;
+  if (status !== 0) throw new Error(`${command.join(" ")}: exit status ${status}`);
+}
+
+/** Bundles each program for QuickJS; the result is what the host's build script compiles. */
+async function bundlePrograms(): Promise<string[]> {
+  await rm(join(DIST, "js"), { recursive: true, force: true });
+  await mkdir(join(DIST, "js"), { recursive: true });
+  const names = Object.keys(PROGRAMS).filter((name) => existsSync(join(BIN, PROGRAMS[name] ?? "")));
+  for (const name of names) {
+    const result = await Bun.build({
+      entrypoints: [join(BIN, PROGRAMS[name] ?? "")],
+      target: "browser",
+      format: "esm",
+      minify: true,
+      external: ["tare:sys"],
+    });
+    const [output] = result.outputs;
+    if (!result.success || output === undefined) throw new AggregateError(result.logs, name);
+    await Bun.write(join(DIST, "js", `${name}.js`), output);
+  }
+  return names;
+}
+
+/** The target triple: named so that the static C library is for the host, not for build scripts. */
+function targetTriple(): string {
+  return `${process.arch === "arm64" ? "aarch64" : "x86_64"}-unknown-linux-gnu`;
+}
+
+async function buildHost(names: readonly string[]): Promise<void> {
+  const target = targetTriple();
+  const manifest = join(ROOT, "host/Cargo.toml");
+  await run(
+    ["cargo", "build", "--quiet", "--locked", "--release", "--manifest-path", manifest].concat([
+      "--target",
+      target,
+    ]),
+    { RUSTFLAGS: "-C target-feature=+crt-static" },
+  );
+  await install(join(ROOT, "host/target", target, "release/tare-host"), names);
+}
+
+/** Puts one file under each program's name: copied aside, renamed, the others linked to it. */
+async function install(built: string, names: readonly string[]): Promise<void> {
+  const [first, ...others] = names;
+  if (first === undefined) throw new Error("no program to build");
+  await copyFile(built, join(DIST, `${first}.new`));
+  await rename(join(DIST, `${first}.new`), join(DIST, first));
+  for (const name of others) {
+    await rm(join(DIST, name), { force: true });
+    await link(join(DIST, first), join(DIST, name));
+  }
+}
+
+/** The host that prints sys.d.ts and runs scripts: for tests and for `make types`. */
+async function buildDevelopmentHost(): Promise<void> {
+  const manifest = join(ROOT, "host/Cargo.toml");
+  await run([
+    "cargo",
+    "build",
+    "--quiet",
+    "--locked",
+    "--features",
+    "dev",
+    "--manifest-path",
+    manifest,
+  ]);
+  await copyFile(join(ROOT, "host/target/debug/tare-host"), join(DIST, "tare-host-dev"));
+}
+
+/** One executable. It is run as root from any directory: it must not read files of that one. */
+async function buildCli(): Promise<void> {
+  const entry = join(ROOT, "packages/tare/src/bin/tare.ts");
+  await run([
+    process.execPath,
+    "build",
+    "--compile",
+    "--bytecode",
+    "--format=esm",
+    "--minify",
+    "--splitting",
+    "--no-compile-autoload-dotenv",
+    "--no-compile-autoload-bunfig",
+    "--compile-jit-policy=8",
+    entry,
+    "--outfile",
+    join(DIST, "tare.new"),
+  ]);
+  await rename(join(DIST, "tare.new"), join(DIST, "tare"));
+}
+
+const words = new Set(process.argv.slice(2));
+const names = await bundlePrograms();
+if (words.has("--dev")) await buildDevelopmentHost();
+else await buildHost(names);
+if (!words.has("--dev") && !words.has("--no-cli")) await buildCli();
