@@ -1,0 +1,39 @@
+/** The fields of statx(2) that we look at, read from the kernel's structure. */
+
+import { check } from "./check.ts";
+import type { Fd, Sys } from "./types.ts";
+
+const STATX_BYTES = 256;
+const STATX_BASIC_STATS = 0x7ff;
+
+export type Stat = {
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly ino: bigint;
+  readonly size: bigint;
+  /** Of a device node. */
+  readonly rdevMajor: number;
+  readonly rdevMinor: number;
+  /** Of the file system that holds the file. */
+  readonly devMajor: number;
+  readonly devMinor: number;
+};
+
+/** statx(2) by a directory and a name; `flags` as AT_EMPTY_PATH. The offsets are those of the man page. */
+export function statAt(sys: Sys, dirfd: Fd, path: string | Uint8Array, flags: number): Stat {
+  const bytes = new Uint8Array(STATX_BYTES);
+  check(sys.statx(dirfd, path, flags, STATX_BASIC_STATS, bytes), "statx", path);
+  const view = new DataView(bytes.buffer);
+  return {
+    mode: view.getUint16(28, true),
+    uid: view.getUint32(20, true),
+    gid: view.getUint32(24, true),
+    ino: view.getBigUint64(32, true),
+    size: view.getBigUint64(40, true),
+    rdevMajor: view.getUint32(128, true),
+    rdevMinor: view.getUint32(132, true),
+    devMajor: view.getUint32(136, true),
+    devMinor: view.getUint32(140, true),
+  };
+}
