@@ -16,7 +16,7 @@ function namespaces(...types: string[]) {
 }
 
 test("a container has its own host name and the host keeps its own", async () => {
-  await using scene = await openScene();
+  const scene = await openScene();
   const before = hostname();
   const ran = await scene.runIn({
     hostname: "inside-42",
@@ -37,7 +37,7 @@ test("a container has its own host name and the host keeps its own", async () =>
 });
 
 test("a domain name is set where the configuration has one", async () => {
-  await using scene = await openScene();
+  const scene = await openScene();
   const ran = await scene.runIn({
     args: ["/t/report"],
     edit: (config) => {
@@ -50,7 +50,7 @@ test("a domain name is set where the configuration has one", async () => {
 
 describe("pid namespace", () => {
   test("the program is pid 1 and host processes are invisible", async () => {
-    await using scene = await openScene();
+    const scene = await openScene();
     const ran = await scene.runIn({
       sh: "echo $$; ls /proc | grep -c '^[0-9]'; ls -d /proc/[0-9]*",
     });
@@ -63,13 +63,13 @@ describe("pid namespace", () => {
   });
 
   test("/proc is the new namespace's own: its pid 1 runs our program", async () => {
-    await using scene = await openScene();
+    const scene = await openScene();
     const ran = await scene.runIn({ args: ["cat", "/proc/1/cmdline"] });
     expect(ran.stdout).toBe("cat\0/proc/1/cmdline\0");
   });
 
   test("processes left inside die with pid 1", async () => {
-    await using scene = await openScene(); // Its census looks for the sleep.
+    const scene = await openScene(); // Its census looks for the sleep.
     const ran = await scene.runIn({ sh: "sleep 100 & sleep 100 & exit 3" });
     expect(ran.code).toBe(3);
   });
@@ -77,7 +77,7 @@ describe("pid namespace", () => {
 
 describe("mount namespace", () => {
   test("the root is another and the host's mount table is unchanged during and after", async () => {
-    await using scene = await openScene();
+    const scene = await openScene();
     const before = readFileSync("/proc/self/mountinfo", "utf8");
     const bundle = scene.bundle({ args: ["sleep", "30"] });
     await scene.create(bundle);
@@ -91,7 +91,7 @@ describe("mount namespace", () => {
   });
 
   test("nothing of the old root can be seen: no mount but the configured ones", async () => {
-    await using scene = await openScene();
+    const scene = await openScene();
     const ran = await scene.runIn({ sh: "ls /; cut -d' ' -f5 /proc/self/mountinfo | sort -u" });
     expect(ran.stdout).toContain("t\n"); // The fixture's own directory.
     const points = ran.stdout.split("\n").filter((line) => line.startsWith("/"));
@@ -101,7 +101,7 @@ describe("mount namespace", () => {
   });
 
   test("the classic way out of a chroot ends in the container's own root", async () => {
-    await using scene = await openScene();
+    const scene = await openScene();
     const canary = join(scene.dir, "canary");
     writeFileSync(canary, "");
     const bare = await run([
@@ -123,7 +123,7 @@ describe("mount namespace", () => {
 });
 
 test("a new network namespace has only loopback", async () => {
-  await using scene = await openScene();
+  const scene = await openScene();
   const ran = await scene.runIn({
     sh: "tail -n +3 /proc/net/dev | cut -d: -f1; wc -l < /proc/net/route",
   });
@@ -131,7 +131,7 @@ test("a new network namespace has only loopback", async () => {
 });
 
 test("an ipc namespace has no queue or segment of the host", async () => {
-  await using scene = await openScene();
+  const scene = await openScene();
   const made = Bun.spawnSync(["ipcmk", "-M", "4096"]).stdout.toString();
   const id = /\d+/.exec(made)?.[0] ?? "";
   try {
@@ -144,7 +144,7 @@ test("an ipc namespace has no queue or segment of the host", async () => {
 });
 
 test("each namespace differs from the host's, and each left out is the host's", async () => {
-  await using scene = await openScene();
+  const scene = await openScene();
   const script = NAMESPACE_FILES.map((name) => `readlink /proc/self/ns/${name}`).join("; ");
   const all = await scene.runIn({ sh: script });
   const own = NAMESPACE_FILES.map((name) => readlinkSync(`/proc/self/ns/${name}`));
@@ -166,7 +166,7 @@ test("each namespace differs from the host's, and each left out is the host's", 
 });
 
 test("a cgroup namespace shows the container's own group as the root", async () => {
-  await using scene = await openScene();
+  const scene = await openScene();
   const ran = await scene.runIn({ args: ["cat", "/proc/self/cgroup"] });
   const paths = ran.stdout
     .trim()
@@ -177,7 +177,7 @@ test("a cgroup namespace shows the container's own group as the root", async () 
 });
 
 test("a time namespace moves the clock of the boot by the offset", async () => {
-  await using scene = await openScene();
+  const scene = await openScene();
   const ran = await scene.runIn({
     args: ["cat", "/proc/uptime", "/proc/self/timens_offsets"],
     linux: {
@@ -196,7 +196,7 @@ test("a time namespace moves the clock of the boot by the offset", async () => {
 
 describe("joining by path", () => {
   test("a second container lives in the first one's network, ipc and uts namespaces", async () => {
-    await using scene = await openScene();
+    const scene = await openScene();
     const first = scene.bundle({ args: ["sleep", "30"], hostname: "shared-name" });
     await scene.create(first);
     await scene.start(first.id);
@@ -222,7 +222,7 @@ describe("joining by path", () => {
   });
 
   test("a second container in the first one's pid namespace sees it", async () => {
-    await using scene = await openScene();
+    const scene = await openScene();
     const first = scene.bundle({ args: ["sleep", "31"] });
     await scene.create(first);
     await scene.start(first.id);
@@ -243,7 +243,7 @@ describe("joining by path", () => {
   });
 
   test("a path of another type is refused", async () => {
-    await using scene = await openScene();
+    const scene = await openScene();
     const ran = await scene.runIn({
       linux: {
         namespaces: [
@@ -256,7 +256,7 @@ describe("joining by path", () => {
   });
 
   test("a type given twice, an unknown type and a path that is no namespace are refused", async () => {
-    await using scene = await openScene();
+    const scene = await openScene();
     for (const extra of [
       { type: "pid" },
       { type: "moon" },

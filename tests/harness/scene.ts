@@ -1,16 +1,16 @@
 /**
  * One test's world: a mark, a temporary directory, a state directory for the runtime, and the
- * runtime's verbs. `await using scene = await openScene()` takes the census first and again at the
- * end of the test, and fails the test for whatever is left; it also removes it, so that the next
- * test starts clean.
+ * runtime's verbs. `openScene` takes the census first and again when the test is over, and fails the
+ * test for whatever is left; it also removes it, so that the next test starts clean.
  */
+import { onTestFinished } from "bun:test";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type BundleConfig, type BundleOptions, makeConfig, writeBundle } from "./bundle.ts";
 import { type CensusScope, findProcesses, leaksThatStay, takeCensus } from "./census.ts";
 import { allCgroups } from "./cgroups.ts";
-import { busyboxRootfs } from "./fixtures.ts";
+import { busyboxRootfs, mustSucceed } from "./fixtures.ts";
 import { readMountTable } from "./mount-table.ts";
 import { requireRoot, runtimeProgram } from "./places.ts";
 import {
@@ -48,14 +48,19 @@ export type SceneBundleOptions = Partial<BundleOptions> & {
 
 let scenes = 0;
 
-/** @param options.clean false: the test looks for leaks itself */
+/**
+ * Called inside a test.
+ * @param options.clean false: the test looks for leaks itself
+ */
 export async function openScene(options: { readonly clean?: boolean } = {}): Promise<Scene> {
   requireRoot();
   const mark = `tare-e2e-${process.pid}-${++scenes}-${Math.random().toString(36).slice(2, 6)}`;
-  return new Scene(mark, await busyboxRootfs(), options.clean ?? true);
+  const scene = new Scene(mark, await busyboxRootfs(), options.clean ?? true);
+  onTestFinished(() => scene.end());
+  return scene;
 }
 
-export class Scene implements AsyncDisposable {
+export class Scene {
   readonly mark: string;
   /** Mode 0755, so that an ordinary user of a test may pass. */
   readonly dir: string;
@@ -65,6 +70,7 @@ export class Scene implements AsyncDisposable {
   readonly #before;
   readonly #clean: boolean;
   readonly #outputs: OutputFiles[] = [];
+  readonly #deferred: (() => unknown)[] = [];
   #containers = 0;
 
   constructor(mark: string, rootfs: string, clean: boolean) {
@@ -166,7 +172,21 @@ export class Scene implements AsyncDisposable {
     return leaksThatStay(this.scope, this.#before, timeoutMs);
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  /** Runs before the census at the end of the test, last deferred first. */
+  defer(step: () => unknown): void {
+    this.#deferred.push(step);
+  }
+
+  /** Mounts something of the test on this machine until the test ends; makes the point. */
+  async mountHost(point: string, ...argv: string[]): Promise<void> {
+    mkdirSync(point, { recursive: true });
+    mustSucceed(await run(["mount", ...argv, point]));
+    this.defer(() => run(["umount", "-l", point]));
+  }
+
+  /** The test is over: takes the census, removes everything, throws for what was left. */
+  async end(): Promise<void> {
+    for (const step of this.#deferred.reverse()) await step();
     const left = this.#clean ? await this.leaks() : [];
     await this.#sweep();
     for (const output of this.#outputs) output[Symbol.dispose]();
