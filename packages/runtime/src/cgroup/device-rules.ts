@@ -1,0 +1,199 @@
+/**
+ * What a list of device rules means, the same on v1 and v2: everything is denied first
+ * (GHSA-g54h-m393-cpwq: a list read as a deny-list lets a container open every disk), then the rules
+ * count in their order, the last word on a device and an access wins. A request that asks for
+ * reading and writing needs both.
+ * Source: runtime-spec, config-linux.md, "Allowed Device list"; cgroup-v1/devices.rst.
+ */
+
+import { TareError } from "@tare/spec/error.ts";
+import type { DeviceRule } from "@tare/spec/oci-runtime.ts";
+
+/** The bits of BPF_DEVCG_ACC_* in linux/bpf.h; v1 has the same three as letters. */
+export const ACCESS_MKNOD = 1;
+export const ACCESS_READ = 2;
+export const ACCESS_WRITE = 4;
+const ACCESS_ALL = ACCESS_MKNOD | ACCESS_READ | ACCESS_WRITE;
+
+/** The wild card of a major or minor number. */
+export const ANY = -1;
+
+export type DeviceMatch = {
+  readonly allow: boolean;
+  readonly type: "b" | "c";
+  readonly major: number;
+  readonly minor: number;
+  /** Some of the ACCESS bits, at least one. */
+  readonly access: number;
+};
+
+export type DevicePolicy = {
+  /** What becomes of an access that no rule speaks of. */
+  readonly defaultAllow: boolean;
+  /** In order; none of them can be left out. */
+  readonly rules: readonly DeviceMatch[];
+};
+
+const DEVICE_RULES_MAX = 1024;
+const DEVICE_NUMBER_MAX = 0xffff_ffff;
+
+/**
+ * The policy of a container's rules with `defaults` after them. The defaults say nothing where the
+ * container's own rules allow everything but some: they would take back what was denied.
+ * @throws TareError `bad_input` for a rule without access, an unknown letter or a bad number.
+ */
+export function devicePolicy(
+  own: readonly DeviceRule[],
+  defaults: readonly DeviceRule[],
+): DevicePolicy {
+  if (own.length > DEVICE_RULES_MAX) {
+    throw badRule(`${own.length} rules`, `the most is ${DEVICE_RULES_MAX}`);
+  }
+  let defaultAllow = false;
+  let rules: DeviceMatch[] = [];
+  for (const rule of own) {
+    const matches = toMatches(rule);
+    if (isEverything(rule, matches)) {
+      defaultAllow = rule.allow;
+      rules = [];
+    } else rules.push(...matches);
+  }
+  if (!defaultAllow) rules.push(...defaults.flatMap(toMatches));
+  return { defaultAllow, rules: withoutIdle(rules, defaultAllow) };
+}
+
+/** Whether nothing is denied, so that there is nothing to enforce. */
+export function allowsEverything(policy: DevicePolicy): boolean {
+  return policy.defaultAllow && policy.rules.length === 0;
+}
+
+/** A line for devices.allow or devices.deny of v1. */
+export type DeviceLine = { readonly file: "devices.allow" | "devices.deny"; readonly line: string };
+
+/**
+ * The policy as writes for the v1 devices controller, in the order of the rules. Exceptions of the
+ * kernel cannot have holes: it ignores in silence a rule that takes back a part of a wider one.
+ * @throws TareError `unsupported` for such a rule, so that nobody trusts it.
+ */
+export function deviceLines(policy: DevicePolicy): readonly DeviceLine[] {
+  const exceptions = new Map<string, DeviceMatch>();
+  for (const rule of policy.rules) {
+    if (rule.allow === policy.defaultAllow) takeBack(exceptions, rule);
+    else addException(exceptions, rule);
+  }
+  const [first, others] = policy.defaultAllow
+    ? (["devices.allow", "devices.deny"] as const)
+    : (["devices.deny", "devices.allow"] as const);
+  const lines = [...exceptions.values()].map((rule) => ({ file: others, line: lineOf(rule) }));
+  return [{ file: first, line: "a" }, ...lines];
+}
+
+function addException(exceptions: Map<string, DeviceMatch>, rule: DeviceMatch): void {
+  const key = keyOf(rule);
+  const access = (exceptions.get(key)?.access ?? 0) | rule.access;
+  exceptions.set(key, { ...rule, access });
+}
+
+function takeBack(exceptions: Map<string, DeviceMatch>, rule: DeviceMatch): void {
+  for (const [key, exception] of exceptions) {
+    if (!overlaps(exception, rule)) continue;
+    if (!coversDevices(rule, exception)) {
+      throw new TareError(
+        "unsupported",
+        `Cannot apply linux.resources.devices "${lineOf(rule)}": cgroup v1 cannot take it out of the wider rule "${lineOf(exception)}" before it`,
+        { hint: "List the devices one by one, or use cgroup v2" },
+      );
+    }
+    const access = exception.access & ~rule.access;
+    if (access === 0) exceptions.delete(key);
+    else exceptions.set(key, { ...exception, access });
+  }
+}
+
+/** Leaves out a rule that changes nothing: it repeats the default, or an earlier rule says as much. */
+function withoutIdle(rules: readonly DeviceMatch[], defaultAllow: boolean): DeviceMatch[] {
+  const kept: DeviceMatch[] = [];
+  for (const rule of rules) {
+    if (!isIdle(kept, rule, defaultAllow)) kept.push(rule);
+  }
+  return kept;
+}
+
+function isIdle(kept: readonly DeviceMatch[], rule: DeviceMatch, defaultAllow: boolean): boolean {
+  for (let index = kept.length - 1; index >= 0; index--) {
+    const earlier = kept[index];
+    if (earlier === undefined) break;
+    if (earlier.allow !== rule.allow && overlaps(earlier, rule)) return false;
+    if (earlier.allow === rule.allow && covers(earlier, rule)) return true;
+  }
+  return rule.allow === defaultAllow;
+}
+
+function overlaps(a: DeviceMatch, b: DeviceMatch): boolean {
+  const meet = (x: number, y: number): boolean => x === ANY || y === ANY || x === y;
+  const sameDevices = a.type === b.type && meet(a.major, b.major) && meet(a.minor, b.minor);
+  return sameDevices && (a.access & b.access) !== 0;
+}
+
+function covers(wide: DeviceMatch, narrow: DeviceMatch): boolean {
+  return coversDevices(wide, narrow) && (narrow.access & ~wide.access) === 0;
+}
+
+function coversDevices(wide: DeviceMatch, narrow: DeviceMatch): boolean {
+  const holds = (x: number, y: number): boolean => x === ANY || x === y;
+  const numbers = holds(wide.major, narrow.major) && holds(wide.minor, narrow.minor);
+  return wide.type === narrow.type && numbers;
+}
+
+function isEverything(rule: DeviceRule, matches: readonly DeviceMatch[]): boolean {
+  const wild = (match: DeviceMatch): boolean =>
+    match.major === ANY && match.minor === ANY && match.access === ACCESS_ALL;
+  return rule.type === "a" && matches.every(wild);
+}
+
+/** Type "a" with numbers or less than all access means both kinds of device, never everything. */
+function toMatches(rule: DeviceRule): DeviceMatch[] {
+  const major = deviceNumber(rule, "major");
+  const minor = deviceNumber(rule, "minor");
+  const access = accessBits(rule);
+  const types = rule.type === "a" ? (["c", "b"] as const) : [rule.type];
+  return types.map((type) => ({ allow: rule.allow, type, major, minor, access }));
+}
+
+function deviceNumber(rule: DeviceRule, name: "major" | "minor"): number {
+  const number = rule[name] ?? ANY;
+  const legal = Number.isInteger(number) && number >= ANY && number <= DEVICE_NUMBER_MAX;
+  if (!legal) throw badRule(`${number}`, `a ${name} number is -1 to ${DEVICE_NUMBER_MAX}`);
+  return number;
+}
+
+function accessBits(rule: DeviceRule): number {
+  let bits = 0;
+  for (const letter of rule.access) {
+    if (letter === "r") bits |= ACCESS_READ;
+    else if (letter === "w") bits |= ACCESS_WRITE;
+    else if (letter === "m") bits |= ACCESS_MKNOD;
+    else throw badRule(rule.access, "access is some of the letters r, w and m");
+  }
+  if (bits === 0) throw badRule(rule.access, "device access cannot be empty");
+  return bits;
+}
+
+function keyOf(rule: DeviceMatch): string {
+  return `${rule.type} ${numberOf(rule.major)}:${numberOf(rule.minor)}`;
+}
+
+function lineOf(rule: DeviceMatch): string {
+  const read = (rule.access & ACCESS_READ) !== 0 ? "r" : "";
+  const write = (rule.access & ACCESS_WRITE) !== 0 ? "w" : "";
+  const mknod = (rule.access & ACCESS_MKNOD) !== 0 ? "m" : "";
+  return `${keyOf(rule)} ${read}${write}${mknod}`;
+}
+
+function numberOf(number: number): string {
+  return number === ANY ? "*" : `${number}`;
+}
+
+function badRule(value: string, why: string): TareError {
+  return new TareError("bad_input", `Cannot use linux.resources.devices "${value}": ${why}`);
+}

@@ -1,0 +1,97 @@
+/**
+ * What a later process has to know of a container's cgroup to pause, kill and remove it: a plain value
+ * that JSON.stringify takes as it is. Read back with a check: its paths say what will be removed.
+ */
+
+import { TareError } from "@tare/spec/error.ts";
+import type { CgroupMode } from "./host.ts";
+import { splitPath } from "./path.ts";
+import type { CgroupPlan } from "./plan.ts";
+
+export type CgroupStateDir = {
+  readonly version: 1 | 2;
+  readonly controllers: readonly string[];
+  readonly mountpoint: string;
+  /** Below the mountpoint, as in "a/b". */
+  readonly path: string;
+  /** How many components at its end this container made, and so may remove; 0 is none. */
+  readonly made: number;
+};
+
+export type CgroupState = {
+  readonly mode: CgroupMode;
+  readonly dirs: readonly CgroupStateDir[];
+  /** Why some cgroup that was planned could not be made and was not needed. */
+  readonly skipped?: string;
+};
+
+const DIRS_MAX = 64;
+const MODES: readonly CgroupMode[] = ["v1", "hybrid", "v2", "none"];
+
+/** What to write down before the first directory is made: after a crash its name tells who made it. */
+export function plannedState(plan: CgroupPlan): CgroupState {
+  const dirs = plan.dirs.map(({ version, controllers, mountpoint, path }) => {
+    return { version, controllers, mountpoint, path: path.join("/"), made: 1 };
+  });
+  return { mode: plan.mode, dirs };
+}
+
+/**
+ * The state in a value that JSON.parse gave.
+ * @throws TareError `corrupt` where a field is missing or a path leaves its mountpoint.
+ */
+export function parseCgroupState(value: unknown): CgroupState {
+  const { mode, dirs, skipped } = record(value, "cgroup");
+  if (!MODES.includes(mode as CgroupMode)) throw corrupt("cgroup.mode", mode);
+  if (!Array.isArray(dirs) || dirs.length > DIRS_MAX) throw corrupt("cgroup.dirs", dirs);
+  const state = { mode: mode as CgroupMode, dirs: dirs.map(parseDir) };
+  return skipped === undefined ? state : { ...state, skipped: text(skipped, "cgroup.skipped") };
+}
+
+function parseDir(value: unknown): CgroupStateDir {
+  const { version, controllers, mountpoint, path, made } = record(value, "cgroup.dirs");
+  if (version !== 1 && version !== 2) throw corrupt("cgroup.dirs.version", version);
+  if (!Array.isArray(controllers)) throw corrupt("cgroup.dirs.controllers", controllers);
+  const components = parsePath(path);
+  const most = components.length;
+  if (typeof made !== "number" || !Number.isInteger(made) || made < 0 || made > most) {
+    throw corrupt("cgroup.dirs.made", made);
+  }
+  const mounted = text(mountpoint, "cgroup.dirs.mountpoint");
+  if (!mounted.startsWith("/") || mounted.includes("\0")) {
+    throw corrupt("cgroup.dirs.mountpoint", mountpoint);
+  }
+  return {
+    version,
+    controllers: controllers.map((name) => text(name, "cgroup.dirs.controllers")),
+    mountpoint: mounted,
+    path: components.join("/"),
+    made,
+  };
+}
+
+function parsePath(value: unknown): readonly string[] {
+  const path = text(value, "cgroup.dirs.path");
+  try {
+    const components = splitPath(path, "cgroup.dirs.path");
+    if (components.length > 0) return components;
+  } catch (cause) {
+    throw new TareError("corrupt", `Cannot read state: bad cgroup.dirs.path "${path}"`, { cause });
+  }
+  throw corrupt("cgroup.dirs.path", path);
+}
+
+function record(value: unknown, what: string): Readonly<Record<string, unknown>> {
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw corrupt(what, value);
+  return value as Readonly<Record<string, unknown>>;
+}
+
+function text(value: unknown, what: string): string {
+  if (typeof value !== "string") throw corrupt(what, value);
+  return value;
+}
+
+function corrupt(what: string, value: unknown): TareError {
+  return new TareError("corrupt", `Cannot read state: bad ${what} ${JSON.stringify(value)}`);
+}
