@@ -1,0 +1,131 @@
+/**
+ * The runtime is killed at a random moment, fifty times: after `delete --force` nothing is left.
+ * Every process of the runtime counts, so each round kills one of those alive at the moment.
+ */
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { findProcesses } from "../harness/census.ts";
+import { openScene, type Scene, type SceneBundle } from "../harness/scene.ts";
+
+setDefaultTimeout(180_000);
+
+const ROUNDS = 50;
+/** Twice what a start takes, so that moments before, in and after it are hit. */
+const DELAY_MS_MAX = 40;
+
+async function killOneLater(scene: Scene, starter: number): Promise<void> {
+  await Bun.sleep(Math.random() * DELAY_MS_MAX);
+  const ours = findProcesses(scene.scope).map(({ pid }) => pid);
+  const victims = ours.filter((pid) => pid === starter || isRuntime(pid));
+  const victim = victims[Math.floor(Math.random() * victims.length)];
+  if (victim === undefined) return;
+  try {
+    process.kill(victim, "SIGKILL");
+  } catch {
+    // It ended in the same moment.
+  }
+}
+
+/** True for a process that still runs the runtime and not yet the container's program. */
+function isRuntime(pid: number): boolean {
+  try {
+    return !/^(sleep|\/bin\/sleep)\0/.test(readFileSync(`/proc/${pid}/cmdline`, "utf8"));
+  } catch {
+    return false;
+  }
+}
+
+async function crashAndClean(
+  scene: Scene,
+  bundle: SceneBundle,
+  crash: (bundle: SceneBundle) => Promise<unknown>,
+): Promise<void> {
+  await crash(bundle);
+  const deleted = await scene.delete(bundle.id, "--force");
+  expect(deleted).toMatchObject({ code: 0, stderr: "" });
+  expect(await scene.leaks()).toEqual([]);
+}
+
+test("run: after kill -9 of any of its processes, delete --force leaves nothing", async () => {
+  const scene = await openScene();
+  for (let round = 0; round < ROUNDS / 2; round++) {
+    const bundle = scene.bundle({ args: ["sleep", "100"] });
+    await crashAndClean(scene, bundle, async () => {
+      let killing: Promise<void> | undefined;
+      const ending = scene.run(bundle, {
+        onStart: (pid) => {
+          killing = killOneLater(scene, pid).then(() => endQuietly(pid));
+        },
+      });
+      await killing;
+      await ending;
+    });
+  }
+});
+
+test("create and start: the same", async () => {
+  const scene = await openScene();
+  for (let round = 0; round < ROUNDS / 2; round++) {
+    const bundle = scene.bundle({ args: ["sleep", "100"] });
+    await crashAndClean(scene, bundle, async () => {
+      let killing: Promise<void> | undefined;
+      await scene.create(bundle, {
+        onStart: (pid) => {
+          killing = killOneLater(scene, pid);
+        },
+      });
+      await killing;
+      await scene.start(bundle.id);
+    });
+  }
+});
+
+test("delete: killed in the middle, a second delete --force finishes it", async () => {
+  const scene = await openScene();
+  for (let round = 0; round < 10; round++) {
+    const bundle = scene.bundle({ args: ["sleep", "100"] });
+    await scene.create(bundle);
+    await crashAndClean(scene, bundle, async () => {
+      const child = Bun.spawn(scene.command("delete", "--force", bundle.id), {
+        env: { ...process.env, TARE_TEST_MARK: scene.mark },
+        stdout: "ignore",
+        stderr: "ignore",
+      });
+      await Bun.sleep(Math.random() * 10);
+      child.kill("SIGKILL");
+      await child.exited;
+    });
+  }
+});
+
+test("a state directory that a crash left half written does not stop the others", async () => {
+  const scene = await openScene();
+  const good = scene.bundle({ args: ["sleep", "30"] });
+  await scene.create(good);
+  const bad = scene.bundle({ args: ["sleep", "30"] });
+  await scene.create(bad);
+  await spoilState(scene, bad.id);
+  expect((await scene.verb("list", "-q")).stdout).toContain(good.id);
+  expect(await scene.state(good.id)).toMatchObject({ status: "created" });
+  await scene.delete(good.id, "--force");
+  await scene.delete(bad.id, "--force");
+  expect(await scene.state(bad.id)).toBeNull();
+});
+
+/** Cuts every file of a container's state to nothing. */
+async function spoilState(scene: Scene, id: string): Promise<void> {
+  const dir = `${scene.stateRoot}/${id}`;
+  expect(existsSync(dir)).toBeTrue();
+  for (const entry of readdirSync(dir, { withFileTypes: true })) {
+    if (entry.isFile()) await Bun.write(`${dir}/${entry.name}`, "");
+  }
+}
+
+/** The foreground runtime lives on where another process was hit: its container would run for ever. */
+function endQuietly(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // It was the one that was hit.
+  }
+}

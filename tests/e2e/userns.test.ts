@@ -1,0 +1,257 @@
+/** User namespaces: uid 0 inside is nobody outside, for root as caller and for an ordinary user. */
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { chmodSync, chownSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type BundleConfig, DEFAULT_NAMESPACES, type IdMap } from "../harness/bundle.ts";
+import { onlyCgroup2 } from "../harness/cgroups.ts";
+import { copyRootfs, mustSucceed } from "../harness/fixtures.ts";
+import { type Ran, run } from "../harness/run.ts";
+import {
+  openScene,
+  type Scene,
+  type SceneBundle,
+  type SceneBundleOptions,
+} from "../harness/scene.ts";
+
+setDefaultTimeout(60_000);
+
+const MAP: IdMap[] = [{ containerID: 0, hostID: 100_000, size: 65_536 }];
+const namespaces = [...DEFAULT_NAMESPACES, "user"].map((type) => ({ type }));
+
+/** The v1 hierarchies cannot be mounted from a user namespace with a cgroup namespace. */
+function withoutCgroupMount(config: BundleConfig): void {
+  if (!onlyCgroup2()) config.mounts = config.mounts.filter(({ type }) => type !== "cgroup");
+}
+
+function mapped(scene: Scene, options: SceneBundleOptions = {}): SceneBundle {
+  return scene.bundle({
+    ...options,
+    linux: { namespaces, uidMappings: MAP, gidMappings: MAP, ...options.linux },
+    edit: (config) => {
+      withoutCgroupMount(config);
+      options.edit?.(config);
+    },
+  });
+}
+
+describe("root as the caller", () => {
+  test("uid 0 inside is an unprivileged uid outside", async () => {
+    const scene = await openScene();
+    const bundle = mapped(scene, {
+      sh: "id -u; cat /proc/self/uid_map /proc/self/gid_map; sleep 30",
+    });
+    const { ran, output } = await scene.create(bundle);
+    mustSucceed(ran);
+    mustSucceed(await scene.start(bundle.id));
+    const pid = (await scene.state(bundle.id))?.pid ?? 0;
+    await Bun.sleep(200);
+    const status = readFileSync(`/proc/${pid}/status`, "utf8");
+    await scene.delete(bundle.id, "--force");
+    expect(output.stdout().trim().split(/\s+/)).toEqual([
+      "0",
+      "0",
+      "100000",
+      "65536",
+      "0",
+      "100000",
+      "65536",
+    ]);
+    expect(status).toMatch(/^Uid:\t100000\t100000\t100000\t100000$/m);
+    expect(status).toMatch(/^Gid:\t100000\t100000\t100000\t100000$/m);
+  });
+
+  test("what it makes on a shared directory belongs to that uid; what is the host root's is closed", async () => {
+    const scene = await openScene();
+    const shared = join(scene.dir, "shared");
+    mkdirSync(shared);
+    chmodSync(shared, 0o777);
+    writeFileSync(join(shared, "secret"), "secret", { mode: 0o600 });
+    const ran = await scene.run(
+      mapped(scene, {
+        sh: "touch /mnt/made; cat /mnt/secret || echo closed; chown 5 /mnt/secret || echo refused",
+        mounts: [{ destination: "/mnt", type: "bind", source: shared, options: ["bind"] }],
+      }),
+    );
+    expect(ran.stdout).toBe("closed\nrefused\n");
+    expect(statSync(join(shared, "made")).uid).toBe(100_000);
+    expect(statSync(join(shared, "secret")).uid).toBe(0);
+  });
+
+  test("root of the namespace may change users inside the map and not outside of it", async () => {
+    const scene = await openScene();
+    const script =
+      "touch /dev/shm/f; chown 1000:1000 /dev/shm/f && stat -c %u /dev/shm/f; chown 70000 /dev/shm/f || echo refused";
+    const ran = await scene.run(mapped(scene, { sh: script }));
+    expect(ran.stdout).toBe("1000\nrefused\n");
+  });
+
+  test("an ordinary user inside, with groups", async () => {
+    const scene = await openScene();
+    const user = { uid: 1000, gid: 1000, additionalGids: [50] };
+    const ran = await scene.run(mapped(scene, { process: { args: ["/t/report"], user } }));
+    const got = JSON.parse(ran.stdout);
+    expect([got.uid, got.gid]).toEqual([1000, 1000]);
+    expect(got.groups.toSorted()).toEqual([1000, 50]);
+  });
+
+  test("several ranges, each in its place", async () => {
+    const scene = await openScene();
+    const ranges = [
+      { containerID: 0, hostID: 100_000, size: 1 },
+      { containerID: 1, hostID: 300_000, size: 1_000 },
+      { containerID: 1_001, hostID: 200_000, size: 10 },
+    ];
+    const ran = await scene.run(
+      mapped(scene, {
+        args: ["cat", "/proc/self/uid_map"],
+        linux: { namespaces, uidMappings: ranges, gidMappings: ranges },
+      }),
+    );
+    expect(ran.stdout.trim().split(/\s+/).map(Number)).toEqual(
+      ranges.flatMap(({ containerID, hostID, size }) => [containerID, hostID, size]),
+    );
+  });
+
+  test("all capabilities inside give nothing outside: no mknod, no host name of the machine", async () => {
+    const scene = await openScene();
+    const all = [
+      "CAP_MKNOD",
+      "CAP_SYS_ADMIN",
+      "CAP_DAC_OVERRIDE",
+      "CAP_SYS_MODULE",
+      "CAP_SYS_TIME",
+    ];
+    const capabilities = { bounding: all, permitted: all, effective: all };
+    const ran = await scene.run(
+      mapped(scene, {
+        sh: "mknod /dev/shm/n c 1 3 || echo no device; echo 1 > /proc/sys/kernel/panic || echo no sysctl; /t/call 227 0 0",
+        process: { capabilities },
+      }),
+    );
+    expect(ran.stdout).toMatch(/^no device\nno sysctl\nret -1 errno (1|14)\n$/);
+  });
+
+  test("the limits of the cgroup hold as ever", async () => {
+    const scene = await openScene();
+    const linux = {
+      namespaces,
+      uidMappings: MAP,
+      gidMappings: MAP,
+      resources: { pids: { limit: 10 } },
+    };
+    const ran = await scene.run(mapped(scene, { args: ["/t/fork-bomb", "60"], linux }));
+    expect(ran.stdout).toBe("forked 9 errno 11\n");
+  });
+
+  test("maps without a user namespace and a namespace with a broken map are refused", async () => {
+    const scene = await openScene();
+    const plain = DEFAULT_NAMESPACES.map((type) => ({ type }));
+    const overlapping = [...MAP, { containerID: 5, hostID: 400_000, size: 10 }];
+    const bad = [
+      { namespaces: plain, uidMappings: MAP, gidMappings: MAP },
+      { namespaces, uidMappings: overlapping, gidMappings: MAP },
+    ];
+    for (const linux of bad) {
+      const ran = await scene.run(mapped(scene, { sh: "echo ran", linux }));
+      expect(ran.stdout).toBe("");
+      expect(ran.code).not.toBe(0);
+    }
+  });
+});
+
+describe("an ordinary user as the caller", () => {
+  const UID = 4242;
+  const SUBIDS = 200_000;
+
+  /** Everything the user needs is his: bundle, root, state. */
+  async function ownScene(
+    options: SceneBundleOptions,
+    maps: IdMap[],
+  ): Promise<{ scene: Scene; bundle: SceneBundle }> {
+    const scene = await openScene();
+    const rootfs = await copyRootfs(scene.rootfs, join(scene.dir, "rootfs"));
+    const bundle = mapped(scene, {
+      rootfs,
+      ...options,
+      linux: { namespaces, uidMappings: maps, gidMappings: maps, resources: {} },
+      edit: (config) => {
+        // An ordinary user may neither raise a cgroup nor mount its hierarchies.
+        delete config.linux.cgroupsPath;
+        config.mounts = config.mounts.filter(({ type }) => type !== "cgroup");
+        for (const mount of config.mounts) {
+          mount.options =
+            mount.options?.filter((option) => maps.length > 1 || option !== "gid=5") ?? [];
+        }
+      },
+    });
+    mustSucceed(await run(["chown", "-R", `${UID}:${UID}`, rootfs, bundle.dir, scene.stateRoot]));
+    chownSync(scene.dir, UID, UID);
+    return { scene, bundle };
+  }
+
+  /**
+   * Runs argv as that user, with a passwd and a range of subordinate ids of its own, in a mount
+   * namespace where these lie over the machine's; nothing on the machine changes.
+   */
+  async function runAsUser(scene: Scene, argv: string[]): Promise<Ran> {
+    const etc = join(scene.dir, "etc");
+    mkdirSync(etc, { recursive: true });
+    const line = `\nvisitor:x:${UID}:${UID}::/:/bin/sh\n`;
+    writeFileSync(join(etc, "passwd"), readFileSync("/etc/passwd", "utf8").trimEnd() + line);
+    for (const name of ["subuid", "subgid"])
+      writeFileSync(join(etc, name), `visitor:${SUBIDS}:65536\n`);
+    const script = `cd /; for f in passwd subuid subgid; do
+        test -e /etc/$f || continue; mount --bind ${etc}/$f /etc/$f; done
+      exec setpriv --reuid ${UID} --regid ${UID} --clear-groups --inh-caps=-all "$@"`;
+    return run(["unshare", "--mount", "sh", "-c", script, "sh", ...argv], {
+      env: { TARE_TEST_MARK: scene.mark, XDG_RUNTIME_DIR: scene.stateRoot, HOME: "/" },
+    });
+  }
+
+  const hasSubordinateIds = Bun.which("newuidmap") !== null && Bun.file("/etc/subuid").size >= 0;
+
+  test("one id, mapped by the user itself", async () => {
+    const maps = [{ containerID: 0, hostID: UID, size: 1 }];
+    const { scene, bundle } = await ownScene(
+      { sh: "id -u; cat /proc/self/uid_map; hostname" },
+      maps,
+    );
+    const ran = await runAsUser(scene, scene.command("run", "--bundle", bundle.dir, bundle.id));
+    expect(ran.stdout.trim().split(/\s+/)).toEqual(["0", "0", "4242", "1", "inside"]);
+    expect(ran.code).toBe(0);
+  });
+
+  test.skipIf(!hasSubordinateIds)("a range of ids, mapped by newuidmap and newgidmap", async () => {
+    const maps = [
+      { containerID: 0, hostID: UID, size: 1 },
+      { containerID: 1, hostID: SUBIDS, size: 65_535 },
+    ];
+    const sh = "cat /proc/self/uid_map; touch /tmp/f; chown 1000:1000 /tmp/f; stat -c %u:%g /tmp/f";
+    const { scene, bundle } = await ownScene({ sh, writable: true }, maps);
+    const ran = await runAsUser(scene, scene.command("run", "--bundle", bundle.dir, bundle.id));
+    expect(ran.stdout.trim().split(/\s+/)).toEqual([
+      "0",
+      "4242",
+      "1",
+      "1",
+      "200000",
+      "65535",
+      "1000:1000",
+    ]);
+    expect(statSync(join(bundle.config.root.path, "tmp/f")).uid).toBe(SUBIDS + 999);
+  });
+
+  test("created, started, killed and deleted by the user", async () => {
+    const maps = [{ containerID: 0, hostID: UID, size: 1 }];
+    const { scene, bundle } = await ownScene({ args: ["sleep", "30"] }, maps);
+    const verb = (...words: string[]) =>
+      runAsUser(scene, ["sh", "-c", '"$@" >/dev/null 2>&1', "sh", ...scene.command(...words)]);
+    mustSucceed(await verb("create", "--bundle", bundle.dir, bundle.id));
+    mustSucceed(await verb("start", bundle.id));
+    expect(await scene.state(bundle.id)).toMatchObject({ status: "running" });
+    mustSucceed(await verb("kill", bundle.id, "KILL"));
+    await scene.waitForStatus(bundle.id, "stopped");
+    mustSucceed(await verb("delete", bundle.id));
+    expect(await scene.state(bundle.id)).toBeNull();
+  });
+});
