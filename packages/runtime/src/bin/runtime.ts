@@ -1,3 +1,6 @@
-import { argv, encode_utf8, write } from "tare:sys";
+/** tare-runtime: argv in, exit status out. */
 
-write(1 as never, encode_utf8(argv().join(" ")));
+import * as sys from "tare:sys";
+import { runProgram } from "../command/program.ts";
+
+sys.exit_group(runProgram(sys));

@@ -1,0 +1,84 @@
+/** `spec`, `features`, `--version`, `--help`: what the runtime says of itself. */
+
+import { TareError } from "@tare/spec/error.ts";
+import { OCI_VERSION } from "@tare/spec/oci-runtime.ts";
+import { knownMountOptions } from "../mounts/options.ts";
+import { EEXIST } from "../sys/abi-errno.ts";
+import { AT_FDCWD, O_CREAT, O_EXCL, O_WRONLY } from "../sys/abi-file.ts";
+import { capabilityNames } from "../sys/abi-process.ts";
+import { check, errnoOf } from "../sys/check.ts";
+import { openAt, writeAll } from "../sys/file.ts";
+import { OwnedFd } from "../sys/owned-fd.ts";
+import { absolutePath, type Context, print } from "./context.ts";
+import { exampleConfig } from "./example.ts";
+
+export const VERSION = "0.1.0";
+
+export const SPEC_OPTIONS = { bundle: "value", b: { short: "bundle" }, rootless: "flag" } as const;
+
+export function runSpec(context: Context): number {
+  const { sys, args } = context;
+  const directory = absolutePath(sys, args.options.get("bundle") ?? ".");
+  const path = `${directory}/config.json`;
+  const ret = openAt(sys, AT_FDCWD, path, O_WRONLY | O_CREAT | O_EXCL, 0, 0o644);
+  if (errnoOf(ret) === EEXIST) {
+    throw new TareError("conflict", `Cannot write "${path}": it exists`, {
+      hint: "Remove it first",
+    });
+  }
+  using file = new OwnedFd(sys, check(ret, "openat2", path));
+  const ids = args.flags.has("rootless") ? { uid: sys.geteuid(), gid: sys.getegid() } : undefined;
+  writeAll(sys, file.fd, sys.encode_utf8(`${JSON.stringify(exampleConfig(ids), null, 2)}\n`), path);
+  return 0;
+}
+
+/** features.md of the runtime specification. */
+export function runFeatures({ sys }: Context): number {
+  const features = {
+    ociVersionMin: "1.0.0",
+    ociVersionMax: OCI_VERSION,
+    hooks: [
+      "prestart",
+      "createRuntime",
+      "createContainer",
+      "startContainer",
+      "poststart",
+      "poststop",
+    ],
+    mountOptions: knownMountOptions(),
+    linux: {
+      namespaces: ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],
+      capabilities: capabilityNames(),
+      cgroup: { v1: true, v2: true, systemd: false, systemdUser: false, rdma: true },
+      apparmor: { enabled: true },
+      selinux: { enabled: true },
+      intelRdt: { enabled: false },
+      memoryPolicy: {},
+      mountExtensions: { idmap: { enabled: false } },
+      netDevices: { enabled: false },
+    },
+    annotations: { "dev.tare.version": VERSION },
+    potentiallyUnsafeConfigAnnotations: [],
+  };
+  print(sys, `${JSON.stringify(features, null, 2)}\n`);
+  return 0;
+}
+
+export function versionText(): string {
+  return `tare-runtime version ${VERSION}\nspec: ${OCI_VERSION}\n`;
+}
+
+export const HELP = `tare-runtime: an OCI container runtime
+
+usage: tare-runtime [--root DIR] [--log FILE] [--log-format text|json] [--debug] COMMAND
+
+  run [-b BUNDLE] [--pid-file F] [--console-socket S] [-d] [--keep] ID   create, start, wait, delete
+  create [-b BUNDLE] [--pid-file F] [--console-socket S] ID              make a container that waits
+  start ID                                                               start its program
+  state ID                                                               its state as JSON
+  kill ID [SIGNAL]                                                       send a signal (TERM)
+  delete [--force] ID                                                    remove what is left
+  list [-q] [-f table|json]                                              all containers
+  spec [-b BUNDLE] [--rootless]                                          write a config.json to start from
+  features                                                               what this runtime can do, as JSON
+`;

@@ -1,0 +1,57 @@
+/** What every command of the runtime gets: the world, the global options, its own arguments. */
+
+import { TareError } from "@tare/spec/error.ts";
+import { check } from "../sys/check.ts";
+import type { Sys } from "../sys/types.ts";
+import type { Arguments } from "./arguments.ts";
+
+export type Context = {
+  readonly sys: Sys;
+  /** Where states are kept. Absolute. */
+  readonly root: string;
+  readonly args: Arguments;
+};
+
+const PATH_BYTES_MAX = 4096;
+
+export function print(sys: Sys, text: string): void {
+  let rest = sys.encode_utf8(text);
+  while (rest.length > 0)
+    rest = rest.subarray(check(sys.write(1 as never, rest), "write", "stdout"));
+}
+
+/** The current directory, for relative paths of the caller. */
+export function currentDirectory(sys: Sys): string {
+  const buffer = new Uint8Array(PATH_BYTES_MAX);
+  const length = check(sys.getcwd(buffer), "getcwd");
+  return sys.decode_utf8(buffer.subarray(0, length - 1)) ?? "/";
+}
+
+export function absolutePath(sys: Sys, path: string): string {
+  if (path.startsWith("/")) return path;
+  return `${currentDirectory(sys)}/${path}`;
+}
+
+const ID_LENGTH_MAX = 1024;
+const ID_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.+-";
+
+/** The container's id, the first word: it becomes a name of files and cgroups. */
+export function containerId(args: Arguments): string {
+  const [id] = args.words;
+  if (id === undefined || id === "") {
+    throw new TareError("bad_input", "Cannot go on: the container ID is missing", {
+      hint: "Give it as the first word after the command",
+    });
+  }
+  const valid =
+    id.length <= ID_LENGTH_MAX && [...id].every((letter) => ID_LETTERS.includes(letter));
+  if (valid && id !== "." && id !== "..") return id;
+  throw new TareError("bad_input", `Cannot use container ID "${id.slice(0, 64)}": invalid`, {
+    hint: "Letters, digits and _.+- are allowed",
+  });
+}
+
+/** The owner of this process by name, where /etc/passwd has one. */
+export function effectiveUser(sys: Sys): string {
+  return sys.geteuid() === 0 ? "root" : String(sys.geteuid());
+}

@@ -1,0 +1,178 @@
+/** `create` and `run`. */
+
+import { TareError } from "@tare/spec/error.ts";
+import { type CreateRequest, create } from "../container/create.ts";
+import { destroy } from "../container/destroy.ts";
+import { awaitExec } from "../container/start-socket.ts";
+import { toState } from "../container/store.ts";
+import { runHooks } from "../hooks/run.ts";
+import { exitStatus, waitFor } from "../process/wait.ts";
+import { AT_FDCWD } from "../sys/abi-file.ts";
+import { SIGKILL } from "../sys/abi-process.ts";
+import { check } from "../sys/check.ts";
+import { replaceTextAt } from "../sys/file.ts";
+import { OwnedFd } from "../sys/owned-fd.ts";
+import type { Fd, Sys } from "../sys/types.ts";
+import {
+  applySettings,
+  copySize,
+  leaveNewlines,
+  rawSettings,
+  terminalSettings,
+} from "../terminal/host-terminal.ts";
+import { catchSignals, relay } from "../terminal/relay.ts";
+import { sendTerminal } from "../terminal/send.ts";
+import { absolutePath, type Context, containerId, effectiveUser } from "./context.ts";
+
+export const CREATE_OPTIONS = {
+  bundle: "value",
+  b: { short: "bundle" },
+  "console-socket": "value",
+  "pid-file": "value",
+  "preserve-fds": "value",
+  "no-pivot": "flag",
+  "no-new-keyring": "flag",
+} as const;
+
+export const RUN_OPTIONS = {
+  ...CREATE_OPTIONS,
+  detach: "flag",
+  d: { short: "detach" },
+  keep: "flag",
+  "no-subreaper": "flag",
+  "kill-on-close": "value",
+} as const;
+
+const STDIN = 0 as Fd;
+
+type ConsoleTaker = { take: (terminal: OwnedFd) => void; taken: OwnedFd | undefined };
+
+/** Sends the terminal away where a socket is given; else keeps it. */
+function consoleTaker(sys: Sys, socket: string | undefined): ConsoleTaker {
+  const taker: ConsoleTaker = {
+    taken: undefined,
+    take: (terminal) => {
+      if (socket === undefined) {
+        taker.taken = terminal;
+        return;
+      }
+      sendTerminal(sys, socket, terminal.fd);
+      terminal.close();
+    },
+  };
+  return taker;
+}
+
+function preserveFds({ args }: Context): number {
+  const text = args.options.get("preserve-fds") ?? "0";
+  const count = Number(text);
+  if (Number.isInteger(count) && count >= 0 && count < 1000) return count;
+  throw new TareError(
+    "bad_input",
+    `Cannot use --preserve-fds "${text}": want a number of descriptors`,
+  );
+}
+
+function requestOf(context: Context, taker: ConsoleTaker, startElsewhere: boolean): CreateRequest {
+  const { sys, args } = context;
+  const pidFile = args.options.get("pid-file");
+  return {
+    id: containerId(args),
+    bundle: absolutePath(sys, args.options.get("bundle") ?? "."),
+    root: context.root,
+    startElsewhere,
+    preserveFds: preserveFds(context),
+    onConsole: taker.take,
+    pidFile:
+      pidFile === undefined
+        ? undefined
+        : (pid) => replaceTextAt(sys, AT_FDCWD, absolutePath(sys, pidFile), String(pid), 0o644),
+    owner: effectiveUser(sys),
+  };
+}
+
+/** `create`: the container waits for `start`. */
+export function runCreate(context: Context): number {
+  const { sys, args } = context;
+  const taker = consoleTaker(sys, args.options.get("console-socket"));
+  const { channel, config } = create(sys, requestOf(context, taker, true));
+  channel.close();
+  if (config.process?.terminal === true && taker.taken !== undefined) {
+    throw new TareError("bad_input", "Cannot create: process.terminal wants --console-socket");
+  }
+  return 0;
+}
+
+/** `run`: create, start, wait, delete; the exit status is the program's. */
+export function runRun(context: Context): number {
+  const { sys, args } = context;
+  const detach = args.flags.has("detach");
+  const taker = consoleTaker(sys, args.options.get("console-socket"));
+  using signals = catchSignals(sys);
+  const created = create(sys, requestOf(context, taker, false));
+  const { directory, record, config, channel, pid } = created;
+  using pidfd = new OwnedFd(sys, check(sys.pidfd_open(pid, 0), "pidfd_open"));
+  try {
+    channel.send({ kind: "start" });
+    awaitExec(channel);
+    channel.close();
+    runHooks(sys, "poststart", config.hooks.poststart, toState(record, "running"));
+    if (detach) return 0;
+    const lifeline = args.options.get("kill-on-close");
+    const end = inForeground(sys, taker.taken, (terminal) =>
+      relay(sys, {
+        pidfd: pidfd.fd,
+        signals: signals.fd,
+        terminal,
+        lifeline: lifeline === undefined ? undefined : (Number(lifeline) as Fd),
+      }),
+    );
+    if (end === "abandoned") sys.pidfd_send_signal(pidfd.fd, SIGKILL);
+    const status = exitStatus(waitFor(sys, pid));
+    finish(context, created);
+    return status;
+  } catch (error) {
+    sys.pidfd_send_signal(pidfd.fd, SIGKILL);
+    waitFor(sys, pid);
+    destroy(sys, directory, record);
+    throw error;
+  }
+}
+
+/** Takes the container away; failing poststop hooks are only told (runtime.md, "Lifecycle" 13). */
+function finish({ sys, args }: Context, created: ReturnType<typeof create>): void {
+  const { directory, record, config } = created;
+  if (args.flags.has("keep")) return;
+  destroy(sys, directory, record);
+  runPoststop(sys, () =>
+    runHooks(sys, "poststop", config.hooks.poststop, toState(record, "stopped")),
+  );
+}
+
+export function runPoststop(sys: Sys, run: () => void): void {
+  try {
+    run();
+  } catch (error) {
+    const words = error instanceof Error ? error.message : String(error);
+    sys.write(2 as Fd, sys.encode_utf8(`tare-runtime: warning: ${words}\n`));
+  }
+}
+
+/** Puts the caller's terminal into raw mode while the container has it; gives it back on every path. */
+function inForeground<T>(
+  sys: Sys,
+  terminal: OwnedFd | undefined,
+  run: (terminal: Fd | undefined) => T,
+): T {
+  if (terminal === undefined) return run(undefined);
+  const before = terminalSettings(sys, STDIN);
+  leaveNewlines(sys, terminal.fd);
+  copySize(sys, STDIN, terminal.fd);
+  try {
+    if (before !== undefined) applySettings(sys, STDIN, rawSettings(before));
+    return run(terminal.fd);
+  } finally {
+    if (before !== undefined) applySettings(sys, STDIN, before);
+    terminal.close();
+  }
+}

@@ -1,0 +1,221 @@
+/** `start`, `state`, `kill`, `delete`, `list`: commands for containers that exist. */
+
+import { TareError } from "@tare/spec/error.ts";
+import type { HookName, Status } from "@tare/spec/oci-runtime.ts";
+import { parseConfig } from "@tare/spec/oci-runtime-parse.ts";
+import { killAll } from "../cgroup/processes.ts";
+import { parseCgroupState } from "../cgroup/state.ts";
+import { destroy } from "../container/destroy.ts";
+import { giveStart } from "../container/start-socket.ts";
+import {
+  type ContainerDirectory,
+  findDirectory,
+  isAlive,
+  listIds,
+  openDirectory,
+  type Record,
+  statusOf,
+  toState,
+} from "../container/store.ts";
+import { runHooks } from "../hooks/run.ts";
+import { SIGTERM, signalNumber } from "../sys/abi-process.ts";
+import { check, errnoOf } from "../sys/check.ts";
+import { readText } from "../sys/file.ts";
+import { OwnedFd } from "../sys/owned-fd.ts";
+import type { Sys } from "../sys/types.ts";
+import { type Context, containerId, print } from "./context.ts";
+import { runPoststop } from "./create.ts";
+
+const CONFIG_BYTES_MAX = 4 * 1024 * 1024;
+
+export const KILL_OPTIONS = { all: "flag", a: { short: "all" } } as const;
+export const DELETE_OPTIONS = { force: "flag", f: { short: "force" } } as const;
+export const LIST_OPTIONS = {
+  format: "value",
+  f: { short: "format" },
+  quiet: "flag",
+  q: { short: "quiet" },
+} as const;
+
+type Known = {
+  readonly directory: ContainerDirectory;
+  readonly record: Record;
+  readonly status: Status;
+};
+
+function known({ sys, root }: Context, id: string): Known {
+  const directory = openDirectory(sys, root, id);
+  const record = directory.read();
+  if (record === undefined) {
+    throw new TareError(
+      "corrupt",
+      `Cannot read the state of container "${id}": a crash came before it was written`,
+      {
+        hint: `Remove it with delete --force ${id}`,
+      },
+    );
+  }
+  return { directory, record, status: statusOf(sys, directory, record) };
+}
+
+/** Hooks as they were when the container was made; a bundle that is gone has none. */
+function hooksOf(sys: Sys, record: Record, name: HookName) {
+  const text = readText(sys, `${record.bundle}/config.json`, CONFIG_BYTES_MAX);
+  return text === undefined ? [] : parseConfig(text).hooks[name];
+}
+
+export function runStart(context: Context): number {
+  const { sys, args } = context;
+  const id = containerId(args);
+  const { directory, record, status } = known(context, id);
+  if (status !== "created")
+    throw wrongState("start", id, status, "only a created one can be started");
+  const poststart = hooksOf(sys, record, "poststart");
+  giveStart(sys, directory.fd, id);
+  directory.started();
+  runHooks(sys, "poststart", poststart, toState(record, "running"));
+  return 0;
+}
+
+function wrongState(verb: string, id: string, status: Status, why: string): TareError {
+  return new TareError("bad_state", `Cannot ${verb} container "${id}": it is ${status}`, {
+    hint: why,
+  });
+}
+
+export function runState(context: Context): number {
+  const { record, status } = known(context, containerId(context.args));
+  const { pid = 0, ...state } = toState(record, status);
+  const { annotations, ...rest } = state;
+  const more = { rootfs: record.rootfs, created: record.created, owner: record.owner };
+  const all = { ...rest, pid, ...more, ...(annotations === undefined ? {} : { annotations }) };
+  print(context.sys, `${JSON.stringify(all, null, 2)}\n`);
+  return 0;
+}
+
+export function runKill(context: Context): number {
+  const { sys, args } = context;
+  const id = containerId(args);
+  const word = args.words[1] ?? String(SIGTERM);
+  const signal = signalNumber(word.startsWith("-") ? word.slice(1) : word);
+  if (signal === undefined) {
+    throw new TareError("bad_input", `Cannot send signal "${word}": unknown signal`, {
+      hint: "Use a name such as TERM or a number",
+    });
+  }
+  const { record, status } = known(context, id);
+  if (args.flags.has("all") && status === "stopped") {
+    killAll(sys, parseCgroupState(record.cgroup));
+    return 0;
+  }
+  using pidfd = openFirst(sys, record);
+  if (pidfd === undefined) {
+    throw new TareError("bad_state", `Cannot kill container "${id}": container not running`);
+  }
+  check(sys.pidfd_send_signal(pidfd.fd, signal), "pidfd_send_signal");
+  return 0;
+}
+
+/** The first process by descriptor; undefined where it has ended. Opened first, checked then: no pid is trusted. */
+function openFirst(sys: Sys, record: Record): OwnedFd | undefined {
+  const ret = sys.pidfd_open(record.pid ?? 0, 0);
+  if (record.pid === undefined || errnoOf(ret) !== 0) return undefined;
+  const pidfd = new OwnedFd(sys, check(ret, "pidfd_open"));
+  if (isAlive(sys, record)) return pidfd;
+  pidfd.close();
+  return undefined;
+}
+
+export function runDelete(context: Context): number {
+  const { sys, root, args } = context;
+  const id = containerId(args);
+  const force = args.flags.has("force");
+  using directory = force ? findDirectory(sys, root, id) : openDirectory(sys, root, id);
+  if (directory === undefined) return 0;
+  const record = readForDelete(directory, force);
+  if (record === undefined) {
+    directory.remove();
+    return 0;
+  }
+  const status = statusOf(sys, directory, record);
+  if (!force && status === "running") {
+    throw wrongState("delete", id, status, "stop it first, or use --force");
+  }
+  destroy(sys, directory, record);
+  runPoststop(sys, () =>
+    runHooks(sys, "poststop", hooksOf(sys, record, "poststop"), toState(record, "stopped")),
+  );
+  return 0;
+}
+
+/** With --force, a state that cannot be read is no reason to keep the rest. */
+function readForDelete(directory: ContainerDirectory, force: boolean): Record | undefined {
+  try {
+    return directory.read();
+  } catch (error) {
+    if (!force) throw error;
+    return undefined;
+  }
+}
+
+export function runList(context: Context): number {
+  const { sys, root, args } = context;
+  const rows = listIds(sys, root).flatMap((id) => listRow(context, id));
+  const format = args.options.get("format") ?? "table";
+  if (args.flags.has("quiet")) print(sys, rows.map(({ id }) => `${id}\n`).join(""));
+  else if (format === "json") print(sys, `${JSON.stringify(rows.length === 0 ? null : rows)}\n`);
+  else if (format === "table") print(sys, table(rows));
+  else {
+    throw new TareError("bad_input", `Cannot list as "${format}": unknown format`, {
+      hint: "Use table or json",
+    });
+  }
+  return 0;
+}
+
+type Row = {
+  readonly ociVersion: string;
+  readonly id: string;
+  readonly pid: number;
+  readonly status: string;
+  readonly bundle: string;
+  readonly rootfs: string;
+  readonly created: string;
+  readonly owner: string;
+};
+
+/** One container; one that is just being removed, or damaged, does not hide the others. */
+function listRow({ sys, root }: Context, id: string): Row[] {
+  using directory = findDirectory(sys, root, id);
+  if (directory === undefined) return [];
+  const record = readForDelete(directory, true);
+  if (record === undefined) {
+    const none = { bundle: "", rootfs: "", created: "", owner: "" };
+    return [{ ociVersion: "", id, pid: 0, status: "damaged", ...none }];
+  }
+  const status = statusOf(sys, directory, record);
+  const { ociVersion, bundle, rootfs, created, owner } = record;
+  const pid = status === "stopped" ? 0 : (record.pid ?? 0);
+  return [{ ociVersion, id, pid, status, bundle, rootfs, created, owner }];
+}
+
+function table(rows: readonly Row[]): string {
+  const head = ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"];
+  const lines = rows.map(({ id, pid, status, bundle, created, owner }) => [
+    id,
+    String(pid),
+    status,
+    bundle,
+    created,
+    owner,
+  ]);
+  const widths = head.map((name, column) =>
+    Math.max(name.length, ...lines.map((line) => (line[column] ?? "").length)),
+  );
+  const row = (line: readonly string[]) =>
+    line
+      .map((cell, column) => cell.padEnd((widths[column] ?? 0) + 2))
+      .join("")
+      .trimEnd();
+  return `${[head, ...lines].map(row).join("\n")}\n`;
+}

@@ -1,0 +1,126 @@
+/**
+ * Makes the container's first process: one clone3(2) with all new namespaces. Where a user namespace
+ * meets namespaces that are joined, a stage does the joining, so that the runtime stays on the host.
+ */
+
+import { TareError } from "@tare/spec/error.ts";
+import type { Config, Linux } from "@tare/spec/oci-runtime.ts";
+import { waitFor } from "../process/wait.ts";
+import { AT_FDCWD, NO_FD } from "../sys/abi-file.ts";
+import {
+  CLONE_INTO_CGROUP,
+  CLONE_NEWTIME,
+  CLONE_NEWUSER,
+  CLONE_PARENT,
+  SIGCHLD,
+} from "../sys/abi-process.ts";
+import { check } from "../sys/check.ts";
+import { writeTextAt } from "../sys/file.ts";
+import type { Fd, Sys } from "../sys/types.ts";
+import { Channel } from "./channel.ts";
+import { writeIdMaps } from "./id-maps.ts";
+import { joinNamespace } from "./namespace-apply.ts";
+import type { CloneStep } from "./step.ts";
+
+export type CloneRequest = {
+  readonly config: Config;
+  readonly step: CloneStep;
+  /** The cgroup v2 directory to start in; undefined where there is none. */
+  readonly cgroup: Fd | undefined;
+};
+
+/** Forks the first process; `become` runs in it and never returns. The answer is its pid here. */
+export function cloneFirst(sys: Sys, request: CloneRequest, become: () => never): number {
+  if (request.step.stage) return cloneThroughStage(sys, request, become);
+  const { step } = request;
+  for (const { type, path } of step.joined) joinNamespace(sys, type, path);
+  let flags = step.flags;
+  if (step.offsets !== undefined) {
+    enterTimeNamespace(sys, step.offsets);
+    flags &= ~CLONE_NEWTIME;
+  }
+  return cloneWith(sys, flags, SIGCHLD, request.cgroup, become);
+}
+
+function cloneWith(
+  sys: Sys,
+  flags: number,
+  signal: number,
+  cgroup: Fd | undefined,
+  become: () => never,
+): number {
+  const into = cgroup === undefined ? 0 : CLONE_INTO_CGROUP;
+  const pid = check(sys.clone3(flags + into, signal, cgroup ?? NO_FD), "clone3");
+  return pid === 0 ? become() : pid;
+}
+
+/**
+ * Clocks can be set only while nobody is in the namespace: it is unshared, which moves children only
+ * (time_namespaces(7)).
+ */
+function enterTimeNamespace(sys: Sys, offsets: Linux["timeOffsets"]): void {
+  check(sys.unshare(CLONE_NEWTIME), "unshare CLONE_NEWTIME");
+  for (const clock of ["monotonic", "boottime"] as const) {
+    const offset = offsets[clock];
+    if (offset === undefined) continue;
+    const line = `${clock} ${offset.secs} ${offset.nanosecs}\n`;
+    writeTextAt(sys, AT_FDCWD, "/proc/self/timens_offsets", line, 0);
+  }
+}
+
+/** The stage joins, clones the first process as our child (CLONE_PARENT), tells its pid and ends. */
+function cloneThroughStage(sys: Sys, request: CloneRequest, become: () => never): number {
+  const [ours, theirs] = Channel.pair(sys);
+  const stage = check(sys.clone3(0, SIGCHLD, NO_FD), "clone3");
+  if (stage === 0) {
+    ours.close();
+    runStage(sys, request, theirs, become);
+  }
+  theirs.close();
+  try {
+    return followStage(sys, request.config, ours, stage);
+  } finally {
+    ours.close();
+    waitFor(sys, stage);
+  }
+}
+
+function followStage(sys: Sys, config: Config, channel: Channel, stage: number): number {
+  for (;;) {
+    const message = channel.receive()?.message;
+    if (message?.kind === "map") {
+      writeIdMaps(sys, config.linux, stage);
+      channel.send({ kind: "mapped" });
+    } else if (message?.kind === "pid") return message.pid;
+    else if (message?.kind === "error") {
+      throw new TareError(message.report.code, message.report.message);
+    } else throw new TareError("internal", "Cannot make the container's process: its stage ended");
+  }
+}
+
+function runStage(sys: Sys, request: CloneRequest, channel: Channel, become: () => never): never {
+  const { step } = request;
+  try {
+    for (const { type, path } of step.joined) joinNamespace(sys, type, path);
+    let flags = step.flags;
+    if ((flags & CLONE_NEWUSER) !== 0) {
+      check(sys.unshare(CLONE_NEWUSER), "unshare CLONE_NEWUSER");
+      channel.send({ kind: "map" });
+      channel.expect("mapped");
+      flags &= ~CLONE_NEWUSER;
+    }
+    check(sys.setresgid(0, 0, 0), "setresgid");
+    check(sys.setresuid(0, 0, 0), "setresuid");
+    if (step.offsets !== undefined) {
+      enterTimeNamespace(sys, step.offsets);
+      flags &= ~CLONE_NEWTIME;
+    }
+    const pid = cloneWith(sys, flags + CLONE_PARENT, 0, request.cgroup, become);
+    channel.send({ kind: "pid", pid });
+  } catch (error) {
+    const report = error instanceof TareError ? error : new TareError("internal", String(error));
+    channel.send({ kind: "error", report: { code: report.code, message: report.message } });
+  }
+  sys.exit_group(0);
+  throw new TareError("internal", "exit_group returned");
+}

@@ -1,0 +1,242 @@
+/**
+ * Creates a container, seen from the runtime: state first, then cgroup, then the first process, whose
+ * steps are followed over the channel. Every failure on the way takes back what was made.
+ */
+
+import { fromReport, TareError } from "@tare/spec/error.ts";
+import type { Config, Hook, State } from "@tare/spec/oci-runtime.ts";
+import { OCI_VERSION } from "@tare/spec/oci-runtime.ts";
+import { parseConfig } from "@tare/spec/oci-runtime-parse.ts";
+import { createCgroup, type OpenCgroup, openJoin } from "../cgroup/apply.ts";
+import { type CgroupPlan, planCgroup } from "../cgroup/plan.ts";
+import { readCgroupHost } from "../cgroup/read-host.ts";
+import { plannedState } from "../cgroup/state.ts";
+import { openHostDevices } from "../devices/apply.ts";
+import { planDevices } from "../devices/plan.ts";
+import { runHooks } from "../hooks/run.ts";
+import { openBindSource } from "../mounts/attach.ts";
+import { waitFor } from "../process/wait.ts";
+import { compileSeccomp } from "../seccomp/compile.ts";
+import { SIGKILL } from "../sys/abi-process.ts";
+import { readText } from "../sys/file.ts";
+import { OwnedFd } from "../sys/owned-fd.ts";
+import type { Fd, Sys } from "../sys/types.ts";
+import { Channel } from "./channel.ts";
+import { cloneFirst } from "./clone.ts";
+import { destroy } from "./destroy.ts";
+import { writeIdMaps } from "./id-maps.ts";
+import { type InitGift, runInit } from "./init.ts";
+import { planContainer } from "./plan.ts";
+import { listenForStart } from "./start-socket.ts";
+import type { Plan, Step } from "./step.ts";
+import {
+  type ContainerDirectory,
+  createDirectory,
+  processStart,
+  type Record,
+  toState,
+} from "./store.ts";
+
+const CONFIG_BYTES_MAX = 4 * 1024 * 1024;
+
+export type CreateRequest = {
+  readonly id: string;
+  /** Absolute. */
+  readonly bundle: string;
+  /** The runtime's state root. Absolute. */
+  readonly root: string;
+  /** Whether another process gives the word to start (`create`), or this one (`run`). */
+  readonly startElsewhere: boolean;
+  readonly preserveFds: number;
+  /** Takes the terminal's side that is ours. */
+  readonly onConsole: (terminal: OwnedFd) => void;
+  readonly pidFile: ((pid: number) => void) | undefined;
+  readonly owner: string;
+};
+
+/** A container whose first process waits for the word to start. */
+export type Created = {
+  readonly directory: ContainerDirectory;
+  readonly record: Record;
+  readonly config: Config;
+  readonly channel: Channel;
+  readonly pid: number;
+};
+
+/** Reads and checks everything that can be wrong before anything is made. */
+export function prepare(
+  sys: Sys,
+  request: CreateRequest,
+): { config: Config; plan: Plan; cgroup: CgroupPlan } {
+  const path = `${request.bundle}/config.json`;
+  const text = readText(sys, path, CONFIG_BYTES_MAX);
+  if (text === undefined) {
+    throw new TareError("not_found", `Cannot read "${path}": no such file`, {
+      hint: "Give the bundle with --bundle, or make a configuration with spec",
+    });
+  }
+  const config = parseConfig(text);
+  const cgroup = planCgroup({
+    host: readCgroupHost(sys),
+    id: request.id,
+    resources: config.linux.resources,
+    rootless: sys.geteuid() !== 0,
+    ...(config.linux.cgroupsPath === undefined ? {} : { cgroupsPath: config.linux.cgroupsPath }),
+  });
+  const plan = planContainer(config, { id: request.id, bundle: request.bundle, cgroup });
+  return { config, plan, cgroup };
+}
+
+export function create(sys: Sys, request: CreateRequest): Created {
+  const { config, plan, cgroup } = prepare(sys, request);
+  const directory = createDirectory(sys, request.root, request.id);
+  let record = firstRecord(sys, request, config, cgroup);
+  directory.write(record);
+  try {
+    using opened = createCgroup(sys, cgroup);
+    const want = { request, config, plan, cgroup: opened, directory, record };
+    const { channel, pid } = spawn(sys, want);
+    record = { ...record, pid, startTime: processStart(sys, pid)?.startTime ?? "" };
+    directory.write(record);
+    follow(sys, request, config, record, channel);
+    record = { ...record, ready: true };
+    directory.write(record);
+    request.pidFile?.(pid);
+    return { directory, record, config, channel, pid };
+  } catch (error) {
+    undo(sys, directory, record);
+    throw error;
+  }
+}
+
+/** Takes everything back; what cannot be taken back stays recorded for `delete --force`. */
+function undo(sys: Sys, directory: ContainerDirectory, record: Record): void {
+  if (record.pid !== undefined) {
+    sys.kill(record.pid, SIGKILL);
+    waitFor(sys, record.pid);
+  }
+  destroy(sys, directory, record);
+  directory[Symbol.dispose]();
+}
+
+function firstRecord(sys: Sys, request: CreateRequest, config: Config, cgroup: CgroupPlan): Record {
+  const milliseconds = Number(sys.clock_gettime(0) / 1_000_000n);
+  return {
+    ociVersion: OCI_VERSION,
+    id: request.id,
+    bundle: request.bundle,
+    rootfs: config.root.path.startsWith("/")
+      ? config.root.path
+      : `${request.bundle}/${config.root.path}`,
+    created: new Date(milliseconds).toISOString(),
+    owner: request.owner,
+    annotations: Object.fromEntries(config.annotations),
+    cgroup: plannedState(cgroup),
+    ready: false,
+  };
+}
+
+type SpawnRequest = {
+  readonly request: CreateRequest;
+  readonly config: Config;
+  readonly plan: Plan;
+  readonly cgroup: OpenCgroup;
+  readonly directory: ContainerDirectory;
+  readonly record: Record;
+};
+
+function spawn(sys: Sys, want: SpawnRequest): { channel: Channel; pid: number } {
+  const { config, plan, cgroup } = want;
+  const join = openJoin(sys, cgroup);
+  const gift = { ...openGift(sys, want), join };
+  const [ours, theirs] = Channel.pair(sys);
+  const pid = cloneFirst(sys, { config, step: plan.clone, cgroup: join.into }, () => {
+    ours.close();
+    return runInit(sys, { ...gift, channel: theirs });
+  });
+  theirs.close();
+  closeGift(sys, gift);
+  return { channel: ours, pid };
+}
+
+/** Opens, with the privileges of here, what the first process may not open there. */
+function openGift(sys: Sys, want: SpawnRequest): Omit<InitGift, "channel" | "join"> {
+  const { config, plan, request, directory, record } = want;
+  const mapped = config.linux.namespaces.some(({ type }) => type === "user");
+  const seccomp = config.linux.seccomp;
+  return {
+    config,
+    plan,
+    startSocket: request.startElsewhere ? listenForStart(sys, directory.fd) : undefined,
+    bindSources: mapped && sys.geteuid() === 0 ? openBindSources(sys, plan.init) : new Map(),
+    hostDevices: mapped ? openHostDevices(sys, planDevices(config)) : new Map(),
+    filter:
+      seccomp === undefined
+        ? undefined
+        : { program: compileSeccomp(seccomp, { native: "SCMP_ARCH_X86_64" }), flags: 0 },
+    preserveFds: request.preserveFds,
+    state: toState({ ...record, pid: 0 }, "creating"),
+  };
+}
+
+function openBindSources(sys: Sys, steps: readonly Step[]): Map<number, Fd> {
+  const sources = new Map<number, Fd>();
+  for (const step of steps) {
+    if (step.op === "bind") sources.set(step.index, openBindSource(sys, step));
+  }
+  return sources;
+}
+
+function closeGift(sys: Sys, gift: Omit<InitGift, "channel">): void {
+  const { procs, into } = gift.join;
+  for (const fd of [...procs, ...gift.bindSources.values(), ...gift.hostDevices.values()]) {
+    sys.close(fd);
+  }
+  if (gift.startSocket !== undefined) sys.close(gift.startSocket);
+  if (into !== undefined) sys.close(into);
+}
+
+/** Answers the first process until it says that it is created. */
+function follow(
+  sys: Sys,
+  request: CreateRequest,
+  config: Config,
+  record: Record,
+  channel: Channel,
+): void {
+  for (;;) {
+    const received = channel.receive();
+    const message = received?.message;
+    switch (message?.kind) {
+      case "map":
+        writeIdMaps(sys, config.linux, record.pid ?? 0);
+        channel.send({ kind: "mapped" });
+        break;
+      case "mounted":
+        runParentHooks(sys, config, record);
+        channel.send({ kind: "hooked" });
+        break;
+      case "console":
+        if (received?.fds[0] !== undefined) request.onConsole(new OwnedFd(sys, received.fds[0]));
+        channel.send({ kind: "received" });
+        break;
+      case "created":
+        return;
+      case "error":
+        throw fromReport(message.report);
+      default:
+        throw new TareError(
+          "internal",
+          "Cannot create the container: its first process ended early",
+        );
+    }
+  }
+}
+
+function runParentHooks(sys: Sys, config: Config, record: Record): void {
+  const state: State = toState(record, "creating");
+  for (const name of ["prestart", "createRuntime"] as const) {
+    const hooks: readonly Hook[] = config.hooks[name];
+    runHooks(sys, name, hooks, state);
+  }
+}

@@ -1,0 +1,35 @@
+/** Takes a container away: its processes, its cgroups, its state, in this order. */
+
+import { killAll } from "../cgroup/processes.ts";
+import { removeCgroup } from "../cgroup/remove.ts";
+import { parseCgroupState } from "../cgroup/state.ts";
+import { SIGKILL } from "../sys/abi-process.ts";
+import { POLLIN } from "../sys/abi-socket.ts";
+import { check, errnoOf } from "../sys/check.ts";
+import { retried } from "../sys/file.ts";
+import { OwnedFd } from "../sys/owned-fd.ts";
+import type { Sys } from "../sys/types.ts";
+import { type ContainerDirectory, isAlive, type Record } from "./store.ts";
+
+const DEATH_WAIT_MS = 10_000;
+
+/** Kills what still runs and removes all traces; may be repeated after a crash in the middle. */
+export function destroy(sys: Sys, directory: ContainerDirectory, record: Record): void {
+  killFirst(sys, record);
+  const cgroup = parseCgroupState(record.cgroup);
+  killAll(sys, cgroup);
+  removeCgroup(sys, cgroup);
+  directory.remove();
+}
+
+/** Ends the first process, and with its pid namespace all others; waits until it is gone. */
+function killFirst(sys: Sys, record: Record): void {
+  if (record.pid === undefined) return;
+  const ret = sys.pidfd_open(record.pid, 0);
+  if (errnoOf(ret) !== 0) return;
+  using pidfd = new OwnedFd(sys, check(ret, "pidfd_open"));
+  // The descriptor was opened before the check: whoever it is, it stays the same process.
+  if (!isAlive(sys, record)) return;
+  sys.pidfd_send_signal(pidfd.fd, SIGKILL);
+  retried(() => sys.poll(Int32Array.of(pidfd.fd, POLLIN, 0), DEATH_WAIT_MS));
+}

@@ -1,0 +1,39 @@
+/** What is read of the host once, before anything is planned. */
+
+import { TareError } from "@tare/spec/error.ts";
+import { check } from "../sys/check.ts";
+import type { Sys } from "../sys/types.ts";
+
+const UTSNAME_BYTES = 390;
+/** Offset of `release` in `struct new_utsname` (uname(2)). */
+const RELEASE_AT = 130;
+const FIELD_BYTES = 65;
+
+export type Kernel = { readonly major: number; readonly minor: number };
+
+/** The oldest kernel with everything that is used without asking: mount_setattr, cgroup.kill, openat2. */
+export const KERNEL_MIN: Kernel = { major: 5, minor: 14 };
+
+export function readKernel(sys: Sys): Kernel {
+  const buffer = new Uint8Array(UTSNAME_BYTES);
+  check(sys.uname(buffer), "uname");
+  const field = buffer.subarray(RELEASE_AT, RELEASE_AT + FIELD_BYTES);
+  const release = sys.decode_utf8(field.subarray(0, field.indexOf(0))) ?? "";
+  const [major, minor] = release.split(".");
+  return {
+    major: Number.parseInt(major ?? "", 10) || 0,
+    minor: Number.parseInt(minor ?? "", 10) || 0,
+  };
+}
+
+export function checkKernel({ major, minor }: Kernel): void {
+  if (major > KERNEL_MIN.major || (major === KERNEL_MIN.major && minor >= KERNEL_MIN.minor)) return;
+  const want = `${KERNEL_MIN.major}.${KERNEL_MIN.minor}`;
+  throw new TareError(
+    "unsupported",
+    `Cannot run on Linux ${major}.${minor}: ${want} or newer is needed`,
+    {
+      hint: "mount_setattr(2), openat2(2) and clone3(2) are used without an older way beside them",
+    },
+  );
+}

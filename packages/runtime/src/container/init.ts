@@ -1,0 +1,251 @@
+/**
+ * The container's first process: applies the plan's steps in order and becomes the user's program.
+ * It is a fork of the runtime, in the same heap, as pid 1 of the new namespaces. It leaves by execve
+ * or exit_group, never by return: that would run the runtime's own end.
+ */
+
+import { assertNever, toReport } from "@tare/spec/error.ts";
+import type { Config, State } from "@tare/spec/oci-runtime.ts";
+import type { CgroupJoin } from "../cgroup/apply.ts";
+import { makeDevice, makeLink } from "../devices/apply.ts";
+import { runHooks } from "../hooks/run.ts";
+import { attachBind, attachNew, makeReadonly } from "../mounts/attach.ts";
+import { mountCgroup } from "../mounts/cgroup.ts";
+import { openOrCreate } from "../mounts/in-root.ts";
+import { Masks, protectPath } from "../mounts/protect.ts";
+import {
+  attachRoot,
+  pivot,
+  setPropagation,
+  setRootPropagation,
+  setRootReadonly,
+} from "../mounts/root.ts";
+import { applyProcessStep, type Launch } from "../process/apply.ts";
+import { AT_EMPTY_PATH, AT_FDCWD } from "../sys/abi-file.ts";
+import { check } from "../sys/check.ts";
+import type { Fd, Sys } from "../sys/types.ts";
+import { adoptTerminal, bindConsole, openConsole } from "../terminal/console.ts";
+import type { Channel } from "./channel.ts";
+import { applyNamespaceStep } from "./namespace-apply.ts";
+import { openProcfs, writeProcfs } from "./procfs.ts";
+import { waitForStart } from "./start-socket.ts";
+import type {
+  DeviceStep,
+  MountStep,
+  NamespaceStep,
+  Plan,
+  ProcessStep,
+  ProtectStep,
+  RootStep,
+  Step,
+} from "./step.ts";
+
+/** chown(2): -1 leaves the group as it is. */
+const KEEP_GID = 0xffffffff;
+
+/** What the first process is given by the runtime: descriptors opened while all privileges were there. */
+export type InitGift = {
+  readonly channel: Channel;
+  readonly config: Config;
+  readonly plan: Plan;
+  /** What the hierarchies that clone3(2) does not join are joined by. */
+  readonly join: CgroupJoin;
+  /** A listening socket, where another process gives the word to start. */
+  readonly startSocket: Fd | undefined;
+  readonly bindSources: ReadonlyMap<number, Fd>;
+  readonly hostDevices: ReadonlyMap<string, Fd>;
+  readonly filter: { readonly program: Uint8Array; readonly flags: number } | undefined;
+  readonly preserveFds: number;
+  readonly state: State;
+};
+
+/** What the steps leave for later steps. */
+export type InitState = {
+  root: Fd;
+  procfs: Fd;
+  masks: Masks | undefined;
+  /** Where the program was found. */
+  program: string | undefined;
+  /** Where the result of the start is told: the runtime, or who gave the word to start. */
+  reportTo: Channel;
+};
+
+/** Applies the plan; never returns. */
+export function runInit(sys: Sys, gift: InitGift): never {
+  const state: InitState = {
+    root: AT_FDCWD,
+    procfs: AT_FDCWD,
+    masks: undefined,
+    program: undefined,
+    reportTo: gift.channel,
+  };
+  try {
+    sys.umask(0);
+    for (const step of gift.plan.init) applyStep(sys, gift, state, step);
+  } catch (error) {
+    tell(state.reportTo, error);
+  }
+  sys.exit_group(1);
+  throw new Error("exit_group returned");
+}
+
+function tell(channel: Channel, error: unknown): void {
+  try {
+    channel.send({ kind: "error", report: toReport(error) });
+  } catch {
+    // The other side is gone: there is nobody left to tell, and this process ends now.
+  }
+}
+
+/** One arm a kind of step; the rooms hold what each one does. */
+function applyStep(sys: Sys, gift: InitGift, state: InitState, step: Step): void {
+  switch (step.op) {
+    case "join":
+    case "become-root":
+    case "enter-cgroup":
+    case "cgroup-namespace":
+    case "session":
+    case "keyring":
+    case "loopback":
+    case "hostname":
+    case "domainname":
+      return applyNamespaceStep(sys, gift, step satisfies NamespaceStep);
+    case "procfs":
+    case "propagation":
+    case "root":
+    case "parent-hooks":
+    case "hooks":
+    case "pivot":
+    case "working-directory":
+      return applyRootStep(sys, gift, state, step);
+    case "mount":
+    case "bind":
+    case "mount-cgroup":
+    case "set-readonly":
+      return applyMountStep(sys, gift, state.root, step);
+    case "device":
+    case "link":
+    case "console":
+      return applyDeviceStep(sys, gift, state.root, step);
+    case "sysctl":
+    case "read-only":
+    case "mask":
+    case "root-read-only":
+    case "root-propagation":
+      return applyProtectStep(sys, state, step);
+    case "wait-start":
+      state.masks?.[Symbol.dispose]();
+      state.reportTo = waitForStart(sys, gift.channel, gift.startSocket);
+      return;
+    default:
+      return applyProcessStep(sys, launchOf(gift, state), step satisfies ProcessStep);
+  }
+}
+
+function launchOf(gift: InitGift, state: InitState): Launch {
+  return {
+    process: gift.config.process,
+    filter: gift.filter,
+    preserveFds: gift.preserveFds,
+    procfs: state.procfs,
+    reportTo: state.reportTo,
+    get program() {
+      return state.program;
+    },
+    set program(path) {
+      state.program = path;
+    },
+  };
+}
+
+function applyRootStep(sys: Sys, gift: InitGift, state: InitState, step: RootStep): void {
+  switch (step.op) {
+    case "procfs":
+      state.procfs = openProcfs(sys);
+      return;
+    case "propagation":
+      return setPropagation(sys, step.flag);
+    case "root":
+      state.root = attachRoot(sys, step.path, step.guard);
+      return;
+    case "parent-hooks":
+      gift.channel.send({ kind: "mounted" });
+      gift.channel.expect("hooked");
+      return;
+    case "hooks":
+      return runHooks(sys, step.name, gift.config.hooks[step.name], {
+        ...gift.state,
+        pid: sys.getpid(),
+      });
+    case "pivot":
+      pivot(sys, state.root, step.shared);
+      return;
+    case "working-directory":
+      return openOrCreate(sys, state.root, step.path, "directory").close();
+    default:
+      return assertNever(step);
+  }
+}
+
+function applyMountStep(sys: Sys, gift: InitGift, root: Fd, step: MountStep): void {
+  switch (step.op) {
+    case "mount":
+      return attachNew(sys, root, step);
+    case "bind":
+      return attachBind(sys, root, step, gift.bindSources.get(step.index));
+    case "mount-cgroup":
+      return mountCgroup(sys, root, step);
+    case "set-readonly":
+      return makeReadonly(sys, root, step.target);
+    default:
+      return assertNever(step);
+  }
+}
+
+function applyDeviceStep(sys: Sys, gift: InitGift, root: Fd, step: DeviceStep): void {
+  switch (step.op) {
+    case "device":
+      return makeDevice(sys, root, step, gift.hostDevices);
+    case "link":
+      return makeLink(sys, root, step);
+    case "console":
+      return makeConsole(sys, gift, root, step);
+    default:
+      return assertNever(step);
+  }
+}
+
+function makeConsole(
+  sys: Sys,
+  gift: InitGift,
+  root: Fd,
+  step: Extract<DeviceStep, { op: "console" }>,
+): void {
+  const { ours, theirs } = openConsole(sys, root, step);
+  bindConsole(sys, root, theirs.fd);
+  const uid = gift.config.process?.user.uid ?? 0;
+  check(sys.fchownat(theirs.fd, "", uid, KEEP_GID, AT_EMPTY_PATH), "fchownat", "the terminal");
+  gift.channel.send({ kind: "console" }, [ours.fd]);
+  gift.channel.expect("received");
+  ours.close();
+  adoptTerminal(sys, theirs.fd);
+  theirs.close();
+}
+
+function applyProtectStep(sys: Sys, state: InitState, step: ProtectStep): void {
+  switch (step.op) {
+    case "sysctl":
+      return writeProcfs(sys, state.procfs, `sys/${step.name}`, step.value);
+    case "read-only":
+      return protectPath(sys, state.root, step.path);
+    case "mask":
+      state.masks ??= new Masks(sys, state.root);
+      return state.masks.mask(step.path);
+    case "root-read-only":
+      return setRootReadonly(sys, state.root);
+    case "root-propagation":
+      return setRootPropagation(sys, state.root, step.flag, step.recursive);
+    default:
+      return assertNever(step);
+  }
+}

@@ -1,0 +1,81 @@
+/** Applies the namespace steps in the container's first process. */
+
+import { assertNever } from "@tare/spec/error.ts";
+import { joinCgroup } from "../cgroup/apply.ts";
+import { ENOSYS } from "../sys/abi-errno.ts";
+import { AT_FDCWD, O_RDONLY } from "../sys/abi-file.ts";
+import { CLONE_NEWCGROUP } from "../sys/abi-process.ts";
+import {
+  AF_INET,
+  IFF_UP,
+  SIOCGIFFLAGS,
+  SIOCSIFFLAGS,
+  SOCK_CLOEXEC,
+  SOCK_DGRAM,
+} from "../sys/abi-socket.ts";
+import { check, errnoOf } from "../sys/check.ts";
+import { openAt } from "../sys/file.ts";
+import { OwnedFd } from "../sys/owned-fd.ts";
+import type { Sys } from "../sys/types.ts";
+import type { InitGift } from "./init.ts";
+import { NAMESPACE_FLAGS } from "./namespaces.ts";
+import type { NamespaceStep } from "./step.ts";
+
+export function applyNamespaceStep(sys: Sys, gift: InitGift, step: NamespaceStep): void {
+  switch (step.op) {
+    case "join":
+      return joinNamespace(sys, step.type, step.path);
+    case "become-root":
+      return becomeRoot(sys, gift);
+    case "enter-cgroup":
+      return joinCgroup(sys, gift.join);
+    case "cgroup-namespace":
+      return void check(sys.unshare(CLONE_NEWCGROUP), "unshare CLONE_NEWCGROUP");
+    case "session":
+      return void check(sys.setsid(), "setsid");
+    case "keyring":
+      return joinKeyring(sys, step.name);
+    case "loopback":
+      return raiseLoopback(sys);
+    case "hostname":
+      return void check(sys.sethostname(step.name), "sethostname", step.name);
+    case "domainname":
+      return void check(sys.setdomainname(step.name), "setdomainname", step.name);
+    default:
+      return assertNever(step);
+  }
+}
+
+/** Joins a namespace by its file; the kernel checks that the file is one of this type. */
+export function joinNamespace(sys: Sys, type: keyof typeof NAMESPACE_FLAGS, path: string): void {
+  using file = new OwnedFd(sys, check(openAt(sys, AT_FDCWD, path, O_RDONLY, 0), "openat2", path));
+  check(sys.setns(file.fd, NAMESPACE_FLAGS[type]), `setns (${type} namespace)`, path);
+}
+
+/** Waits until the parent wrote the maps of the new user namespace, then becomes its root. */
+function becomeRoot(sys: Sys, gift: InitGift): void {
+  if ((gift.plan.clone.flags & NAMESPACE_FLAGS.user) !== 0) {
+    gift.channel.send({ kind: "map" });
+    gift.channel.expect("mapped");
+  }
+  check(sys.setresgid(0, 0, 0), "setresgid");
+  check(sys.setresuid(0, 0, 0), "setresuid");
+}
+
+/** A session keyring of its own; kernels without keyrings have nothing to hide. */
+function joinKeyring(sys: Sys, name: string): void {
+  const ret = sys.join_session_keyring(name);
+  if (errnoOf(ret) !== ENOSYS) check(ret, "keyctl KEYCTL_JOIN_SESSION_KEYRING", name);
+}
+
+/** `struct ifreq` of netdevice(7): a name of 16 bytes, then flags. */
+function raiseLoopback(sys: Sys): void {
+  const type = SOCK_DGRAM | SOCK_CLOEXEC;
+  using socket = new OwnedFd(sys, check(sys.socket(AF_INET, type, 0), "socket"));
+  const request = new Uint8Array(40);
+  request.set(sys.encode_utf8("lo"));
+  check(sys.ioctl_bytes(socket.fd, SIOCGIFFLAGS, request), "ioctl SIOCGIFFLAGS", "lo");
+  const view = new DataView(request.buffer);
+  view.setUint16(16, view.getUint16(16, true) | IFF_UP, true);
+  check(sys.ioctl_bytes(socket.fd, SIOCSIFFLAGS, request), "ioctl SIOCSIFFLAGS", "lo");
+}

@@ -1,0 +1,89 @@
+/**
+ * The whole plan of a container: config.json and what was read of the host become a list of steps.
+ * Pure: no system call, no clock. Reading `planContainer` from top to bottom tells what happens.
+ */
+
+import { TareError } from "@tare/spec/error.ts";
+import type { Config } from "@tare/spec/oci-runtime.ts";
+import type { CgroupPlan } from "../cgroup/plan.ts";
+import { planDevices } from "../devices/plan.ts";
+import { planCgroupMount } from "../mounts/cgroup-plan.ts";
+import { planLateReadonly, planMounts, planProtection, planRoot } from "../mounts/plan.ts";
+import { planLaunch, planProcessSetup } from "../process/plan.ts";
+import { checkNamespaces, hasNew, planNamespaces } from "./namespaces.ts";
+import type { Plan, Step } from "./step.ts";
+
+export type ContainerFacts = {
+  readonly id: string;
+  /** Absolute path of the bundle. */
+  readonly bundle: string;
+  readonly cgroup: CgroupPlan;
+};
+
+export function planContainer(config: Config, facts: ContainerFacts): Plan {
+  checkNamespaces(config);
+  const namespaces = planNamespaces(config, facts.id);
+  return {
+    clone: namespaces.clone,
+    init: [
+      ...namespaces.init,
+      { op: "procfs", why: "kernel files are written through a mount that nobody can tamper with" },
+      ...(hasNew(config, "mount") ? planTree(config, facts) : planJoinedTree(config)),
+      ...planProcessSetup(config),
+      ...planStart(config),
+    ],
+  };
+}
+
+/** The file system: outside the new root first, then `pivot`, and everything that can wait after it. */
+function planTree(config: Config, facts: ContainerFacts): Step[] {
+  const { hooks } = config;
+  const steps: Step[] = [
+    ...planRoot(config, facts.bundle),
+    ...planMounts(config, {
+      bundle: facts.bundle,
+      cgroupMount: (target, options) =>
+        planCgroupMount(facts.cgroup, target, options, hasNew(config, "cgroup")),
+    }),
+  ];
+  if (hooks.prestart.length + hooks.createRuntime.length > 0) {
+    steps.push({ op: "parent-hooks", why: "they run outside, before the root is left" });
+  }
+  if (hooks.createContainer.length > 0) {
+    const why = "they run in the container's namespaces, before the root is left";
+    steps.push({ op: "hooks", name: "createContainer", why });
+  }
+  steps.push({
+    op: "pivot",
+    shared: config.linux.rootfsPropagation?.endsWith("shared") === true,
+    why: "leave the host's tree for good: a chroot could be left again",
+  });
+  steps.push(...planDevices(config));
+  if (config.process !== undefined && config.process.cwd !== "/") {
+    const why = "the working directory is made where it is missing";
+    steps.push({ op: "working-directory", path: config.process.cwd, why });
+  }
+  steps.push(...planLateReadonly(config), ...planProtection(config));
+  return steps;
+}
+
+/** A joined mount namespace has its root already; ours to refuse is only what it cannot mean. */
+function planJoinedTree(config: Config): Step[] {
+  if (config.root.path === "/") return [];
+  throw new TareError(
+    "unsupported",
+    `Cannot use root.path "${config.root.path}" in a joined mount namespace`,
+    { hint: 'The namespace has its own root: set root.path to "/"' },
+  );
+}
+
+/** The wait for the word to start, and what follows it. */
+function planStart(config: Config): Step[] {
+  const steps: Step[] = [{ op: "wait-start", why: "the caller decides when the program starts" }];
+  if (config.hooks.startContainer.length > 0) {
+    const why = "they run in the container, right before its program";
+    steps.push({ op: "hooks", name: "startContainer", why });
+  }
+  if (config.process !== undefined) steps.push(...planLaunch(config, config.process));
+  return steps;
+}

@@ -1,0 +1,79 @@
+/**
+ * The word to start: for `run` a message on the channel, for `create` a connection to a socket in the
+ * container's state directory. The connection ends with execve(2), so who gave the word learns
+ * whether the program was started, or why not.
+ */
+
+import { fromReport, TareError } from "@tare/spec/error.ts";
+import { ECONNREFUSED, ENOENT } from "../sys/abi-errno.ts";
+import { AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET } from "../sys/abi-socket.ts";
+import { check, errnoOf } from "../sys/check.ts";
+import { retried } from "../sys/file.ts";
+import { OwnedFd } from "../sys/owned-fd.ts";
+import type { Fd, Sys } from "../sys/types.ts";
+import { Channel } from "./channel.ts";
+
+export const START_SOCKET = "start.sock";
+
+/** A socket address has room for 107 bytes: the directory is named by its descriptor. */
+function address(directory: Fd): string {
+  return `/proc/self/fd/${directory}/${START_SOCKET}`;
+}
+
+export function listenForStart(sys: Sys, directory: Fd): Fd {
+  const type = SOCK_SEQPACKET | SOCK_CLOEXEC;
+  const socket = new OwnedFd(sys, check(sys.socket(AF_UNIX, type, 0), "socket"));
+  check(sys.bind_unix(socket.fd, address(directory)), "bind", START_SOCKET);
+  check(sys.listen(socket.fd, 1), "listen", START_SOCKET);
+  return socket.release();
+}
+
+/** In the first process: says that all is set up, then waits; the answer is whom to tell the result. */
+export function waitForStart(sys: Sys, channel: Channel, socket: Fd | undefined): Channel {
+  channel.send({ kind: "created" });
+  if (socket === undefined) {
+    channel.expect("start");
+    return channel;
+  }
+  channel.close();
+  const starter = new Channel(
+    sys,
+    check(
+      retried(() => sys.accept4(socket, SOCK_CLOEXEC)),
+      "accept4",
+    ),
+  );
+  sys.close(socket);
+  starter.expect("start");
+  return starter;
+}
+
+/** Gives the word and waits for the result; an error of the first process is thrown here. */
+export function giveStart(sys: Sys, directory: Fd, id: string): void {
+  const type = SOCK_SEQPACKET | SOCK_CLOEXEC;
+  using socket = new OwnedFd(sys, check(sys.socket(AF_UNIX, type, 0), "socket"));
+  const ret = sys.connect_unix(socket.fd, address(directory));
+  if (errnoOf(ret) === ENOENT || errnoOf(ret) === ECONNREFUSED) throw notCreated(id);
+  check(ret, "connect", START_SOCKET);
+  const channel = new Channel(sys, socket.fd);
+  channel.send({ kind: "start" });
+  awaitExec(channel);
+}
+
+/** The end of the channel is the success of execve(2); anything else is an error. */
+export function awaitExec(channel: Channel): void {
+  const received = channel.receive();
+  if (received === undefined) return;
+  if (received.message.kind === "error") throw fromReport(received.message.report);
+  throw new TareError("internal", `Cannot go on: unexpected message "${received.message.kind}"`);
+}
+
+function notCreated(id: string): TareError {
+  return new TareError(
+    "bad_state",
+    `Cannot start container "${id}": it is not in the created state`,
+    {
+      hint: "Only a created container can be started, once",
+    },
+  );
+}

@@ -1,0 +1,227 @@
+/**
+ * The state of containers on disk: a directory each, below the runtime's root, readable by its owner
+ * only. state.json is written before the first resource is made, so that whatever a crash leaves is
+ * found by its name. A process is known by its pid and its start time: pids are used again.
+ */
+
+import { TareError } from "@tare/spec/error.ts";
+import type { State, Status } from "@tare/spec/oci-runtime.ts";
+import { EEXIST, ENOENT, ESRCH } from "../sys/abi-errno.ts";
+import { AT_FDCWD, AT_REMOVEDIR, O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from "../sys/abi-file.ts";
+import { check, errnoOf, SysError } from "../sys/check.ts";
+import { entriesOf } from "../sys/directory.ts";
+import { openAt, readText, readTextAt, replaceTextAt } from "../sys/file.ts";
+import { OwnedFd } from "../sys/owned-fd.ts";
+import type { Fd, Sys } from "../sys/types.ts";
+import { START_SOCKET } from "./start-socket.ts";
+
+/** What state.json holds. */
+export type Record = {
+  readonly ociVersion: string;
+  readonly id: string;
+  readonly bundle: string;
+  readonly rootfs: string;
+  /** RFC 3339, UTC. */
+  readonly created: string;
+  readonly owner: string;
+  readonly annotations: { readonly [key: string]: string };
+  /** Cgroup directories, as the cgroup room encodes them. */
+  readonly cgroup: unknown;
+  /** Absent until the first process exists. */
+  readonly pid?: number;
+  /** Start time of that process in clock ticks since boot: field 22 of /proc/PID/stat. */
+  readonly startTime?: string;
+  /** Set when `create` is complete. */
+  readonly ready: boolean;
+};
+
+const STATE_FILE = "state.json";
+const STATE_BYTES_MAX = 1024 * 1024;
+const STAT_BYTES_MAX = 4096;
+
+/** An open directory of one container. */
+export class ContainerDirectory {
+  readonly #sys: Sys;
+  readonly #directory: OwnedFd;
+  readonly id: string;
+  readonly #root: string;
+
+  constructor(sys: Sys, directory: OwnedFd, root: string, id: string) {
+    this.#sys = sys;
+    this.#directory = directory;
+    this.#root = root;
+    this.id = id;
+  }
+
+  get fd(): Fd {
+    return this.#directory.fd;
+  }
+
+  write(record: Record): void {
+    replaceTextAt(this.#sys, this.fd, STATE_FILE, JSON.stringify(record), 0o600);
+  }
+
+  /** The record; undefined where a crash came before it was written. */
+  read(): Record | undefined {
+    const text = readTextAt(this.#sys, this.fd, STATE_FILE, STATE_BYTES_MAX);
+    if (text === undefined) return undefined;
+    return parseRecord(text, this.id);
+  }
+
+  /** Whether the first process still waits for the word to start. */
+  isWaiting(): boolean {
+    return errnoOf(this.#sys.faccessat2(this.fd, START_SOCKET, 0, 0)) === 0;
+  }
+
+  /** Notes that the word was given. */
+  started(): void {
+    this.#sys.unlinkat(this.fd, START_SOCKET, 0);
+  }
+
+  /** Removes the directory and all in it; state.json last, so that a crash here is found again. */
+  remove(): void {
+    const names = entriesOf(this.#sys, this.fd).map((name) => this.#sys.decode_utf8(name) ?? "");
+    for (const name of names.filter((each) => each !== STATE_FILE)) {
+      this.#sys.unlinkat(this.fd, name, 0);
+    }
+    this.#sys.unlinkat(this.fd, STATE_FILE, 0);
+    const path = `${this.#root}/${this.id}`;
+    check(this.#sys.unlinkat(AT_FDCWD, path, AT_REMOVEDIR), "rmdir", path);
+  }
+
+  [Symbol.dispose](): void {
+    this.#directory.close();
+  }
+}
+
+function parseRecord(text: string, id: string): Record {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw damaged(id, "it is not JSON", cause);
+  }
+  if (typeof value !== "object" || value === null) throw damaged(id, "it is not an object");
+  const record = value as Record;
+  const strings = [record.ociVersion, record.id, record.bundle, record.created];
+  if (strings.some((each) => typeof each !== "string")) throw damaged(id, "a field is missing");
+  if (record.id !== id) throw damaged(id, `it belongs to "${record.id}"`);
+  return record;
+}
+
+function damaged(id: string, why: string, cause?: unknown): TareError {
+  return new TareError("corrupt", `Cannot read the state of container "${id}": ${why}`, {
+    cause,
+    hint: `Remove it with delete --force ${id}`,
+  });
+}
+
+/** Makes the directory of a new container; an id that is taken is an error. */
+export function createDirectory(sys: Sys, root: string, id: string): ContainerDirectory {
+  makePath(sys, root);
+  const path = `${root}/${id}`;
+  const ret = sys.mkdirat(AT_FDCWD, path, 0o700);
+  if (errnoOf(ret) === EEXIST) {
+    throw new TareError(
+      "conflict",
+      `Cannot create container "${id}": container with given ID already exists`,
+      {
+        hint: `Use another id, or remove it with delete ${id}`,
+      },
+    );
+  }
+  check(ret, "mkdir", path);
+  return open(sys, root, id);
+}
+
+function makePath(sys: Sys, path: string): void {
+  let at = 0;
+  while (at >= 0) {
+    at = path.indexOf("/", at + 1);
+    const prefix = at < 0 ? path : path.slice(0, at);
+    const ret = sys.mkdirat(AT_FDCWD, prefix, 0o700);
+    if (errnoOf(ret) !== EEXIST && errnoOf(ret) !== 0 && at < 0) check(ret, "mkdir", path);
+  }
+}
+
+function open(sys: Sys, root: string, id: string): ContainerDirectory {
+  const path = `${root}/${id}`;
+  const flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
+  const fd = check(openAt(sys, AT_FDCWD, path, flags, 0), "openat2", path);
+  return new ContainerDirectory(sys, new OwnedFd(sys, fd), root, id);
+}
+
+/** Opens the directory of a known container; undefined where there is none. */
+export function findDirectory(sys: Sys, root: string, id: string): ContainerDirectory | undefined {
+  const path = `${root}/${id}`;
+  const flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
+  const ret = openAt(sys, AT_FDCWD, path, flags, 0);
+  if (errnoOf(ret) === ENOENT) return undefined;
+  const fd = check(ret, "openat2", path);
+  return new ContainerDirectory(sys, new OwnedFd(sys, fd), root, id);
+}
+
+/** As findDirectory, and an unknown id is an error. */
+export function openDirectory(sys: Sys, root: string, id: string): ContainerDirectory {
+  const found = findDirectory(sys, root, id);
+  if (found !== undefined) return found;
+  throw new TareError("not_found", `Cannot find container "${id}": container does not exist`, {
+    hint: `It is not below ${root}; see list, or set --root`,
+  });
+}
+
+/** The ids of all containers, sorted. */
+export function listIds(sys: Sys, root: string): string[] {
+  const ret = openAt(sys, AT_FDCWD, root, O_RDONLY | O_DIRECTORY, 0);
+  if (errnoOf(ret) === ENOENT) return [];
+  using directory = new OwnedFd(sys, check(ret, "openat2", root));
+  const names = entriesOf(sys, directory.fd).map((name) => sys.decode_utf8(name) ?? "");
+  return names.filter((name) => name !== "" && !name.startsWith(".")).sort();
+}
+
+/** ESRCH is the answer for a process that ended between open and read. */
+function readStat(sys: Sys, pid: number): string | undefined {
+  try {
+    return readText(sys, `/proc/${pid}/stat`, STAT_BYTES_MAX);
+  } catch (error) {
+    if (error instanceof SysError && error.errno === ESRCH) return undefined;
+    throw error;
+  }
+}
+
+/** Field 22 of /proc/PID/stat, and whether the process still lives; undefined where there is none. */
+export function processStart(
+  sys: Sys,
+  pid: number,
+): { startTime: string; alive: boolean } | undefined {
+  const text = readStat(sys, pid);
+  if (text === undefined) return undefined;
+  // The name in field 2 may hold anything, ")" too: fields are counted from the last one.
+  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
+  const state = fields[0] ?? "X";
+  return { startTime: fields[19] ?? "", alive: state !== "Z" && state !== "X" };
+}
+
+/** Whether the first process of a record is still that process. */
+export function isAlive(sys: Sys, record: Record): boolean {
+  if (record.pid === undefined) return false;
+  const found = processStart(sys, record.pid);
+  return found?.alive === true && found.startTime === record.startTime;
+}
+
+/** The lifecycle state of runtime.md, seen from outside. */
+export function statusOf(sys: Sys, directory: ContainerDirectory, record: Record): Status {
+  if (!isAlive(sys, record))
+    return record.pid === undefined && !record.ready ? "creating" : "stopped";
+  if (!record.ready) return "creating";
+  return directory.isWaiting() ? "created" : "running";
+}
+
+/** What hooks and `state` are told. */
+export function toState(record: Record, status: Status): State {
+  const base = { ociVersion: record.ociVersion, id: record.id, status, bundle: record.bundle };
+  const alive = record.pid !== undefined && status !== "stopped";
+  const state = alive ? { ...base, pid: record.pid ?? 0 } : base;
+  const annotated = Object.keys(record.annotations ?? {}).length > 0;
+  return annotated ? { ...state, annotations: record.annotations } : state;
+}

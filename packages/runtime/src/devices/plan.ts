@@ -1,0 +1,66 @@
+/**
+ * The devices and links of /dev. Source: runtime-spec config-linux.md, "Default Devices" and
+ * "Dev symbolic links". Pure.
+ */
+
+import { TareError } from "@tare/spec/error.ts";
+import type { Config, Device } from "@tare/spec/oci-runtime.ts";
+import type { DeviceStep } from "../container/step.ts";
+import { normalize } from "../mounts/plan.ts";
+
+const DEFAULT_DEVICES: readonly Device[] = [
+  ["null", 1, 3],
+  ["zero", 1, 5],
+  ["full", 1, 7],
+  ["random", 1, 8],
+  ["urandom", 1, 9],
+  ["tty", 5, 0],
+].map(([name, major, minor]) => ({
+  type: "c",
+  path: `/dev/${name}`,
+  major: Number(major),
+  minor: Number(minor),
+}));
+
+const LINKS: readonly (readonly [path: string, target: string])[] = [
+  ["/dev/fd", "/proc/self/fd"],
+  ["/dev/stdin", "/proc/self/fd/0"],
+  ["/dev/stdout", "/proc/self/fd/1"],
+  ["/dev/stderr", "/proc/self/fd/2"],
+  ["/dev/ptmx", "pts/ptmx"],
+];
+
+const DEFAULT_MODE = 0o666;
+
+/** A bind on /dev brings its own devices; everything else gets ours. */
+export function ownsDev(config: Config): boolean {
+  return !config.mounts.some(
+    ({ destination, type, options }) =>
+      normalize(destination) === "/dev" &&
+      (type === "bind" || options.includes("bind") || options.includes("rbind")),
+  );
+}
+
+/** Devices, links and the console, in the order in which they are made. */
+export function planDevices(config: Config): DeviceStep[] {
+  if (!ownsDev(config)) return [];
+  const wanted = new Map(DEFAULT_DEVICES.map((device) => [device.path, device]));
+  for (const device of config.linux.devices) wanted.set(normalize(device.path), device);
+  const steps: DeviceStep[] = [...wanted.values()].map(planDevice);
+  for (const [path, target] of LINKS) {
+    steps.push({ op: "link", path, target, why: "programs expect this name" });
+  }
+  if (config.process?.terminal === true) {
+    const { width, height } = config.process.consoleSize ?? { width: 0, height: 0 };
+    steps.push({ op: "console", width, height, why: "process.terminal asks for a terminal" });
+  }
+  return steps;
+}
+
+function planDevice(device: Device): DeviceStep {
+  const path = normalize(device.path);
+  if (path === "/") throw new TareError("bad_input", 'Cannot make device "/": it is the root');
+  const { type, major, minor, fileMode = DEFAULT_MODE, uid = 0, gid = 0 } = device;
+  const why = "a device that the specification or the configuration asks for";
+  return { op: "device", path, type, major, minor, mode: fileMode & 0o7777, uid, gid, why };
+}

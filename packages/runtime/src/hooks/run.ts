@@ -1,0 +1,72 @@
+/**
+ * Runs hooks: programs of the configuration, in order, with the container's state on their standard
+ * input and a time limit. Source: runtime-spec config.md "POSIX-platform Hooks".
+ */
+
+import { TareError } from "@tare/spec/error.ts";
+import type { Hook, HookName, State } from "@tare/spec/oci-runtime.ts";
+import { describeStatus, waitFor } from "../process/wait.ts";
+import { EPIPE, errnoText } from "../sys/abi-errno.ts";
+import { CLOSE_RANGE_CLOEXEC, NO_FD, O_CLOEXEC } from "../sys/abi-file.ts";
+import { SIG_SETMASK, SIGCHLD, SIGKILL } from "../sys/abi-process.ts";
+import { POLLIN } from "../sys/abi-socket.ts";
+import { check, errnoOf } from "../sys/check.ts";
+import { retried } from "../sys/file.ts";
+import { OwnedFd } from "../sys/owned-fd.ts";
+import type { Fd, Sys } from "../sys/types.ts";
+
+const EXIT_NOT_STARTED = 127;
+
+/** Runs all hooks of one kind; the first that fails ends it with an error that names it. */
+export function runHooks(sys: Sys, name: HookName, hooks: readonly Hook[], state: State): void {
+  for (const [index, hook] of hooks.entries()) {
+    const failure = runHook(sys, hook, JSON.stringify(state));
+    if (failure === undefined) continue;
+    const what = `error running ${name} hook #${index}`;
+    throw new TareError("hook_failed", `Cannot go on: ${what} "${hook.path}": ${failure}`);
+  }
+}
+
+/** What went wrong with a hook, or undefined. */
+function runHook(sys: Sys, hook: Hook, input: string): string | undefined {
+  const pipe = new Int32Array(2);
+  check(sys.pipe2(pipe, O_CLOEXEC), "pipe2");
+  using reading = new OwnedFd(sys, pipe[0] as Fd);
+  using writing = new OwnedFd(sys, pipe[1] as Fd);
+  const pid = check(sys.clone3(0, SIGCHLD, NO_FD), "clone3");
+  if (pid === 0) return becomeHook(sys, hook, reading.fd);
+  reading.close();
+  using pidfd = new OwnedFd(sys, check(sys.pidfd_open(pid, 0), "pidfd_open"));
+  // The state is small: it fits the pipe, so a hook that never reads it does not block us.
+  const sent = sys.write(writing.fd, sys.encode_utf8(input));
+  if (errnoOf(sent) !== 0 && errnoOf(sent) !== EPIPE) check(sent, "write");
+  writing.close();
+  const done = waitReadable(sys, pidfd.fd, hook.timeout);
+  if (!done) sys.pidfd_send_signal(pidfd.fd, SIGKILL);
+  const status = waitFor(sys, pid);
+  if (!done) return `it ran longer than ${hook.timeout} s`;
+  return status === 0 ? undefined : describeStatus(status);
+}
+
+/** In the child: standard input is the state, everything else is the runtime's; never returns. */
+function becomeHook(sys: Sys, hook: Hook, input: Fd): never {
+  sys.dup3(input, 0 as Fd, 0);
+  sys.sigprocmask(SIG_SETMASK, 0);
+  sys.close_range(3, 0x7fffffff, CLOSE_RANGE_CLOEXEC);
+  const argv = hook.args.length > 0 ? hook.args : [hook.path];
+  const ret = sys.execve(hook.path, argv, hook.env);
+  sys.write(2 as Fd, sys.encode_utf8(`${hook.path}: ${errnoText(errnoOf(ret))}\n`));
+  sys.exit_group(EXIT_NOT_STARTED);
+  throw new TareError("internal", "exit_group returned");
+}
+
+function waitReadable(sys: Sys, fd: Fd, timeoutSeconds: number | undefined): boolean {
+  const set = Int32Array.of(fd, POLLIN, 0);
+  const timeoutMs = timeoutSeconds === undefined ? -1 : timeoutSeconds * 1000;
+  return (
+    check(
+      retried(() => sys.poll(set, timeoutMs)),
+      "poll",
+    ) > 0
+  );
+}

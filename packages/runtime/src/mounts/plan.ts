@@ -1,0 +1,193 @@
+/**
+ * The file system part of a container's plan: which tree is the root, what is mounted in it, what is
+ * hidden or made read-only. Pure: names are only resolved when a step is applied.
+ * Source: runtime-spec config.md "Mounts" and config-linux.md.
+ */
+
+import { TareError } from "@tare/spec/error.ts";
+import type { Config, Mount } from "@tare/spec/oci-runtime.ts";
+import type { MountStep, ProtectStep, RootStep, Step } from "../container/step.ts";
+import {
+  MOUNT_ATTR_RDONLY,
+  MS_PRIVATE,
+  MS_SHARED,
+  MS_SLAVE,
+  MS_UNBINDABLE,
+} from "../sys/abi-mount.ts";
+import { type MountOptions, parseMountOptions } from "./options.ts";
+import { planSysctls } from "./sysctl.ts";
+
+/** Only these may cover a part of /proc: lxcfs and its like (CVE-2019-16884, CVE-2019-19921). */
+const OVER_PROC: ReadonlySet<string> = new Set(
+  [
+    "cpuinfo diskstats meminfo stat swaps uptime loadavg slabinfo",
+    "sys/kernel/ns_last_pid sys/crypto/fips_enabled",
+  ]
+    .join(" ")
+    .split(" ")
+    .map((name) => `/proc/${name}`),
+);
+
+const PROPAGATION: ReadonlyMap<string, { readonly flag: number; readonly recursive: boolean }> =
+  new Map([
+    ["shared", { flag: MS_SHARED, recursive: false }],
+    ["rshared", { flag: MS_SHARED, recursive: true }],
+    ["slave", { flag: MS_SLAVE, recursive: false }],
+    ["rslave", { flag: MS_SLAVE, recursive: true }],
+    ["private", { flag: MS_PRIVATE, recursive: false }],
+    ["rprivate", { flag: MS_PRIVATE, recursive: true }],
+    ["unbindable", { flag: MS_UNBINDABLE, recursive: false }],
+    ["runbindable", { flag: MS_UNBINDABLE, recursive: true }],
+  ]);
+
+/** What the mount steps of one container need beside its configuration. */
+export type MountFacts = {
+  /** The bundle: relative sources start there. Absolute. */
+  readonly bundle: string;
+  /** The step that mounts the cgroup file system; decided by what the host has. */
+  readonly cgroupMount: (target: string, options: MountOptions) => MountStep;
+};
+
+function rootPropagation(config: Config): { flag: number; recursive: boolean } | undefined {
+  const name = config.linux.rootfsPropagation;
+  if (name === undefined || name === "") return undefined;
+  const found = PROPAGATION.get(name);
+  if (found !== undefined) return found;
+  throw new TareError("bad_input", `Cannot use linux.rootfsPropagation "${name}": unknown mode`, {
+    hint: `Use one of ${[...PROPAGATION.keys()].join(", ")}`,
+  });
+}
+
+/** Cuts the new mount namespace off from the host's, and attaches the root file system. */
+export function planRoot(config: Config, bundle: string): RootStep[] {
+  const wanted = rootPropagation(config);
+  // A shared root must stay a peer of the host's until it was cloned; slave is enough otherwise:
+  // nothing of ours reaches the host, and what the host mounts later still arrives.
+  const before = wanted?.flag === MS_SHARED ? MS_SHARED : MS_SLAVE;
+  const flag = wanted?.flag === MS_PRIVATE ? MS_PRIVATE : before;
+  return [
+    {
+      op: "propagation",
+      flag,
+      why: "mounts made here must not appear on the host",
+    },
+    {
+      op: "root",
+      path: absolute(config.root.path, bundle),
+      guard: flag === MS_SHARED,
+      why: "pivot_root(2) wants the new root to be a mount of its own",
+    },
+  ];
+}
+
+/** The configured mounts, in their order. */
+export function planMounts(config: Config, facts: MountFacts): MountStep[] {
+  return config.mounts.map((mount, index) => planMount(mount, index, facts));
+}
+
+function planMount(mount: Mount, index: number, facts: MountFacts): MountStep {
+  const options = parseMountOptions(mount.options);
+  const target = normalize(mount.destination);
+  const type = options.bind !== "none" ? "bind" : (mount.type ?? "none");
+  if (target === "/") {
+    throw new TareError("bad_input", `Cannot mount on "${mount.destination}": it is the root`);
+  }
+  if (type === "cgroup" || type === "cgroup2") return facts.cgroupMount(target, options);
+  if (type === "bind" || type === "none") {
+    checkBind(mount, target);
+    const source = absolute(mount.source ?? "", facts.bundle);
+    return { op: "bind", index, source, target, options, why: `make "${source}" visible inside` };
+  }
+  checkOverProc(target, type);
+  const late = waitsForChildren(type, target);
+  return {
+    op: "mount",
+    fstype: type,
+    source: mount.source ?? type,
+    target,
+    options: late ? withoutReadonly(options) : options,
+    why: MOUNT_WHY.get(type) ?? `mount a file system of type ${type}`,
+  };
+}
+
+const MOUNT_WHY: ReadonlyMap<string, string> = new Map([
+  ["proc", "show the processes of the new pid namespace, not the host's"],
+  ["sysfs", "show the devices of the new network namespace"],
+  ["tmpfs", "give files that vanish with the container"],
+  ["devpts", "give terminals that no other container sees"],
+  ["mqueue", "show the message queues of the new ipc namespace"],
+]);
+
+function checkBind(mount: Mount, target: string): void {
+  if (mount.source === undefined || mount.source === "") {
+    throw new TareError("bad_input", `Cannot bind on "${mount.destination}": it has no source`);
+  }
+  checkOverProc(target, "bind");
+}
+
+/** A file system in place of /proc would answer for the kernel: only procfs may be there. */
+function checkOverProc(target: string, type: string): void {
+  if (type === "proc" || (!target.startsWith("/proc/") && target !== "/proc")) return;
+  // A bind of a real procfs is checked by its magic number when it is applied.
+  if (target === "/proc" && type === "bind") return;
+  if (OVER_PROC.has(target)) return;
+  throw new TareError("bad_input", `Cannot mount "${type}" on "${target}": it would cover procfs`, {
+    hint: `Only these may be covered: ${[...OVER_PROC].join(", ")}`,
+  });
+}
+
+/** A tmpfs or /dev gets its mount points and devices first, and only then becomes read-only. */
+function waitsForChildren(type: string, target: string): boolean {
+  return type === "tmpfs" || target === "/dev";
+}
+
+function withoutReadonly(options: MountOptions): MountOptions {
+  const without = options.attributes.set & ~MOUNT_ATTR_RDONLY;
+  return { ...options, attributes: { ...options.attributes, set: without } };
+}
+
+/** What protects the finished tree; everything here runs inside the new root. */
+export function planProtection(config: Config): ProtectStep[] {
+  const steps: ProtectStep[] = planSysctls(config);
+  for (const path of config.linux.readonlyPaths) {
+    steps.push({ op: "read-only", path, why: "kernel settings there are the host's too" });
+  }
+  for (const path of config.linux.maskedPaths) {
+    steps.push({ op: "mask", path, why: "it would tell about, or control, the host" });
+  }
+  const wanted = rootPropagation(config);
+  if (wanted !== undefined) {
+    steps.push({ op: "root-propagation", ...wanted, why: "linux.rootfsPropagation asks for it" });
+  }
+  if (config.root.readonly) {
+    steps.push({ op: "root-read-only", why: "root.readonly asks for it" });
+  }
+  return steps;
+}
+
+/** Mounts that had to wait before they become read-only. */
+export function planLateReadonly(config: Config): Step[] {
+  return config.mounts.flatMap((mount): Step[] => {
+    const options = parseMountOptions(mount.options);
+    const target = normalize(mount.destination);
+    const late =
+      options.bind === "none" &&
+      (waitsForChildren(mount.type ?? "none", target) || mount.type === "cgroup");
+    if (!late || (options.attributes.set & MOUNT_ATTR_RDONLY) === 0) return [];
+    return [{ op: "set-readonly", target, why: "what is inside of it is complete now" }];
+  });
+}
+
+/** An absolute path without empty, "." and ".." components; ".." stops at the root, as in a chroot. */
+export function normalize(path: string): string {
+  const parts: string[] = [];
+  for (const part of path.split("/")) {
+    if (part === "..") parts.pop();
+    else if (part !== "" && part !== ".") parts.push(part);
+  }
+  return `/${parts.join("/")}`;
+}
+
+function absolute(path: string, bundle: string): string {
+  return path.startsWith("/") ? path : `${bundle}/${path}`;
+}

@@ -1,0 +1,75 @@
+/**
+ * The root file system: attached as a mount of its own, entered with pivot_root(2), and the host's
+ * tree let go. A chroot(2) alone can be left again; this cannot.
+ */
+
+import { AT_EMPTY_PATH, AT_FDCWD, AT_RECURSIVE, NO_FD } from "../sys/abi-file.ts";
+import {
+  MNT_DETACH,
+  MOUNT_ATTR_RDONLY,
+  MOVE_MOUNT_F_EMPTY_PATH,
+  MS_PRIVATE,
+  MS_SLAVE,
+  OPEN_TREE_CLOEXEC,
+  OPEN_TREE_CLONE,
+} from "../sys/abi-mount.ts";
+import { check, during } from "../sys/check.ts";
+import type { Fd, Sys } from "../sys/types.ts";
+
+/** Sets how mount events travel between this namespace and the one it was copied from. */
+export function setPropagation(sys: Sys, flag: number): void {
+  check(sys.mount_setattr(AT_FDCWD, "/", AT_RECURSIVE, 0, 0, flag, NO_FD), "mount_setattr", "/");
+}
+
+/**
+ * Attaches a clone of the tree at `path` on itself; the answer is a descriptor of its top.
+ * With `guard`, a private mount lies between: pivot_root(2) refuses a shared parent.
+ */
+export function attachRoot(sys: Sys, path: string, guard: boolean): Fd {
+  return during(
+    () => `Cannot use root file system "${path}"`,
+    () => {
+      if (guard) {
+        const between = cloneOnto(sys, path);
+        check(
+          sys.mount_setattr(between, "", AT_EMPTY_PATH, 0, 0, MS_PRIVATE, NO_FD),
+          "mount_setattr",
+        );
+        sys.close(between);
+      }
+      return cloneOnto(sys, path);
+    },
+  );
+}
+
+function cloneOnto(sys: Sys, path: string): Fd {
+  const flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE;
+  const tree = check(sys.open_tree(AT_FDCWD, path, flags), "open_tree", path);
+  check(sys.move_mount(tree, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH), "move_mount", path);
+  return tree;
+}
+
+/** Makes the tree the root of this mount namespace and detaches the old one: pivot_root(2), "NOTES". */
+export function pivot(sys: Sys, root: Fd, shared: boolean): void {
+  check(sys.fchdir(root), "fchdir", "the new root");
+  check(sys.pivot_root(".", "."), "pivot_root");
+  // The old root now lies on top, in the same place. If it were shared, detaching it would reach
+  // the host's mounts.
+  if (shared) {
+    check(sys.mount_setattr(AT_FDCWD, ".", AT_RECURSIVE, 0, 0, MS_SLAVE, NO_FD), "mount_setattr");
+  }
+  check(sys.umount2(".", MNT_DETACH), "umount2", "the old root");
+  check(sys.chdir("/"), "chdir", "/");
+}
+
+/** Sets the propagation of the container's own root. */
+export function setRootPropagation(sys: Sys, root: Fd, flag: number, recursive: boolean): void {
+  const flags = AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0);
+  check(sys.mount_setattr(root, "", flags, 0, 0, flag, NO_FD), "mount_setattr", "/");
+}
+
+/** Makes the root mount read-only; mounts below keep what they have. */
+export function setRootReadonly(sys: Sys, root: Fd): void {
+  const set = MOUNT_ATTR_RDONLY;
+  check(sys.mount_setattr(root, "", AT_EMPTY_PATH, set, 0, 0, NO_FD), "mount_setattr", "/");
+}

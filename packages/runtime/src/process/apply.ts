@@ -1,0 +1,192 @@
+/**
+ * Applies the process steps: limits, identity, privileges, and execve(2) at the end.
+ * The order is the plan's; each arm is one or two system calls.
+ */
+
+import { assert, assertNever, TareError } from "@tare/spec/error.ts";
+import type { Process } from "@tare/spec/oci-runtime.ts";
+import type { Channel } from "../container/channel.ts";
+import { writeProcfs } from "../container/procfs.ts";
+import type { ProcessStep } from "../container/step.ts";
+import { EINVAL, EPERM } from "../sys/abi-errno.ts";
+import {
+  CAP_SYS_ADMIN,
+  PR_CAP_AMBIENT,
+  PR_CAP_AMBIENT_RAISE,
+  PR_CAPBSET_DROP,
+  PR_SET_KEEPCAPS,
+  PR_SET_NO_NEW_PRIVS,
+  SIG_SETMASK,
+} from "../sys/abi-process.ts";
+import { check, errnoOf } from "../sys/check.ts";
+import { readTextAt } from "../sys/file.ts";
+import type { Fd, Sys } from "../sys/types.ts";
+import { enterDirectory } from "./directory.ts";
+import { becomeProgram, findProgram } from "./program.ts";
+
+/** What the steps of the program need and leave. */
+export type Launch = {
+  readonly process: Process | undefined;
+  readonly filter: { readonly program: Uint8Array; readonly flags: number } | undefined;
+  readonly preserveFds: number;
+  readonly procfs: Fd;
+  readonly reportTo: Channel;
+  program: string | undefined;
+};
+
+const IOPRIO_WHO_PROCESS = 1;
+const NUMBER_BYTES_MAX = 64;
+
+export function applyProcessStep(sys: Sys, launch: Launch, step: ProcessStep): void {
+  switch (step.op) {
+    case "rlimit":
+      return setRlimit(sys, step);
+    case "oom-score":
+      return setOomScore(sys, launch.procfs, step.value);
+    case "apparmor":
+      return writeProcfs(sys, launch.procfs, "self/attr/apparmor/exec", `exec ${step.profile}`);
+    case "selinux":
+      return writeProcfs(sys, launch.procfs, "self/attr/exec", step.label);
+    case "find-program":
+      launch.program = findProgram(sys, processOf(launch));
+      return;
+    case "no-new-privileges":
+      return void check(sys.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl PR_SET_NO_NEW_PRIVS");
+    case "umask":
+      sys.umask(step.mask);
+      return;
+    case "directory":
+      return enterDirectory(sys, step.path);
+    case "execute":
+      return becomeProgram(sys, processOf(launch), launch);
+    default:
+      return applyPrivilegeStep(sys, launch, step);
+  }
+}
+
+type PrivilegeStep = Extract<
+  ProcessStep,
+  {
+    op:
+      | "personality"
+      | "scheduler"
+      | "io-priority"
+      | "bounding-set"
+      | "identity"
+      | "capabilities"
+      | "seccomp"
+      | "wait-start";
+  }
+>;
+
+function applyPrivilegeStep(sys: Sys, launch: Launch, step: PrivilegeStep): void {
+  switch (step.op) {
+    case "personality":
+      return void check(sys.personality(step.persona), "personality");
+    case "scheduler":
+      return void check(sys.sched_setattr(0, step.attr, 0), "sched_setattr");
+    case "io-priority":
+      return void check(sys.ioprio_set(IOPRIO_WHO_PROCESS, 0, step.priority), "ioprio_set");
+    case "bounding-set":
+      return dropBoundingSet(sys, step.drop);
+    case "identity":
+      return becomeUser(sys, step);
+    case "seccomp":
+      return loadFilter(sys, launch);
+    case "capabilities":
+      return setCapabilities(sys, step);
+    case "wait-start":
+      throw new TareError("internal", "the start is waited for by the first process itself");
+    default:
+      return assertNever(step);
+  }
+}
+
+function processOf(launch: Launch): Process {
+  assert(launch.process !== undefined, "steps of the program are planned only where there is one");
+  return launch.process;
+}
+
+function setRlimit(sys: Sys, { limit, resource }: Extract<ProcessStep, { op: "rlimit" }>): void {
+  const ret = sys.setrlimit(0, resource, limit.soft, limit.hard);
+  if (errnoOf(ret) !== EPERM) return void check(ret, "prlimit", limit.type);
+  throw new TareError(
+    "no_permission",
+    `Cannot set process.rlimits ${limit.type} to ${limit.soft}:${limit.hard}: the hard limit may only be lowered`,
+    { hint: "Raising it needs CAP_SYS_RESOURCE on the host" },
+  );
+}
+
+/** A write of the present value is left out: lowering it needs CAP_SYS_RESOURCE. */
+function setOomScore(sys: Sys, procfs: Fd, value: number): void {
+  const file = "self/oom_score_adj";
+  const present = readTextAt(sys, procfs, file, NUMBER_BYTES_MAX)?.trim();
+  if (present !== String(value)) writeProcfs(sys, procfs, file, String(value));
+}
+
+function dropBoundingSet(sys: Sys, drop: readonly number[]): void {
+  for (const capability of drop) {
+    const ret = sys.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0);
+    // An older kernel does not know the newest ones: it cannot grant them either.
+    if (errnoOf(ret) !== EINVAL) check(ret, "prctl PR_CAPBSET_DROP", String(capability));
+  }
+}
+
+/** The capabilities survive the change of user: the filter is still to be loaded with them. */
+function becomeUser(sys: Sys, step: Extract<ProcessStep, { op: "identity" }>): void {
+  check(sys.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0), "prctl PR_SET_KEEPCAPS");
+  if (step.groups !== undefined) {
+    check(sys.setgroups(Int32Array.from(step.groups)), "setgroups");
+  }
+  check(sys.setresgid(step.gid, step.gid, step.gid), "setresgid", String(step.gid));
+  check(sys.setresuid(step.uid, step.uid, step.uid), "setresuid", String(step.uid));
+  const permitted = heldCapabilities(sys);
+  check(sys.capset(permitted, permitted, 0n), "capset");
+}
+
+/** The permitted set of this process. */
+export function heldCapabilities(sys: Sys): bigint {
+  const bytes = new Uint8Array(24);
+  check(sys.capget(bytes), "capget");
+  const view = new DataView(bytes.buffer);
+  return BigInt(view.getUint32(4, true)) | (BigInt(view.getUint32(16, true)) << 32n);
+}
+
+/** seccomp(2) wants no_new_privs or CAP_SYS_ADMIN, which this process still has. */
+function loadFilter(sys: Sys, { filter, process }: Launch): void {
+  if (filter === undefined) return;
+  const held = heldCapabilities(sys) & (1n << BigInt(CAP_SYS_ADMIN));
+  if (process?.noNewPrivileges !== true && held === 0n) {
+    throw new TareError(
+      "no_permission",
+      "Cannot load the seccomp filter: neither CAP_SYS_ADMIN nor no_new_privs",
+      {
+        hint: "Set process.noNewPrivileges",
+      },
+    );
+  }
+  check(sys.seccomp_set_filter(filter.flags, filter.program), "seccomp SECCOMP_SET_MODE_FILTER");
+}
+
+function setCapabilities(sys: Sys, { sets }: Extract<ProcessStep, { op: "capabilities" }>): void {
+  const ret = sys.capset(sets.effective, sets.permitted, sets.inheritable);
+  if (errnoOf(ret) === EPERM) {
+    throw new TareError(
+      "no_permission",
+      "Cannot set process.capabilities: a wanted one is not ours to give",
+      {
+        hint: "Compare CapBnd in /proc/self/status, and permitted with effective and inheritable",
+      },
+    );
+  }
+  check(ret, "capset");
+  for (const capability of sets.ambient) {
+    const raise = sys.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0);
+    check(raise, "prctl PR_CAP_AMBIENT_RAISE", String(capability));
+  }
+}
+
+/** The program starts with no signal blocked, whatever the runtime or its caller had. */
+export function clearSignalMask(sys: Sys): void {
+  check(sys.sigprocmask(SIG_SETMASK, 0), "rt_sigprocmask");
+}

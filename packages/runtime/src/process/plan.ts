@@ -1,0 +1,127 @@
+/**
+ * The last part of a container's plan: from a privileged process in the finished tree to the
+ * user's program. Each privilege is given up as late as it is needed and no later. Pure.
+ * Source: runtime-spec config.md "process", capabilities(7), credentials(7).
+ */
+
+import { TareError } from "@tare/spec/error.ts";
+import type { Config, Process } from "@tare/spec/oci-runtime.ts";
+import type { CapabilityMasks, ProcessStep } from "../container/step.ts";
+import { CAP_LAST, capabilityNames, rlimitNumber } from "../sys/abi-process.ts";
+import { planIoPriority, planPersonality, planScheduler } from "./scheduling.ts";
+
+/** Before the container counts as created: what must be written while files of the kernel are at hand. */
+export function planProcessSetup(config: Config): ProcessStep[] {
+  const { process } = config;
+  if (process === undefined) return [];
+  const steps: ProcessStep[] = [];
+  if (process.oomScoreAdj !== undefined) {
+    const why = "process.oomScoreAdj asks for it";
+    steps.push({ op: "oom-score", value: process.oomScoreAdj, why });
+  }
+  for (const limit of process.rlimits) steps.push(planRlimit(limit));
+  if (process.apparmorProfile !== undefined && process.apparmorProfile !== "") {
+    const why = "confine the program from its first instruction";
+    steps.push({ op: "apparmor", profile: process.apparmorProfile, why });
+  }
+  if (process.selinuxLabel !== undefined && process.selinuxLabel !== "") {
+    const why = "label the program from its first instruction";
+    steps.push({ op: "selinux", label: process.selinuxLabel, why });
+  }
+  const why = "a missing program is an error of create, not of start";
+  if (process.args.length > 0) steps.push({ op: "find-program", why });
+  return steps;
+}
+
+function planRlimit(limit: Process["rlimits"][number]): ProcessStep {
+  const resource = rlimitNumber(limit.type);
+  if (resource === undefined) {
+    throw new TareError("bad_input", `Cannot set rlimit "${limit.type}": unknown resource`);
+  }
+  return { op: "rlimit", limit, resource, why: `process.rlimits asks for ${limit.type}` };
+}
+
+/** From the word to start to execve(2). */
+export function planLaunch(config: Config, process: Process): ProcessStep[] {
+  const { user, capabilities } = process;
+  const masks = capabilityMasks(process);
+  const why = "what the program may do is exactly what the configuration says";
+  const steps: ProcessStep[] = [
+    ...planScheduler(process),
+    ...planIoPriority(process),
+    ...planPersonality(config),
+    { op: "umask", mask: user.umask ?? 0o022, why: "files get the modes that the user expects" },
+  ];
+  if (process.noNewPrivileges) {
+    steps.push({ op: "no-new-privileges", why: "setuid programs must gain nothing" });
+  }
+  steps.push(
+    { op: "bounding-set", drop: boundingDrops(process), why: "no execve may ever regain these" },
+    {
+      op: "identity",
+      uid: user.uid,
+      gid: user.gid,
+      groups: supplementaryGroups(config, process),
+      capabilities,
+      why: "run as the configured user and groups",
+    },
+    { op: "directory", path: process.cwd, why: "start where the configuration says" },
+    { op: "seccomp", why: "as late as possible: the filter binds us too" },
+    { op: "capabilities", sets: masks, why },
+    { op: "execute", why: "the container's program takes over this process" },
+  );
+  return steps;
+}
+
+/**
+ * The primary group belongs to the list: a file whose group is denied would else be open to its own
+ * group (CVE-2022-36109). Undefined where a user namespace forbids setgroups(2).
+ */
+function supplementaryGroups(config: Config, process: Process): readonly number[] | undefined {
+  const mapped = config.linux.namespaces.some(({ type }) => type === "user");
+  const { gid, additionalGids } = process.user;
+  const one = config.linux.gidMappings.length === 1 && config.linux.gidMappings[0]?.size === 1;
+  if (mapped && one && additionalGids.length === 0) return undefined;
+  return [...new Set([gid, ...additionalGids])];
+}
+
+function capabilityNumbers(names: readonly string[], set: string): number[] {
+  const known = capabilityNames();
+  return names.map((name) => {
+    const number = known.indexOf(name);
+    if (number >= 0) return number;
+    throw new TareError(
+      "bad_input",
+      `Cannot use process.capabilities.${set} "${name}": unknown capability`,
+      { hint: "Names are written as CAP_CHOWN" },
+    );
+  });
+}
+
+function mask(numbers: readonly number[]): bigint {
+  return numbers.reduce((bits, number) => bits | (1n << BigInt(number)), 0n);
+}
+
+/** The five sets as the kernel takes them. */
+export function capabilityMasks(process: Process): CapabilityMasks {
+  const { effective, permitted, inheritable, ambient, bounding } = process.capabilities;
+  capabilityNumbers(bounding, "bounding");
+  return {
+    effective: mask(capabilityNumbers(effective, "effective")),
+    permitted: mask(capabilityNumbers(permitted, "permitted")),
+    inheritable: mask(capabilityNumbers(inheritable, "inheritable")),
+    // The kernel keeps no ambient one that is not both permitted and inheritable (capabilities(7));
+    // configurations that ask for more are common, and runc and crun pass over it too.
+    ambient: capabilityNumbers(
+      ambient.filter((name) => permitted.includes(name) && inheritable.includes(name)),
+      "ambient",
+    ),
+  };
+}
+
+function boundingDrops(process: Process): number[] {
+  const kept = new Set(capabilityNumbers(process.capabilities.bounding, "bounding"));
+  return Array.from({ length: CAP_LAST + 1 }, (_, number) => number).filter(
+    (number) => !kept.has(number),
+  );
+}

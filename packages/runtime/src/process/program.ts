@@ -1,0 +1,95 @@
+/** Finds the program in the container and becomes it. Exit statuses as a shell's: 127 and 126. */
+
+import { TareError } from "@tare/spec/error.ts";
+import type { Process } from "@tare/spec/oci-runtime.ts";
+import type { Channel } from "../container/channel.ts";
+import { EACCES, ENOENT, ENOEXEC, ENOTDIR, errnoText } from "../sys/abi-errno.ts";
+import {
+  AT_EACCESS,
+  AT_FDCWD,
+  F_SETFD,
+  FD_CLOEXEC,
+  S_IFMT,
+  S_IFREG,
+  X_OK,
+} from "../sys/abi-file.ts";
+import { errnoOf } from "../sys/check.ts";
+import { statAt } from "../sys/stat.ts";
+import type { Fd, Sys } from "../sys/types.ts";
+import { clearSignalMask } from "./apply.ts";
+import { withHome } from "./home.ts";
+
+/** What execvp(3) searches where the environment names nothing. */
+const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const FD_MAX = 0xffffffff;
+const FIRST_FD = 3;
+
+/** The path to execute. A name without "/" is searched in the PATH of the program's environment. */
+export function findProgram(sys: Sys, process: Process): string {
+  const name = process.args[0] ?? "";
+  if (name.includes("/")) {
+    const path = name.startsWith("/") ? name : `${process.cwd}/${name}`;
+    const errno = whyNot(sys, path);
+    if (errno !== 0) throw refusal(name, errno);
+    return path;
+  }
+  let refused = ENOENT;
+  for (const directory of searchPath(process)) {
+    const path = `${directory === "" ? process.cwd : directory}/${name}`;
+    const errno = name === "" ? ENOENT : whyNot(sys, path);
+    if (errno === 0) return path;
+    if (errno === EACCES) refused = EACCES;
+  }
+  throw refusal(name, refused, refused === ENOENT ? "not found in PATH" : undefined);
+}
+
+function searchPath(process: Process): readonly string[] {
+  const entry = process.env.findLast((each) => each.startsWith("PATH="));
+  return (entry?.slice("PATH=".length) ?? DEFAULT_PATH).split(":");
+}
+
+/** 0 where a file can be executed, else the errno that execve(2) would give. */
+function whyNot(sys: Sys, path: string): number {
+  const errno = errnoOf(sys.faccessat2(AT_FDCWD, path, X_OK, AT_EACCESS));
+  if (errno !== 0) return errno === ENOTDIR ? ENOENT : errno;
+  return (statAt(sys, AT_FDCWD, path, 0).mode & S_IFMT) === S_IFREG ? 0 : EACCES;
+}
+
+function refusal(name: string, errno: number, why = errnoText(errno)): TareError {
+  const missing = errno === ENOENT;
+  const code = missing ? "command_not_found" : "command_not_executable";
+  const hint = missing
+    ? "Check process.args[0], and that the interpreter of a script or binary exists in the root file system"
+    : "Check the mode of the file, the noexec option of its mount, and the architecture of the binary";
+  return new TareError(code, `Cannot execute "${name}": ${why}`, { hint });
+}
+
+export type Ready = {
+  readonly program: string | undefined;
+  readonly preserveFds: number;
+  readonly reportTo: Channel;
+};
+
+/** execve(2): returns only by throwing. */
+export function becomeProgram(sys: Sys, process: Process, ready: Ready): void {
+  const [name] = process.args;
+  if (name === undefined || ready.program === undefined) {
+    throw new TareError("bad_input", "Cannot start: process.args is empty");
+  }
+  const env = withHome(sys, process);
+  closeAllBut(sys, ready.reportTo.fd, ready.preserveFds);
+  clearSignalMask(sys);
+  const errno = errnoOf(sys.execve(ready.program, process.args, env));
+  const known = errno === ENOENT || errno === EACCES || errno === ENOEXEC || errno === ENOTDIR;
+  if (known) throw refusal(name, errno === ENOTDIR ? ENOENT : errno, errnoText(errno));
+  throw new TareError("system", `Cannot execute "${name}": ${errnoText(errno)}`);
+}
+
+/** Really closes: a descriptor of a directory, even one with close-on-exec, is a way out while execve looks up its path. */
+function closeAllBut(sys: Sys, channel: Fd, preserve: number): void {
+  const first = FIRST_FD + preserve;
+  for (let fd = FIRST_FD; fd < first; fd++) sys.fcntl(fd as Fd, F_SETFD, 0);
+  if (channel > first) sys.close_range(first, channel - 1, 0);
+  sys.close_range(Math.max(channel + 1, first), FD_MAX, 0);
+  sys.fcntl(channel, F_SETFD, FD_CLOEXEC);
+}

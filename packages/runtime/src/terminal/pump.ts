@@ -1,0 +1,77 @@
+/** Moves bytes from one descriptor to another through one bounded buffer. */
+
+import { EAGAIN } from "../sys/abi-errno.ts";
+import { POLLIN } from "../sys/abi-socket.ts";
+import { check, errnoOf } from "../sys/check.ts";
+import { retried } from "../sys/file.ts";
+import type { Fd, Sys } from "../sys/types.ts";
+
+const BUFFER_BYTES = 32 * 1024;
+
+export class Pump {
+  readonly #sys: Sys;
+  readonly from: Fd;
+  readonly to: Fd;
+  readonly #buffer = new Uint8Array(BUFFER_BYTES);
+  #held: Uint8Array = this.#buffer.subarray(0, 0);
+  #ended = false;
+
+  constructor(sys: Sys, from: Fd, to: Fd) {
+    this.#sys = sys;
+    this.from = from;
+    this.to = to;
+  }
+
+  get wantsRead(): boolean {
+    return !this.#ended && this.#held.length === 0;
+  }
+
+  get wantsWrite(): boolean {
+    return this.#held.length > 0;
+  }
+
+  /** One read and one write, as far as they go without waiting. */
+  move(): void {
+    if (this.wantsRead) this.#read();
+    if (this.wantsWrite) this.#write();
+  }
+
+  /** What is still there when the container ended: a terminal answers EIO at its end. */
+  drain(): void {
+    while (!this.#ended) {
+      if (this.wantsWrite) this.#write();
+      else if (!this.#isReadable()) return;
+      else this.#read();
+    }
+  }
+
+  #isReadable(): boolean {
+    const set = Int32Array.of(this.from, POLLIN, 0);
+    return (
+      check(
+        retried(() => this.#sys.poll(set, 0)),
+        "poll",
+      ) > 0 && (set[2] ?? 0) !== 0
+    );
+  }
+
+  #read(): void {
+    const ret = retried(() => this.#sys.read(this.from, this.#buffer));
+    if (errnoOf(ret) === EAGAIN) return;
+    const length = errnoOf(ret) === 0 ? check(ret, "read") : 0;
+    if (length === 0) this.#ended = true;
+    this.#held = this.#buffer.subarray(0, length);
+  }
+
+  #write(): void {
+    const ret = retried(() => this.#sys.write(this.to, this.#held));
+    if (errnoOf(ret) === EAGAIN) return;
+    if (errnoOf(ret) !== 0) {
+      // Nobody takes it any more: it is dropped, as a closed terminal drops it.
+      this.#ended = true;
+      this.#held = this.#buffer.subarray(0, 0);
+      return;
+    }
+    this.#held = this.#held.subarray(check(ret, "write"));
+  }
+}

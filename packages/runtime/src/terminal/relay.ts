@@ -1,0 +1,102 @@
+/**
+ * A container in the foreground: copies between the caller's streams and the container's terminal,
+ * passes signals on, and watches for the end. One poll(2) loop, bounded buffers, no promise.
+ */
+
+import { EAGAIN, EIO } from "../sys/abi-errno.ts";
+import { SIG_SETMASK, SIGCHLD, SIGURG, SIGWINCH } from "../sys/abi-process.ts";
+import {
+  POLLERR,
+  POLLHUP,
+  POLLIN,
+  POLLOUT,
+  SFD_CLOEXEC,
+  SFD_NONBLOCK,
+  SIGNALFD_SIGINFO_BYTES,
+} from "../sys/abi-socket.ts";
+import { check, errnoOf } from "../sys/check.ts";
+import { retried } from "../sys/file.ts";
+import { OwnedFd } from "../sys/owned-fd.ts";
+import type { Fd, Sys } from "../sys/types.ts";
+import { copySize } from "./host-terminal.ts";
+import { Pump } from "./pump.ts";
+
+const STDIN = 0 as Fd;
+const STDOUT = 1 as Fd;
+const ALL_SIGNALS = -1n;
+
+/** Blocks all signals; they are read from the answer. To be called before the container is made. */
+export function catchSignals(sys: Sys): OwnedFd {
+  check(sys.sigprocmask(SIG_SETMASK, ALL_SIGNALS), "rt_sigprocmask");
+  return new OwnedFd(
+    sys,
+    check(sys.signalfd(ALL_SIGNALS, SFD_CLOEXEC | SFD_NONBLOCK), "signalfd4"),
+  );
+}
+
+export type Foreground = {
+  readonly pidfd: Fd;
+  readonly signals: Fd;
+  /** Our side of the container's terminal, where it has one. */
+  readonly terminal: Fd | undefined;
+  /** A descriptor whose end of file means that our caller is gone and the container must go too. */
+  readonly lifeline: Fd | undefined;
+};
+
+/** Runs until the first process ends; the answer is whether it was the caller that went away. */
+export function relay(sys: Sys, what: Foreground): "ended" | "abandoned" {
+  const { terminal } = what;
+  const input = terminal === undefined ? undefined : new Pump(sys, STDIN, terminal);
+  const output = terminal === undefined ? undefined : new Pump(sys, terminal, STDOUT);
+  for (;;) {
+    const set = Int32Array.of(
+      ...[what.pidfd, POLLIN, 0],
+      ...[what.signals, POLLIN, 0],
+      ...[what.lifeline ?? -1, POLLIN, 0],
+      ...wish(input),
+      ...wish(output),
+    );
+    check(
+      retried(() => sys.poll(set, -1)),
+      "poll",
+    );
+    if (came(set, 1)) forwardSignals(sys, what);
+    if (came(set, 2) && isClosed(sys, what.lifeline)) return "abandoned";
+    if (came(set, 3) || came(set, 4)) input?.move();
+    if (came(set, 5) || came(set, 6)) output?.move();
+    if (came(set, 0)) {
+      output?.drain();
+      return "ended";
+    }
+  }
+}
+
+/** Two entries of the poll set: where a pump reads and where it writes, if it wants to. */
+function wish(pump: Pump | undefined): number[] {
+  if (pump === undefined) return [-1, 0, 0, -1, 0, 0];
+  return [pump.wantsRead ? pump.from : -1, POLLIN, 0, pump.wantsWrite ? pump.to : -1, POLLOUT, 0];
+}
+
+function came(set: Int32Array, entry: number): boolean {
+  return ((set[entry * 3 + 2] ?? 0) & (POLLIN | POLLOUT | POLLHUP | POLLERR)) !== 0;
+}
+
+function isClosed(sys: Sys, lifeline: Fd | undefined): boolean {
+  if (lifeline === undefined) return false;
+  const ret = retried(() => sys.read(lifeline, new Uint8Array(64)));
+  return errnoOf(ret) === 0 ? check(ret, "read") === 0 : errnoOf(ret) !== EAGAIN;
+}
+
+/** Passes each signal on to the container's first process; a changed window is told to its terminal. */
+function forwardSignals(sys: Sys, what: Foreground): void {
+  const info = new Uint8Array(SIGNALFD_SIGINFO_BYTES);
+  for (;;) {
+    const ret = retried(() => sys.read(what.signals, info));
+    if (errnoOf(ret) === EAGAIN || errnoOf(ret) === EIO) return;
+    check(ret, "read", "signalfd");
+    const signal = new DataView(info.buffer).getUint32(0, true);
+    if (signal === SIGCHLD || signal === SIGURG) continue;
+    if (signal === SIGWINCH && what.terminal !== undefined) copySize(sys, STDIN, what.terminal);
+    else sys.pidfd_send_signal(what.pidfd, signal);
+  }
+}
