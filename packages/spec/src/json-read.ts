@@ -37,13 +37,36 @@ class RoundedInteger extends TareError {}
  * notices, and then the text is parsed again, exactly.
  */
 export function readJson<T>(text: string, what: string, read: (place: Place) => T): T {
+  return readExactly(text, what, (value) => read(openDocument(value, what)));
+}
+
+/** As `readJson`, of a text that is an array of objects, each read by `read`. */
+export function readJsonArray<T>(
+  text: string,
+  what: string,
+  read: (place: Place) => T,
+): readonly T[] {
+  return readExactly(text, what, (value) => {
+    if (!Array.isArray(value)) {
+      const got = quoteJson(value);
+      throw new TareError("bad_input", `Cannot read ${what}: want an array, got ${got}`);
+    }
+    return readObjects(
+      { fields: { "": value }, key: what, index: -1, parent: undefined },
+      "",
+      read,
+    );
+  });
+}
+
+function readExactly<T>(text: string, what: string, read: (value: unknown) => T): T {
   const value = parseRounded(text, what);
   checkJsonStrings(text, value, what);
   try {
-    return read(openDocument(value, what));
+    return read(value);
   } catch (error) {
     if (!(error instanceof RoundedInteger)) throw error;
-    return read(openDocument(parseExactly(text, what), what));
+    return read(parseExactly(text, what));
   }
 }
 
