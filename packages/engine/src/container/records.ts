@@ -1,0 +1,144 @@
+/** Rows of containers, and the sweep of what crashed commands left behind. */
+import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import type { Digest } from "@tare/spec/digest.ts";
+import { TareError } from "@tare/spec/error.ts";
+import type { Engine } from "../engine.ts";
+import { isAlive, type OwnerTag } from "../store/owner.ts";
+import type { Store } from "../store/store.ts";
+
+export type ContainerRecord = {
+  readonly id: string;
+  readonly name: string | undefined;
+  readonly image: Digest | undefined;
+  readonly imageName: string;
+  readonly command: readonly string[];
+  readonly owner: OwnerTag;
+  /** Absolute path of the runtime. */
+  readonly runtime: string;
+  readonly removes: boolean;
+};
+
+/** What the directory of a container says without the database. */
+export type OwnerFile = { readonly owner: OwnerTag; readonly runtime: string };
+
+/** Directory of a container. */
+export function containerPath(store: Store, id: string): string {
+  return `${store.root}/containers/${id}`;
+}
+
+/**
+ * Writes the row.
+ * @throws TareError `conflict` where the name is taken; `not_found` where the image went meanwhile.
+ */
+export function insertContainer(store: Store, record: ContainerRecord): void {
+  const sql = `INSERT INTO containers
+    (id, name, image, image_name, command, created, owner, runtime, removes)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`;
+  try {
+    store.db.run(sql, [
+      record.id,
+      record.name ?? null,
+      record.image ?? null,
+      record.imageName,
+      JSON.stringify(record.command),
+      new Date().toISOString(),
+      record.owner,
+      record.runtime,
+      record.removes ? 1 : 0,
+    ]);
+  } catch (cause) {
+    const message = cause instanceof Error ? cause.message : "";
+    if (message.includes("UNIQUE")) throw nameTaken(record.name ?? record.id);
+    if (!message.includes("FOREIGN KEY")) throw cause;
+    throw new TareError("not_found", `Cannot run "${record.imageName}": the image was removed`);
+  }
+}
+
+/** @throws TareError `conflict` where another container has the name. */
+export function checkNameFree(store: Store, name: string): void {
+  const row = store.db
+    .query<{ id: string }, [string]>("SELECT id FROM containers WHERE name = ?")
+    .get(name);
+  if (row !== null) throw nameTaken(name);
+}
+
+function nameTaken(name: string): TareError {
+  return new TareError("conflict", `Cannot use the name "${name}": another container has it`, {
+    hint: `Choose another name, or remove that one with "tare rm ${name}"`,
+  });
+}
+
+/** Records how a container that is kept ended. */
+export function recordExit(store: Store, id: string, exitCode: number): void {
+  store.db.run("UPDATE containers SET exit_code = ? WHERE id = ?", [exitCode, id]);
+}
+
+/** Removes directory and row, in this order: a crash between them leaves a row that the sweep takes. */
+export function deleteContainer(store: Store, id: string): void {
+  rmSync(containerPath(store, id), { recursive: true, force: true });
+  store.db.run("DELETE FROM containers WHERE id = ?", [id]);
+}
+
+/**
+ * Ends and removes what belongs to commands that were killed together with their runtime.
+ * Containers that are to be kept stay, with the exit status of a killed one.
+ */
+export async function sweepContainers(engine: Engine): Promise<void> {
+  const { store } = engine;
+  for (const id of readdirSync(`${store.root}/containers`)) {
+    const file = readOwner(store, id);
+    if (file === undefined || isAlive(file.owner)) continue;
+    const row = store.db
+      .query<{ removes: number; exit_code: number | null }, [string]>(
+        "SELECT removes, exit_code FROM containers WHERE id = ?",
+      )
+      .get(id);
+    if (row !== null && row.exit_code !== null) continue;
+    await forceDelete(engine, file.runtime, id);
+    if (row !== null && row.removes === 0) recordExit(store, id, EXIT_KILLED);
+    else deleteContainer(store, id);
+  }
+  dropRowsWithoutDirectory(store);
+}
+
+/** 128 + SIGKILL. */
+const EXIT_KILLED = 137;
+
+function dropRowsWithoutDirectory(store: Store): void {
+  const rows = store.db
+    .query<{ id: string; owner: string }, []>("SELECT id, owner FROM containers")
+    .all();
+  for (const { id, owner } of rows) {
+    const gone = !existsSync(containerPath(store, id)) && !isAlive(owner);
+    if (gone) store.db.run("DELETE FROM containers WHERE id = ?", [id]);
+  }
+}
+
+function readOwner(store: Store, id: string): OwnerFile | undefined {
+  try {
+    const text = readFileSync(`${containerPath(store, id)}/owner.json`, "utf8");
+    return JSON.parse(text) as OwnerFile;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Ends whatever the runtime still has of a container; that it has nothing is fine. */
+export async function forceDelete(engine: Engine, runtime: string, id: string): Promise<void> {
+  if (!existsSync(runtime)) return;
+  const child = Bun.spawn(
+    [runtime, "--root", runtimeRoot(engine, runtime), "delete", "--force", id],
+    { stdio: ["ignore", "ignore", "ignore"], env: RUNTIME_ENVIRONMENT },
+  );
+  await child.exited;
+}
+
+/** Runtimes look up newuidmap and the like here, never in the caller's PATH. */
+export const RUNTIME_ENVIRONMENT: Readonly<Record<string, string>> = {
+  PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+};
+
+/** Each runtime has a state directory of its own: their formats differ. */
+export function runtimeRoot(engine: Engine, runtime: string): string {
+  return `${engine.settings.runRoot}/${runtime.slice(runtime.lastIndexOf("/") + 1)}`;
+}

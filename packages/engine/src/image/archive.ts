@@ -1,0 +1,207 @@
+/**
+ * An image archive as a set of named pieces of one plain file. Nothing of it is ever unpacked by
+ * its names: they are only keys of a map, so a name can lead nowhere.
+ */
+import { closeSync, fstatSync, openSync, readSync, writeSync } from "node:fs";
+import { TareError } from "@tare/spec/error.ts";
+import { type TarEntry, TarReader } from "@tare/spec/tar.ts";
+import { type Compression, decompress, detectCompression, MAGIC_BYTES } from "./compression.ts";
+
+/** Some bytes of an open file. */
+export type Piece = { readonly fd: number; readonly offset: number; readonly size: number };
+
+const ENTRIES_MAX = 100_000;
+/** Of links from name to name. */
+const HOPS_MAX = 8;
+const SPOOLED_BYTES_MAX = 1024 ** 4;
+
+/** Where an archive comes from: a path, or standard input. */
+export type ArchiveSource = { readonly path: string } | "stdin";
+
+export class Archive implements Disposable {
+  readonly #fd: number;
+  readonly #pieces = new Map<string, Piece>();
+  readonly #links = new Map<string, string>();
+
+  /** Indexes the plain tar file `fd`, which is the archive's to close from now on. */
+  constructor(fd: number) {
+    this.#fd = fd;
+    const size = fstatSync(fd).size;
+    const reader = new TarReader(fileSource(fd));
+    for (let entry = reader.next(); entry !== undefined; entry = reader.next()) {
+      this.#remember(entry, reader.position, size);
+    }
+  }
+
+  /** The piece of that name; links inside of the archive are followed. */
+  find(name: string): Piece | undefined {
+    let at = normalise(name);
+    for (let hops = 0; hops < HOPS_MAX; hops++) {
+      const piece = this.#pieces.get(at);
+      const next = this.#links.get(at);
+      if (piece !== undefined || next === undefined) return piece;
+      at = next;
+    }
+    return undefined;
+  }
+
+  /** @throws TareError `corrupt` where there is no such piece. */
+  want(name: string): Piece {
+    const piece = this.find(name);
+    if (piece !== undefined) return piece;
+    throw new TareError("corrupt", `Cannot read the archive: it lacks "${name.slice(0, 200)}"`);
+  }
+
+  [Symbol.dispose](): void {
+    closeSync(this.#fd);
+  }
+
+  #remember(entry: TarEntry, offset: number, fileSize: number): void {
+    const count = this.#pieces.size + this.#links.size;
+    if (count > ENTRIES_MAX) {
+      throw new TareError("corrupt", `Cannot read the archive: more than ${ENTRIES_MAX} entries`);
+    }
+    const name = normalise(textOf(entry.path));
+    if (entry.kind === "symlink") {
+      const folder = name.slice(0, name.lastIndexOf("/") + 1);
+      this.#links.set(name, normalise(`${folder}${textOf(entry.link)}`));
+    } else if (entry.kind === "hardlink") {
+      this.#links.set(name, normalise(textOf(entry.link)));
+    } else if (entry.kind === "file" && entry.segments === undefined) {
+      if (offset + entry.size > fileSize) {
+        throw new TareError("corrupt", "Cannot read the archive: it is cut off");
+      }
+      this.#pieces.set(name, { fd: this.#fd, offset, size: entry.size });
+    }
+  }
+}
+
+/**
+ * Opens an archive; one that is compressed or comes through a pipe is written out to `spool` first.
+ * @throws TareError `not_found`, `corrupt`, `unsupported`
+ */
+export async function openArchive(source: ArchiveSource, spool: string): Promise<Archive> {
+  return new Archive(await openPlain(source, spool));
+}
+
+/** A descriptor of the plain bytes. */
+async function openPlain(source: ArchiveSource, spool: string): Promise<number> {
+  if (source === "stdin") return await spoolStream(Bun.stdin.stream(), undefined, spool);
+  const fd = openSource(source.path);
+  const compression = detectCompression(readPiece({ fd, offset: 0, size: MAGIC_BYTES }));
+  if (compression === "plain") return fd;
+  closeSync(fd);
+  return await spoolStream(Bun.file(source.path).stream(), compression, spool);
+}
+
+function openSource(path: string): number {
+  let fd: number;
+  try {
+    fd = openSync(path, "r");
+  } catch (cause) {
+    throw new TareError("not_found", `Cannot open "${path}": ${(cause as Error).message}`, {
+      cause,
+    });
+  }
+  if (fstatSync(fd).isFile()) return fd;
+  closeSync(fd);
+  throw new TareError("bad_input", `Cannot read "${path}": it is no regular file`, {
+    hint: `For a pipe, use standard input: tare load < "${path}"`,
+  });
+}
+
+async function spoolStream(
+  stream: ReadableStream<Uint8Array>,
+  known: Compression | undefined,
+  spool: string,
+): Promise<number> {
+  const fd = openSync(spool, "wx+", 0o600);
+  let written = 0;
+  for await (const chunk of plainChunks(stream, known)) {
+    writeWhole(fd, chunk);
+    written += chunk.length;
+    if (written > SPOOLED_BYTES_MAX) {
+      throw new TareError("corrupt", "Cannot read the archive: it is larger than 1 TiB");
+    }
+  }
+  return fd;
+}
+
+/** Without a known compression, the first bytes are looked at and put back. */
+async function* plainChunks(
+  stream: ReadableStream<Uint8Array>,
+  known: Compression | undefined,
+): AsyncGenerator<Uint8Array> {
+  if (known !== undefined) {
+    yield* decompress(stream, known);
+    return;
+  }
+  const reader = stream.getReader();
+  let head = new Uint8Array(0);
+  while (head.length < MAGIC_BYTES) {
+    const { value, done } = await reader.read();
+    if (done) break;
+    head = Buffer.concat([head, value]);
+  }
+  reader.releaseLock();
+  yield* decompress(withHead(head, stream), detectCompression(head));
+}
+
+function withHead(
+  head: Uint8Array,
+  stream: ReadableStream<Uint8Array>,
+): ReadableStream<Uint8Array> {
+  const rest = stream.getReader();
+  return new ReadableStream<Uint8Array>({
+    start: (controller) => controller.enqueue(head),
+    pull: async (controller) => {
+      const { value, done } = await rest.read();
+      if (done) controller.close();
+      else controller.enqueue(value);
+    },
+  });
+}
+
+function writeWhole(fd: number, bytes: Uint8Array): void {
+  for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
+}
+
+/** The bytes of a piece, which the caller knows to be small; fewer where the file ends. */
+export function readPiece(piece: Piece): Uint8Array {
+  const bytes = new Uint8Array(piece.size);
+  let at = 0;
+  while (at < bytes.length) {
+    const count = readSync(piece.fd, bytes, at, bytes.length - at, piece.offset + at);
+    if (count === 0) break;
+    at += count;
+  }
+  return bytes.subarray(0, at);
+}
+
+function fileSource(fd: number): { read(into: Uint8Array): number; skip(length: number): void } {
+  let position = 0;
+  return {
+    read: (into) => {
+      const count = readSync(fd, into, 0, into.length, position);
+      position += count;
+      return count;
+    },
+    skip: (length) => {
+      position += length;
+    },
+  };
+}
+
+/** `./a//b/../c` is `a/c`; only a key. */
+function normalise(name: string): string {
+  const parts: string[] = [];
+  for (const part of name.split("/")) {
+    if (part === "..") parts.pop();
+    else if (part !== "" && part !== ".") parts.push(part);
+  }
+  return parts.join("/");
+}
+
+function textOf(bytes: Uint8Array): string {
+  return new TextDecoder().decode(bytes);
+}

@@ -1,0 +1,103 @@
+/** `import`: an image of one layer, made of the tarball of a root file system. */
+import { closeSync, openSync, renameSync, writeFileSync, writeSync } from "node:fs";
+import type { Digest } from "@tare/spec/digest.ts";
+import { TareError } from "@tare/spec/error.ts";
+import type { Reference } from "@tare/spec/reference.ts";
+import type { Engine } from "../engine.ts";
+import { readAccounts } from "../helper.ts";
+import { layerPath, Staging, sweepStaging } from "../store/store.ts";
+import type { ArchiveSource } from "./archive.ts";
+import { commitImage, knownLayer, stagedBlob } from "./commit.ts";
+import { digestOf, finishDigest } from "./digest.ts";
+import { type UnpackedLayer, unpackLayer } from "./layer.ts";
+import { machineArchitecture } from "./load.ts";
+
+const TARBALL_BYTES_MAX = 1024 ** 4;
+
+export type ImportOptions = {
+  readonly name: Reference | undefined;
+  /** The image's default command, if any. */
+  readonly command: readonly string[];
+  /** ISO 8601. */
+  readonly created: string;
+};
+
+/**
+ * Makes an image; answers its id.
+ * @throws TareError `not_found`, `corrupt`, `unsupported`
+ */
+export async function importImage(
+  engine: Engine,
+  source: ArchiveSource,
+  options: ImportOptions,
+): Promise<Digest> {
+  sweepStaging(engine.store);
+  using staging = new Staging(engine.store);
+  const blob = await copyIn(source, staging.path);
+  const path = `${staging.path}/layer`;
+  const file = stagedBlob(staging.path, blob);
+  const layer = await unpackLayer(engine, file, path, []);
+  const config = describe(layer, options);
+  const id = digestOf(config);
+  writeFileSync(stagedBlob(staging.path, id), config, { mode: 0o600 });
+  const known = knownLayer(engine.store, layer.diffId);
+  const { diffId, size } = layer;
+  const root = known === undefined ? path : layerPath(engine.store, diffId);
+  await commitImage(engine.store, {
+    id,
+    config,
+    manifestDigest: undefined,
+    created: options.created,
+    accounts: await readAccounts(engine, [root]),
+    layers: [known ?? { chainId: diffId, diffId, blob, size, path }],
+    names: options.name === undefined ? [] : [options.name],
+    blobs: new Map([id, blob].map((digest) => [digest, stagedBlob(staging.path, digest)])),
+  });
+  return id;
+}
+
+function describe(layer: UnpackedLayer, options: ImportOptions): string {
+  return JSON.stringify({
+    created: options.created,
+    architecture: machineArchitecture(),
+    os: "linux",
+    config: options.command.length === 0 ? {} : { Cmd: options.command },
+    rootfs: { type: "layers", diff_ids: [layer.diffId] },
+    history: [{ created: options.created, comment: "imported" }],
+  });
+}
+
+/** Copies the tarball as it is, compressed or not. */
+async function copyIn(source: ArchiveSource, staging: string): Promise<Digest> {
+  const aside = `${staging}/blob`;
+  const hasher = new Bun.CryptoHasher("sha256");
+  const out = openSync(aside, "wx", 0o600);
+  let written = 0;
+  try {
+    for await (const chunk of openStream(source)) {
+      hasher.update(chunk);
+      for (let at = 0; at < chunk.length; ) at += writeSync(out, chunk, at);
+      written += chunk.length;
+      if (written > TARBALL_BYTES_MAX) {
+        throw new TareError("corrupt", "Cannot import: the tarball is larger than 1 TiB");
+      }
+    }
+  } finally {
+    closeSync(out);
+  }
+  if (written === 0) throw new TareError("bad_input", "Cannot import: the tarball is empty");
+  const digest = finishDigest(hasher);
+  renameSync(aside, stagedBlob(staging, digest));
+  return digest;
+}
+
+function openStream(source: ArchiveSource): ReadableStream<Uint8Array> {
+  if (source === "stdin") return Bun.stdin.stream();
+  try {
+    closeSync(openSync(source.path, "r"));
+  } catch (cause) {
+    const reason = (cause as Error).message;
+    throw new TareError("not_found", `Cannot open "${source.path}": ${reason}`, { cause });
+  }
+  return Bun.file(source.path).stream();
+}

@@ -1,0 +1,238 @@
+/**
+ * `load`: images out of an archive, of `docker save` (manifest.json) or in OCI layout (index.json).
+ * Each byte that is kept is hashed while it is written: blobs against their digests, layers against
+ * the diff ids of the configuration. Nothing shows in the store before all of it is right.
+ * Sources: OCI image-spec, image-layout.md; moby's image specification v1.2.
+ */
+import { renameSync, writeFileSync } from "node:fs";
+import { type Digest, digestHex } from "@tare/spec/digest.ts";
+import { TareError } from "@tare/spec/error.ts";
+import { parseReference, type Reference } from "@tare/spec/reference.ts";
+import type { Engine } from "../engine.ts";
+import { readAccounts } from "../helper.ts";
+import { layerPath, Staging, sweepStaging } from "../store/store.ts";
+import { type Archive, type ArchiveSource, openArchive, type Piece, readPiece } from "./archive.ts";
+import { checkDigest, copyBlob } from "./blob.ts";
+import { commitImage, knownLayer, type StagedLayer, stagedBlob } from "./commit.ts";
+import {
+  checkPlatform,
+  choosePlatform,
+  type Descriptor,
+  imageArchitecture,
+  parseDockerManifest,
+  parseImageConfig,
+  parseIndex,
+  parseManifest,
+} from "./config.ts";
+import { chainIds, digestOf } from "./digest.ts";
+import { checkLayerCount, unpackKnownLayer } from "./layer.ts";
+
+/** Of a manifest, an index or a configuration. */
+const DOCUMENT_BYTES_MAX = 4 * 1024 * 1024;
+const INDEX_DEPTH_MAX = 4;
+
+export type LoadedImage = { readonly id: Digest; readonly names: readonly Reference[] };
+
+/** What an archive says of one image. */
+type ArchivedImage = {
+  readonly names: readonly Reference[];
+  readonly manifest: string | undefined;
+  readonly config: string;
+  readonly layers: readonly ArchivedLayer[];
+};
+
+/** The digest is known only where a manifest names it. */
+type ArchivedLayer = { readonly piece: Piece; readonly digest: Digest | undefined };
+
+/**
+ * Brings each image of the archive into the store.
+ * @throws TareError `corrupt`, `bad_input`, `not_found`, `unsupported`; images before the faulty one stay.
+ */
+export async function loadImages(engine: Engine, source: ArchiveSource): Promise<LoadedImage[]> {
+  sweepStaging(engine.store);
+  using staging = new Staging(engine.store);
+  using archive = await openArchive(source, `${staging.path}/spool`);
+  const loaded: LoadedImage[] = [];
+  for (const image of listImages(archive)) {
+    using own = new Staging(engine.store);
+    loaded.push(await loadImage(engine, image, own.path));
+  }
+  return loaded;
+}
+
+function listImages(archive: Archive): ArchivedImage[] {
+  const docker = archive.find("manifest.json");
+  if (docker !== undefined) return listDockerImages(archive, docker);
+  const index = archive.find("index.json");
+  if (index !== undefined) return listOciImages(archive, index);
+  throw new TareError(
+    "bad_input",
+    "Cannot load: the archive has no manifest.json and no index.json",
+    {
+      hint: 'It is not an image. For the tarball of a root file system use "tare import"',
+    },
+  );
+}
+
+function listDockerImages(archive: Archive, manifest: Piece): ArchivedImage[] {
+  return parseDockerManifest(readText(manifest, "manifest.json")).map((image) => ({
+    names: image.names.map(parseReference),
+    manifest: undefined,
+    config: readText(archive.want(image.config), "the image's configuration"),
+    layers: image.layers.map((path) => ({ piece: archive.want(path), digest: undefined })),
+  }));
+}
+
+function listOciImages(archive: Archive, index: Piece): ArchivedImage[] {
+  return parseIndex(readText(index, "index.json")).map((descriptor) => {
+    const text = findManifest(archive, descriptor, INDEX_DEPTH_MAX);
+    const manifest = parseManifest(text);
+    return {
+      names: namesOf(descriptor),
+      manifest: text,
+      config: readDocument(archive, manifest.config),
+      layers: manifest.layers.map((layer) => ({
+        piece: wantBlob(archive, layer),
+        digest: layer.digest,
+      })),
+    };
+  });
+}
+
+/** Down through indexes to the manifest for this machine. */
+function findManifest(archive: Archive, descriptor: Descriptor, depth: number): string {
+  const text = readDocument(archive, descriptor);
+  if (!isIndex(descriptor)) return text;
+  const architecture = machineArchitecture();
+  const chosen = choosePlatform(parseIndex(text), architecture);
+  if (chosen !== undefined && depth > 0) return findManifest(archive, chosen, depth - 1);
+  throw new TareError(
+    "unsupported",
+    `Cannot load the image: it has nothing for linux/${architecture}`,
+  );
+}
+
+function isIndex(descriptor: Descriptor): boolean {
+  const type = descriptor.mediaType ?? "";
+  return type.endsWith(".image.index.v1+json") || type.endsWith(".manifest.list.v2+json");
+}
+
+/** Only these two annotations are looked at, and only as names. */
+function namesOf(descriptor: Descriptor): Reference[] {
+  const full = descriptor.annotations.get("io.containerd.image.name");
+  const short = descriptor.annotations.get("org.opencontainers.image.ref.name");
+  const name = full ?? short;
+  return name === undefined ? [] : [parseReference(name)];
+}
+
+function readDocument(archive: Archive, descriptor: Descriptor): string {
+  const text = readText(wantBlob(archive, descriptor), descriptor.digest);
+  checkDigest(digestOf(text), descriptor.digest, "document");
+  return text;
+}
+
+function wantBlob(archive: Archive, descriptor: Descriptor): Piece {
+  const piece = archive.want(`blobs/sha256/${digestHex(descriptor.digest)}`);
+  if (piece.size === descriptor.size) return piece;
+  throw new TareError(
+    "corrupt",
+    `Cannot use blob "${descriptor.digest}": it has ${piece.size} bytes, not ${descriptor.size}`,
+  );
+}
+
+function readText(piece: Piece, what: string): string {
+  if (piece.size > DOCUMENT_BYTES_MAX) {
+    throw new TareError("corrupt", `Cannot read ${what}: it is larger than 4 MiB`);
+  }
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(readPiece(piece));
+  } catch (cause) {
+    throw new TareError("corrupt", `Cannot read ${what}: it is not UTF-8`, { cause });
+  }
+}
+
+async function loadImage(
+  engine: Engine,
+  image: ArchivedImage,
+  staging: string,
+): Promise<LoadedImage> {
+  const config = parseImageConfig(image.config);
+  checkPlatform(config, machineArchitecture());
+  checkLayerCount(image.layers.length, config.diffIds.length);
+  const blobs = new Map<Digest, string>();
+  const layers = await stageLayers(engine, image.layers, config.diffIds, staging, blobs);
+  const id = stageDocument(image.config, staging, blobs);
+  const manifest = image.manifest;
+  const manifestDigest =
+    manifest === undefined ? undefined : stageDocument(manifest, staging, blobs);
+  const roots = layers.map((layer) => layer.path ?? layerPath(engine.store, layer.chainId));
+  await commitImage(engine.store, {
+    id,
+    config: image.config,
+    manifestDigest,
+    created: config.created ?? "",
+    accounts: await readAccounts(engine, roots.toReversed()),
+    layers,
+    names: image.names,
+    blobs,
+  });
+  return { id, names: image.names };
+}
+
+function stageDocument(text: string, staging: string, blobs: Map<Digest, string>): Digest {
+  const digest = digestOf(text);
+  const path = stagedBlob(staging, digest);
+  writeFileSync(path, text, { mode: 0o600 });
+  blobs.set(digest, path);
+  return digest;
+}
+
+/** Bottom first; a layer that the store has is not read at all. */
+async function stageLayers(
+  engine: Engine,
+  archived: readonly ArchivedLayer[],
+  diffIds: readonly Digest[],
+  staging: string,
+  blobs: Map<Digest, string>,
+): Promise<StagedLayer[]> {
+  const chain = chainIds(diffIds);
+  const layers: StagedLayer[] = [];
+  const below: string[] = [];
+  for (const [index, { piece, digest }] of archived.entries()) {
+    const [chainId, diffId] = [chain[index], diffIds[index]];
+    if (chainId === undefined || diffId === undefined) continue;
+    const known = knownLayer(engine.store, chainId);
+    if (known !== undefined) {
+      layers.push(known);
+      below.unshift(layerPath(engine.store, chainId));
+      continue;
+    }
+    const blob = stageBlob(piece, digest, staging, blobs);
+    const path = `${staging}/layer-${index}`;
+    const file = stagedBlob(staging, blob);
+    const { size } = await unpackKnownLayer(engine, file, path, below, diffId);
+    layers.push({ chainId, diffId, blob, size, path });
+    below.unshift(path);
+  }
+  return layers;
+}
+
+function stageBlob(
+  piece: Piece,
+  wanted: Digest | undefined,
+  staging: string,
+  blobs: Map<Digest, string>,
+): Digest {
+  const aside = `${staging}/blob`;
+  const digest = copyBlob(piece, aside);
+  if (wanted !== undefined) checkDigest(digest, wanted, "blob");
+  const path = stagedBlob(staging, digest);
+  renameSync(aside, path);
+  blobs.set(digest, path);
+  return digest;
+}
+
+/** The architecture that images for this machine name. */
+export function machineArchitecture(): string {
+  return imageArchitecture(process.arch === "arm64" ? "aarch64" : "x86_64");
+}

@@ -1,0 +1,116 @@
+/**
+ * `rmi`: takes a name away, and with the last name the image. Layers and blobs that nothing refers
+ * to are found afterwards by looking at all of them, so what a crash left goes too.
+ */
+import { mkdirSync, readdirSync, renameSync } from "node:fs";
+import { type Digest, digestHex } from "@tare/spec/digest.ts";
+import { TareError } from "@tare/spec/error.ts";
+import { formatFamiliar, formatReference, parseReference } from "@tare/spec/reference.ts";
+import { Staging, type Store } from "../store/store.ts";
+import { findImage } from "./lookup.ts";
+
+export type RemovedImage = {
+  /** Names that were taken away, as people write them. */
+  readonly untagged: readonly string[];
+  /** The image, if it is gone. */
+  readonly deleted: Digest | undefined;
+};
+
+/**
+ * Removes what the word stands for: a name only that name, an id the image with its only name.
+ * `force` takes all names of an id; it never takes an image from under a container.
+ * @throws TareError `not_found`; `conflict` while a container uses it, or an id has several names.
+ */
+export function removeImage(store: Store, word: string, force: boolean): RemovedImage {
+  const removed = store.db
+    .transaction((): RemovedImage => {
+      const { id } = findImage(store, word);
+      const names = namesOf(store, id);
+      const named = names.find((name) => name === fullName(word));
+      if (named === undefined && names.length > 1 && !force) throw severalNames(word, names);
+      const dropped = named === undefined ? names : [named];
+      if (dropped.length === names.length) checkUnused(store, id, word);
+      for (const name of dropped) store.db.run("DELETE FROM names WHERE name = ?", [name]);
+      const untagged = dropped.map((name) => formatFamiliar(parseReference(name)));
+      if (dropped.length < names.length) return { untagged, deleted: undefined };
+      store.db.run("DELETE FROM images WHERE id = ?", [id]);
+      store.db.run("DELETE FROM layers WHERE chain_id NOT IN (SELECT chain_id FROM image_layers)");
+      return { untagged, deleted: id };
+    })
+    .immediate();
+  if (removed.deleted !== undefined) collectGarbage(store);
+  return removed;
+}
+
+/**
+ * Deletes layers and blobs that no row names. They are moved aside under the lock under which
+ * images come in, so none is taken that is just being written.
+ */
+export function collectGarbage(store: Store): void {
+  using staging = new Staging(store);
+  store.db
+    .transaction(() => {
+      sweepRoom(`${store.root}/layers`, keptLayers(store), `${staging.path}/layers`);
+      sweepRoom(`${store.root}/blobs/sha256`, keptBlobs(store), `${staging.path}/blobs`);
+    })
+    .immediate();
+}
+
+function sweepRoom(room: string, kept: ReadonlySet<string>, aside: string): void {
+  mkdirSync(aside, { mode: 0o700 });
+  for (const name of readdirSync(room)) {
+    if (!kept.has(name)) renameSync(`${room}/${name}`, `${aside}/${name}`);
+  }
+}
+
+function keptLayers(store: Store): ReadonlySet<string> {
+  return hexSet(store, "SELECT chain_id AS digest FROM layers");
+}
+
+function keptBlobs(store: Store): ReadonlySet<string> {
+  return hexSet(
+    store,
+    `SELECT blob AS digest FROM layers UNION SELECT id FROM images
+     UNION SELECT manifest_digest FROM images WHERE manifest_digest IS NOT NULL`,
+  );
+}
+
+function hexSet(store: Store, sql: string): ReadonlySet<string> {
+  const rows = store.db.query<{ digest: string }, []>(sql).all();
+  return new Set(rows.map(({ digest }) => digestHex(digest as Digest)));
+}
+
+function namesOf(store: Store, id: Digest): string[] {
+  const rows = store.db
+    .query<{ name: string }, [string]>("SELECT name FROM names WHERE image = ? ORDER BY name")
+    .all(id);
+  return rows.map(({ name }) => name);
+}
+
+function fullName(word: string): string | undefined {
+  try {
+    return formatReference(parseReference(word));
+  } catch {
+    return undefined;
+  }
+}
+
+function checkUnused(store: Store, id: Digest, word: string): void {
+  const row = store.db
+    .query<{ id: string; name: string | null }, [string]>(
+      "SELECT id, name FROM containers WHERE image = ? LIMIT 1",
+    )
+    .get(id);
+  if (row === null) return;
+  const who = row.name ?? row.id.slice(0, 12);
+  throw new TareError("conflict", `Cannot remove image "${word}": container ${who} uses it`, {
+    hint: `End that container, or remove it with "tare rm ${who}"`,
+  });
+}
+
+function severalNames(word: string, names: readonly string[]): TareError {
+  const list = names.map((name) => formatFamiliar(parseReference(name))).join(", ");
+  return new TareError("conflict", `Cannot remove image "${word}": it has the names ${list}`, {
+    hint: "Remove one of the names, or use -f for all of them",
+  });
+}

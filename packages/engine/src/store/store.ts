@@ -1,0 +1,92 @@
+/**
+ * The engine's place on disk:
+ *   tare.db                  records
+ *   blobs/sha256/<hex>       manifests, configs and layers as they came
+ *   layers/<hex of chain id> a layer unpacked, once for all images that have it
+ *   containers/<id>          bundle and writable layer of a container
+ *   volumes/<name>/data      content of a volume
+ *   tmp/<owner>-<random>     what is being made; a dead owner's is swept
+ * Nothing below is reachable for other users: layers hold setuid programs (CVE-2021-41091).
+ */
+import type { Database } from "bun:sqlite";
+import { mkdirSync, readdirSync, rmSync } from "node:fs";
+import { type Digest, digestHex } from "@tare/spec/digest.ts";
+import { TareError } from "@tare/spec/error.ts";
+import { openDatabase } from "./database.ts";
+import { isAlive, ownTag } from "./owner.ts";
+
+export type Store = {
+  readonly root: string;
+  readonly db: Database;
+};
+
+const ROOMS = ["blobs/sha256", "layers", "containers", "volumes", "tmp"];
+
+/**
+ * Opens the store at `root`, which is made where it is missing.
+ * @throws TareError `no_permission` where the caller may not.
+ */
+export function openStore(root: string): Store {
+  if (!root.startsWith("/") || root.includes(":") || root.includes(",")) {
+    throw new TareError(
+      "bad_input",
+      `Cannot use data root "${root}": want an absolute path without ":" and ","`,
+    );
+  }
+  try {
+    return { root, db: openDatabase(`${root}/tare.db`) };
+  } catch (error) {
+    if (error instanceof TareError) throw error;
+    makeRooms(root);
+    return { root, db: openDatabase(`${root}/tare.db`) };
+  }
+}
+
+function makeRooms(root: string): void {
+  try {
+    mkdirSync(root, { recursive: true, mode: 0o700 });
+    for (const room of ROOMS) mkdirSync(`${root}/${room}`, { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    throw new TareError(
+      "no_permission",
+      `Cannot use data root "${root}": ${(cause as Error).message}`,
+      {
+        cause,
+      },
+    );
+  }
+}
+
+/** Path of a blob, there or not. */
+export function blobPath(store: Store, digest: Digest): string {
+  return `${store.root}/blobs/sha256/${digestHex(digest)}`;
+}
+
+/** Path of an unpacked layer, there or not. */
+export function layerPath(store: Store, chainId: Digest): string {
+  return `${store.root}/layers/${digestHex(chainId)}`;
+}
+
+/** A new directory for what is being made; it goes with its scope, or after a crash with `sweepStaging`. */
+export class Staging implements Disposable {
+  readonly path: string;
+
+  constructor(store: Store) {
+    this.path = `${store.root}/tmp/${ownTag()}-${crypto.randomUUID()}`;
+    mkdirSync(this.path, { mode: 0o700 });
+  }
+
+  [Symbol.dispose](): void {
+    rmSync(this.path, { recursive: true, force: true });
+  }
+}
+
+/** Removes what processes that are gone left in `tmp`. */
+export function sweepStaging(store: Store): void {
+  for (const name of readdirSync(`${store.root}/tmp`)) {
+    const [pid = "", start = ""] = name.split("-");
+    if (!isAlive(`${pid}-${start}`)) {
+      rmSync(`${store.root}/tmp/${name}`, { recursive: true, force: true });
+    }
+  }
+}

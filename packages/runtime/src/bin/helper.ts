@@ -1,0 +1,153 @@
+/**
+ * tare-helper: the privileged steps of the engine that are no runtime's. Verbs:
+ *   with-rootfs   mount a root file system in a namespace of our own, then become another program
+ *   unpack        an image layer from standard input, by descriptors
+ *   accounts      print passwd and group of a root file system
+ * Called by the engine only. An error is one JSON line, on standard error or in `--log FILE`.
+ */
+
+import * as sys from "tare:sys";
+import { type ErrorReport, TareError, toReport } from "@tare/spec/error.ts";
+import { TarReader } from "@tare/spec/tar.ts";
+import { readAccounts } from "../rootfs/accounts.ts";
+import { makeMappedNamespace } from "../rootfs/mapped-namespace.ts";
+import { enterMountNamespace, mountDirectory, mountOverlay } from "../rootfs/overlay.ts";
+import { AT_FDCWD, O_CREAT, O_DIRECTORY, O_PATH, O_WRONLY } from "../sys/abi-file.ts";
+import { check } from "../sys/check.ts";
+import { openAt, retried, writeAll } from "../sys/file.ts";
+import type { Fd } from "../sys/types.ts";
+import { unpack } from "../unpack/apply.ts";
+
+const STDIN = 0 as Fd;
+const STDOUT = 1 as Fd;
+const STDERR = 2 as Fd;
+const O_APPEND = 0o2000;
+const EXIT_FAILURE = 125;
+
+/** Words after the verb: `--name value`, switches, and what follows `--`. */
+class Words {
+  readonly #values = new Map<string, string>();
+  readonly rest: readonly string[];
+
+  constructor(words: readonly string[], switches: readonly string[]) {
+    const end = words.indexOf("--");
+    const own = end < 0 ? words : words.slice(0, end);
+    this.rest = end < 0 ? [] : words.slice(end + 1);
+    for (let at = 0; at < own.length; at++) {
+      const name = own[at] ?? "";
+      this.#values.set(name, switches.includes(name) ? "" : (own[++at] ?? ""));
+    }
+  }
+
+  has(name: string): boolean {
+    return this.#values.has(name);
+  }
+
+  get(name: string): string | undefined {
+    return this.#values.get(name);
+  }
+
+  want(name: string): string {
+    const value = this.#values.get(name);
+    if (value !== undefined) return value;
+    throw new TareError("internal", `tare-helper is called without ${name}`);
+  }
+
+  list(name: string): readonly string[] {
+    const text = this.#values.get(name);
+    return text === undefined || text === "" ? [] : text.split(":");
+  }
+}
+
+const SWITCHES = ["--volatile", "--user-xattr"];
+
+function main(): void {
+  const [, verb = "", ...others] = sys.argv();
+  const words = new Words(others, SWITCHES);
+  try {
+    if (verb === "with-rootfs") withRootfs(words);
+    else if (verb === "unpack") unpackLayer(words);
+    else if (verb === "accounts") printAccounts(words);
+    else
+      throw new TareError("bad_input", `Cannot do "${verb}": want with-rootfs, unpack, accounts`);
+  } catch (error) {
+    complain(toReport(error), words.get("--log"));
+    sys.exit_group(EXIT_FAILURE);
+  }
+}
+
+/** `--lower A:B --upper U --work W` or `--directory D`; `--target T [--map FIRST:SIZE:FIRST:SIZE] -- PROGRAM ARGS`. */
+function withRootfs(words: Words): void {
+  const target = words.want("--target");
+  enterMountNamespace(sys);
+  const userns = mappedNamespace(words);
+  const directory = words.get("--directory");
+  if (directory !== undefined) {
+    mountDirectory(sys, directory, target, userns);
+  } else {
+    const plan = {
+      lower: words.list("--lower"),
+      upper: words.want("--upper"),
+      work: words.want("--work"),
+      target,
+      volatile: words.has("--volatile"),
+      userXattr: words.has("--user-xattr"),
+    };
+    mountOverlay(sys, plan, userns);
+  }
+  if (userns !== undefined) sys.close(userns);
+  become(words.rest);
+}
+
+function mappedNamespace(words: Words): Fd | undefined {
+  const map = words.list("--map").map(Number);
+  const [uidFirst, uidSize, gidFirst, gidSize] = map;
+  if (uidFirst === undefined || uidSize === undefined) return undefined;
+  const gid = { first: gidFirst ?? uidFirst, size: gidSize ?? uidSize };
+  return makeMappedNamespace(sys, { first: uidFirst, size: uidSize }, gid);
+}
+
+/** The program keeps our environment, process id and the descriptors that the engine gave. */
+function become(words: readonly string[]): void {
+  const [program = ""] = words;
+  check(sys.execve(program, words, sys.environ()), "execve", program);
+}
+
+/** `--dir D [--lower A:B] [--marks user]`, the plain archive on standard input. */
+function unpackLayer(words: Words): void {
+  const open = (path: string) =>
+    check(openAt(sys, AT_FDCWD, path, O_PATH | O_DIRECTORY, 0), "openat2", path);
+  const BYTES_MAX = 1024 ** 4;
+  const source = {
+    read: (into: Uint8Array) =>
+      check(
+        retried(() => sys.read(STDIN, into)),
+        "read",
+        "the archive",
+      ),
+  };
+  const result = unpack(sys, open(words.want("--dir")), new TarReader(source), {
+    lower: words.list("--lower").map(open),
+    marks: words.get("--marks") === "user" ? "user" : "trusted",
+    bytesMax: Number(words.get("--bytes-max") ?? BYTES_MAX),
+  });
+  writeAll(sys, STDOUT, sys.encode_utf8(`${JSON.stringify(result)}\n`), "standard output");
+}
+
+/** `--roots A:B`, topmost first: one JSON line `{passwd, group}`. */
+function printAccounts(words: Words): void {
+  const accounts = readAccounts(sys, words.list("--roots"));
+  writeAll(sys, STDOUT, sys.encode_utf8(`${JSON.stringify(accounts)}\n`), "standard output");
+}
+
+/** The log line has the fields that runtimes write with `--log-format json`. */
+function complain(report: ErrorReport, log: string | undefined): void {
+  const line = { level: "error", msg: report.message, ...report };
+  const fd =
+    log === undefined
+      ? STDERR
+      : check(openAt(sys, AT_FDCWD, log, O_WRONLY | O_CREAT | O_APPEND, 0, 0o600), "openat2", log);
+  writeAll(sys, fd, sys.encode_utf8(`${JSON.stringify(line)}\n`), "the log");
+}
+
+main();

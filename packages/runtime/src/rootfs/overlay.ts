@@ -1,0 +1,146 @@
+/**
+ * Mounts a container's root file system in a mount namespace of this process alone: whatever
+ * happens to the process, nothing stays mounted on the host.
+ * Sources: kernel's overlayfs.rst, fsconfig(2), mount_setattr(2) ("ID-mapped mounts").
+ */
+
+import { TareError } from "@tare/spec/error.ts";
+import { EINVAL, ELOOP } from "../sys/abi-errno.ts";
+import { AT_EMPTY_PATH, AT_FDCWD, AT_RECURSIVE } from "../sys/abi-file.ts";
+import {
+  FSCONFIG_CMD_CREATE,
+  FSCONFIG_SET_FLAG,
+  FSCONFIG_SET_STRING,
+  FSMOUNT_CLOEXEC,
+  FSOPEN_CLOEXEC,
+  MNT_DETACH,
+  MOUNT_ATTR_IDMAP,
+  MOVE_MOUNT_F_EMPTY_PATH,
+  MS_SLAVE,
+  OPEN_TREE_CLOEXEC,
+  OPEN_TREE_CLONE,
+} from "../sys/abi-mount.ts";
+import { CLONE_NEWNS } from "../sys/abi-process.ts";
+import { check, errnoOf } from "../sys/check.ts";
+import type { Fd, Ret, Sys } from "../sys/types.ts";
+
+const MS_REC = 0x4000;
+
+export type OverlayPlan = {
+  /** Directories, topmost first. */
+  readonly lower: readonly string[];
+  readonly upper: string;
+  readonly work: string;
+  /** Directory to mount on. */
+  readonly target: string;
+  /** Skip every sync: for layers that are thrown away (Linux 5.10). */
+  readonly volatile: boolean;
+  /** Marks in `user.*`: for mounting inside of a user namespace (Linux 5.11). */
+  readonly userXattr: boolean;
+};
+
+/** A mount namespace of our own, that hears of the host's mounts and tells it nothing. */
+export function enterMountNamespace(sys: Sys): void {
+  check(sys.unshare(CLONE_NEWNS), "unshare", "mount namespace");
+  check(sys.mount(null, "/", null, MS_SLAVE | MS_REC, null), "mount", "/");
+}
+
+/** Mounts the overlay. With `userns`, the lower layers show its ids (Linux 5.19). */
+export function mountOverlay(sys: Sys, plan: OverlayPlan, userns: Fd | undefined): void {
+  const lower = userns === undefined ? plan.lower : mapLower(sys, plan, userns);
+  const fs = check(sys.fsopen("overlay", FSOPEN_CLOEXEC), "fsopen", "overlay");
+  const set = (key: string, value: string) => sys.fsconfig(fs, FSCONFIG_SET_STRING, key, value, 0);
+  setLower(sys, lower, set);
+  check(set("upperdir", plan.upper), "fsconfig", `upperdir=${plan.upper}`);
+  check(set("workdir", plan.work), "fsconfig", `workdir=${plan.work}`);
+  const flag = (key: string) =>
+    check(sys.fsconfig(fs, FSCONFIG_SET_FLAG, key, null, 0), "fsconfig", key);
+  if (plan.volatile) flag("volatile");
+  if (plan.userXattr) flag("userxattr");
+  const created = sys.fsconfig(fs, FSCONFIG_CMD_CREATE, null, null, 0);
+  if (errnoOf(created) === EINVAL || errnoOf(created) === ELOOP) throw unsuited(plan);
+  check(created, "mount overlay", plan.target);
+  const mount = check(sys.fsmount(fs, FSMOUNT_CLOEXEC, 0), "fsmount", "overlay");
+  if (userns !== undefined) check(sys.umount2(plan.target, MNT_DETACH), "umount", plan.target);
+  attach(sys, mount, plan.target);
+  sys.close(mount);
+  sys.close(fs);
+}
+
+/** Shows a directory of the host at `target`, with the ids of `userns` if there is one. */
+export function mountDirectory(
+  sys: Sys,
+  source: string,
+  target: string,
+  userns: Fd | undefined,
+): void {
+  const flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE;
+  const tree = check(sys.open_tree(AT_FDCWD, source, flags), "open_tree", source);
+  if (userns !== undefined) mapTree(sys, tree, source, userns);
+  attach(sys, tree, target);
+  sys.close(tree);
+}
+
+/** `lowerdir+` takes a path a call (Linux 6.5); before, one option of 255 bytes takes them all. */
+function setLower(
+  sys: Sys,
+  lower: readonly string[],
+  set: (key: string, value: string) => Ret<void>,
+): void {
+  const [first = ""] = lower;
+  const ret = set("lowerdir+", first);
+  if (errnoOf(ret) !== EINVAL) {
+    check(ret, "fsconfig", `lowerdir+=${first}`);
+    for (const path of lower.slice(1))
+      check(set("lowerdir+", path), "fsconfig", `lowerdir+=${path}`);
+    return;
+  }
+  const short = lower.map((path) => {
+    const fd = check(sys.open_tree(AT_FDCWD, path, OPEN_TREE_CLOEXEC), "open_tree", path);
+    return `/proc/self/fd/${fd}`;
+  });
+  check(set("lowerdir", short.join(":")), "fsconfig", "lowerdir");
+}
+
+/**
+ * Copies each lower layer's mount with mapped ids. Overlayfs takes only layers that are attached,
+ * so they hang in a tmpfs at the target until the overlay holds them.
+ */
+function mapLower(sys: Sys, plan: OverlayPlan, userns: Fd): readonly string[] {
+  check(sys.mount("tmpfs", plan.target, "tmpfs", 0, "mode=700"), "mount", plan.target);
+  return plan.lower.map((path, index) => {
+    const place = `${plan.target}/${index}`;
+    check(sys.mkdirat(AT_FDCWD, place, 0o700), "mkdir", place);
+    const tree = check(
+      sys.open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC),
+      "open_tree",
+      path,
+    );
+    mapTree(sys, tree, path, userns);
+    attach(sys, tree, place);
+    sys.close(tree);
+    return place;
+  });
+}
+
+function mapTree(sys: Sys, tree: Fd, source: string, userns: Fd): void {
+  const ret = sys.mount_setattr(tree, "", AT_EMPTY_PATH, MOUNT_ATTR_IDMAP, 0, 0, userns);
+  if (errnoOf(ret) !== EINVAL) {
+    check(ret, "mount_setattr", source);
+    return;
+  }
+  throw new TareError("unsupported", `Cannot map the ids of "${source}": its file system cannot`, {
+    hint: "--userns needs Linux 5.19 and a file system with ID-mapped mounts, such as ext4, xfs or btrfs",
+  });
+}
+
+function attach(sys: Sys, mount: Fd, target: string): void {
+  const ret = sys.move_mount(mount, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH);
+  check(ret, "move_mount", target);
+}
+
+function unsuited(plan: OverlayPlan): TareError {
+  return new TareError("unsupported", `Cannot mount an overlay with upper layer "${plan.upper}"`, {
+    hint: "Overlayfs needs a file system with extended attributes, and none that is itself an overlay: choose another with --data-root",
+  });
+}

@@ -1,0 +1,500 @@
+/**
+ * Unpacks a layer into a directory, by descriptors only: the parent of each entry is resolved with
+ * openat2(RESOLVE_IN_ROOT), the last component is only ever touched with calls that do not follow
+ * links. What the archive put there before cannot lead out of the directory (CVE-2026-17106).
+ * The directory must be reachable for nobody else (its parent has mode 0700).
+ */
+
+import { assertNever, TareError } from "@tare/spec/error.ts";
+import type { TarReader, TarXattr } from "@tare/spec/tar.ts";
+import { EEXIST, ENOENT, ENOTDIR, EOPNOTSUPP, EPERM } from "../sys/abi-errno.ts";
+import {
+  AT_EMPTY_PATH,
+  AT_SYMLINK_NOFOLLOW,
+  O_CREAT,
+  O_DIRECTORY,
+  O_EXCL,
+  O_NOFOLLOW,
+  O_PATH,
+  O_RDONLY,
+  O_WRONLY,
+  RESOLVE_IN_ROOT,
+  RESOLVE_NO_MAGICLINKS,
+  RESOLVE_NO_SYMLINKS,
+  S_IFCHR,
+  S_IFDIR,
+  S_IFMT,
+} from "../sys/abi-file.ts";
+import { check, errnoOf } from "../sys/check.ts";
+import { openAt, writeAll } from "../sys/file.ts";
+import { type Stat, statAt } from "../sys/stat.ts";
+import type { Fd, Sys } from "../sys/types.ts";
+import { copyFromLower, findInLower } from "./lower.ts";
+import {
+  type Components,
+  joinPath,
+  type Metadata,
+  planEntry,
+  printPath,
+  type UnpackStep,
+} from "./plan.ts";
+import { removeTree } from "./remove.ts";
+
+export type UnpackOptions = {
+  /** Directories of the layers below, topmost first: a parent that this layer leaves out looks as there. */
+  readonly lower: readonly Fd[];
+  /** The namespace of overlayfs' marks: `user` where the caller is not real root. */
+  readonly marks: "trusted" | "user";
+  /** Most bytes of file content. */
+  readonly bytesMax: number;
+};
+
+export type UnpackResult = { readonly entries: number; readonly bytes: number };
+
+/**
+ * Applies each entry of the archive to `root`.
+ * @throws TareError `corrupt`; SysError. What was written by then stays, for the caller to remove.
+ */
+export function unpack(
+  sys: Sys,
+  root: Fd,
+  archive: TarReader,
+  options: UnpackOptions,
+): UnpackResult {
+  sys.umask(0);
+  const layer = new Layer(sys, root, options);
+  let entries = 0;
+  for (let entry = archive.next(); entry !== undefined; entry = archive.next()) {
+    layer.apply(planEntry(entry), archive);
+    entries++;
+  }
+  layer.finish();
+  archive.drain();
+  return { entries, bytes: layer.bytes };
+}
+
+type DirectoryTimes = { readonly path: Components; readonly metadata: Metadata };
+
+class Layer {
+  bytes = 0;
+  readonly #sys: Sys;
+  readonly #root: Fd;
+  readonly #options: UnpackOptions;
+  /** The parent of the last entry: most entries share it with the one before. */
+  #parentPath: Components | undefined;
+  #parent: Fd | undefined;
+  /** Writing into a directory changes its time, so times are set at the end. */
+  readonly #times: DirectoryTimes[] = [];
+
+  constructor(sys: Sys, root: Fd, options: UnpackOptions) {
+    this.#sys = sys;
+    this.#root = root;
+    this.#options = options;
+  }
+
+  apply(step: UnpackStep, content: TarReader): void {
+    switch (step.op) {
+      case "nothing":
+        return;
+      case "root":
+        this.#rootMetadata(step.metadata);
+        return;
+      case "opaque":
+        this.#opaque(this.#openDirectory(step.directory));
+        return;
+      case "directory":
+        this.#directory(step);
+        return;
+      case "file":
+        this.#file(step, content);
+        return;
+      case "symlink":
+        this.#symlink(step);
+        return;
+      case "hardlink":
+        this.#hardlink(step);
+        return;
+      case "node":
+        this.#node(step);
+        return;
+      case "whiteout":
+        this.#whiteout(step);
+        return;
+      default:
+        assertNever(step);
+    }
+  }
+
+  /** Sets the times of the directories, now that nothing is written any more. */
+  finish(): void {
+    this.#forgetParent();
+    for (const { path, metadata } of this.#times) {
+      const ret = openAt(
+        this.#sys,
+        this.#root,
+        joinPath(path),
+        O_PATH | O_DIRECTORY | O_NOFOLLOW,
+        IN_ROOT,
+      );
+      // A later entry of the archive may have replaced it.
+      if (errnoOf(ret) === ENOENT || errnoOf(ret) === ENOTDIR) continue;
+      const fd = check(ret, "openat2", printPath(joinPath(path)));
+      this.#setTimes(fd, "", metadata, AT_EMPTY_PATH);
+      this.#sys.close(fd);
+    }
+  }
+
+  #rootMetadata(metadata: Metadata): void {
+    const fd = check(
+      openAt(this.#sys, this.#root, ".", O_RDONLY | O_DIRECTORY, IN_ROOT),
+      "openat2",
+      ".",
+    );
+    this.#setMetadata(fd, metadata);
+    this.#sys.close(fd);
+    this.#times.push({ path: [], metadata });
+  }
+
+  #directory(step: Extract<UnpackStep, { op: "directory" }>): void {
+    const parent = this.#parentOf(step.at);
+    const made = errnoOf(this.#sys.mkdirat(parent, step.name, 0o700));
+    let opaque = false;
+    if (made === EEXIST) {
+      const stat = statAt(this.#sys, parent, step.name, AT_SYMLINK_NOFOLLOW);
+      if ((stat.mode & S_IFMT) !== S_IFDIR) {
+        opaque = isWhiteout(stat);
+        this.#clear(parent, step.name, stat);
+        check(this.#sys.mkdirat(parent, step.name, 0o700), "mkdirat", printPath(step.name));
+      }
+    } else if (made !== 0) {
+      throw failure(made, "mkdirat", step.name);
+    }
+    const fd = this.#openLast(parent, step.name, O_RDONLY | O_DIRECTORY);
+    if (opaque) this.#opaqueFd(fd);
+    this.#setMetadata(fd, step.metadata);
+    this.#sys.close(fd);
+    this.#times.push({ path: [...step.at, step.name], metadata: step.metadata });
+  }
+
+  #file(step: Extract<UnpackStep, { op: "file" }>, content: TarReader): void {
+    this.bytes += step.size;
+    if (this.bytes > this.#options.bytesMax) {
+      throw new TareError(
+        "corrupt",
+        `Cannot unpack the layer: its files are larger than ${this.#options.bytesMax} bytes`,
+      );
+    }
+    const parent = this.#parentOf(step.at);
+    const fd = this.#createFile(parent, step.name);
+    if (step.segments === undefined) this.#write(fd, content, step.name);
+    else this.#writeSparse(fd, content, step);
+    this.#setMetadata(fd, step.metadata);
+    this.#sys.close(fd);
+    this.#setTimes(parent, step.name, step.metadata, AT_SYMLINK_NOFOLLOW);
+  }
+
+  #createFile(parent: Fd, name: Uint8Array): Fd {
+    const flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
+    const create = () => openAt(this.#sys, parent, name, flags, LAST, 0o600);
+    const first = create();
+    if (errnoOf(first) !== EEXIST) return check(first, "openat2", printPath(name));
+    this.#clear(parent, name);
+    return check(create(), "openat2", printPath(name));
+  }
+
+  #write(fd: Fd, content: TarReader, name: Uint8Array): void {
+    for (let piece = content.chunk(); piece !== undefined; piece = content.chunk()) {
+      writeAll(this.#sys, fd, piece, printPath(name));
+    }
+  }
+
+  #writeSparse(fd: Fd, content: TarReader, step: Extract<UnpackStep, { op: "file" }>): void {
+    const shown = printPath(step.name);
+    const pieces = new Pieces(content);
+    for (const segment of step.segments ?? []) {
+      check(this.#sys.lseek(fd, segment.offset, 0), "lseek", shown);
+      let left = segment.length;
+      while (left > 0) {
+        const piece = pieces.take(left);
+        writeAll(this.#sys, fd, piece, shown);
+        left -= piece.length;
+      }
+    }
+    check(this.#sys.ftruncate(fd, step.size), "ftruncate", shown);
+  }
+
+  #symlink(step: Extract<UnpackStep, { op: "symlink" }>): void {
+    const parent = this.#parentOf(step.at);
+    this.#create(parent, step.name, () => this.#sys.symlinkat(step.target, parent, step.name));
+    this.#chown(parent, step.name, step.metadata, AT_SYMLINK_NOFOLLOW);
+    this.#setXattrsOfLast(parent, step.name, step.metadata.xattrs);
+    this.#setTimes(parent, step.name, step.metadata, AT_SYMLINK_NOFOLLOW);
+  }
+
+  /** The link's own file is linked, never what it points to; a lower layer's file is copied up first. */
+  #hardlink(step: Extract<UnpackStep, { op: "hardlink" }>): void {
+    const targetName = step.target[step.target.length - 1] ?? new Uint8Array(0);
+    const targetAt = step.target.slice(0, -1);
+    if (this.#same(step)) return;
+    const from = this.#openDirectory(targetAt);
+    try {
+      if (!this.#exists(from, targetName)) this.#copyUp(step.target, from, targetName);
+      const parent = this.#parentOf(step.at);
+      this.#create(parent, step.name, () =>
+        this.#sys.linkat(from, targetName, parent, step.name, 0),
+      );
+    } finally {
+      this.#sys.close(from);
+    }
+  }
+
+  #same(step: Extract<UnpackStep, { op: "hardlink" }>): boolean {
+    const own = printPath(joinPath([...step.at, step.name]));
+    return own === printPath(joinPath(step.target));
+  }
+
+  #copyUp(target: Components, to: Fd, name: Uint8Array): void {
+    const source = findInLower(this.#sys, this.#options.lower, target);
+    if (source === undefined) {
+      throw new TareError(
+        "corrupt",
+        `Cannot unpack a hard link to "${printPath(joinPath(target))}": there is no such file`,
+      );
+    }
+    copyFromLower(this.#sys, source, to, name);
+  }
+
+  #node(step: Extract<UnpackStep, { op: "node" }>): void {
+    const parent = this.#parentOf(step.at);
+    const { type, major, minor, metadata } = step;
+    this.#create(parent, step.name, () =>
+      this.#sys.mknodat(parent, step.name, type | 0o600, major, minor),
+    );
+    this.#chown(parent, step.name, metadata, AT_SYMLINK_NOFOLLOW);
+    this.#setXattrsOfLast(parent, step.name, metadata.xattrs);
+    // Made a moment ago in a directory that nobody else reaches: it is no link.
+    check(this.#sys.fchmodat(parent, step.name, metadata.mode), "fchmodat", printPath(step.name));
+    this.#setTimes(parent, step.name, metadata, AT_SYMLINK_NOFOLLOW);
+  }
+
+  /** A whiteout hides only lower layers: what this layer has of that name stays. */
+  #whiteout(step: Extract<UnpackStep, { op: "whiteout" }>): void {
+    const parent = this.#parentOf(step.at);
+    const made = errnoOf(this.#sys.mknodat(parent, step.name, S_IFCHR, 0, 0));
+    if (made === 0) return;
+    if (made !== EEXIST) throw failure(made, "mknodat", step.name);
+    const stat = statAt(this.#sys, parent, step.name, AT_SYMLINK_NOFOLLOW);
+    if ((stat.mode & S_IFMT) === S_IFDIR) {
+      this.#opaque(this.#openLast(parent, step.name, O_RDONLY | O_DIRECTORY));
+    }
+  }
+
+  #opaque(directory: Fd): void {
+    // An O_PATH descriptor takes no attribute; "." of it is the same directory.
+    const fd = check(
+      openAt(this.#sys, directory, ".", O_RDONLY | O_DIRECTORY, LAST),
+      "openat2",
+      ".",
+    );
+    this.#opaqueFd(fd);
+    this.#sys.close(fd);
+    this.#sys.close(directory);
+  }
+
+  #opaqueFd(fd: Fd): void {
+    const name = `${this.#options.marks}.overlay.opaque`;
+    check(this.#sys.fsetxattr(fd, name, Uint8Array.of(0x79), 0), "fsetxattr", name);
+  }
+
+  /** Makes a name, in place of what has it. */
+  #create(parent: Fd, name: Uint8Array, make: () => ReturnType<Sys["linkat"]>): void {
+    const first = make();
+    if (errnoOf(first) !== EEXIST) {
+      check(first, "create", printPath(name));
+      return;
+    }
+    this.#clear(parent, name);
+    check(make(), "create", printPath(name));
+  }
+
+  #clear(parent: Fd, name: Uint8Array, known?: Stat): void {
+    // What goes may have been on the way to the remembered parent; the descriptor itself stays good.
+    this.#parentPath = undefined;
+    const stat = known ?? statAt(this.#sys, parent, name, AT_SYMLINK_NOFOLLOW);
+    if ((stat.mode & S_IFMT) === S_IFDIR) {
+      removeTree(this.#sys, parent, name);
+    } else {
+      check(this.#sys.unlinkat(parent, name, 0), "unlinkat", printPath(name));
+    }
+  }
+
+  #parentOf(at: Components): Fd {
+    const known = this.#parentPath;
+    if (known !== undefined && this.#parent !== undefined && sameComponents(known, at)) {
+      return this.#parent;
+    }
+    this.#forgetParent();
+    this.#parent = this.#openDirectory(at);
+    this.#parentPath = at;
+    return this.#parent;
+  }
+
+  #forgetParent(): void {
+    if (this.#parent !== undefined) this.#sys.close(this.#parent);
+    this.#parent = undefined;
+    this.#parentPath = undefined;
+  }
+
+  /** A directory in the root, made with those above it where they are missing. */
+  #openDirectory(at: Components): Fd {
+    const path = joinPath(at);
+    const ret = openAt(this.#sys, this.#root, path, O_PATH | O_DIRECTORY, IN_ROOT);
+    if (errnoOf(ret) !== ENOENT) return check(ret, "openat2", printPath(path));
+    let directory = check(
+      openAt(this.#sys, this.#root, ".", O_PATH | O_DIRECTORY, IN_ROOT),
+      "openat2",
+      ".",
+    );
+    for (let depth = 1; depth <= at.length; depth++) {
+      const next = this.#enter(directory, at.slice(0, depth));
+      this.#sys.close(directory);
+      directory = next;
+    }
+    return directory;
+  }
+
+  /** One step down: what is there, links inside the root included, else a new directory. */
+  #enter(parent: Fd, path: Components): Fd {
+    const name = path[path.length - 1] ?? new Uint8Array(0);
+    const whole = joinPath(path);
+    const there = openAt(this.#sys, this.#root, whole, O_PATH | O_DIRECTORY, IN_ROOT);
+    if (errnoOf(there) !== ENOENT) return check(there, "openat2", printPath(whole));
+    check(this.#sys.mkdirat(parent, name, 0o755), "mkdirat", printPath(whole));
+    const fd = this.#openLast(parent, name, O_RDONLY | O_DIRECTORY);
+    this.#looksAsBelow(fd, path);
+    return fd;
+  }
+
+  /** Else a directory that the archive does not name would lose its owner and mode. */
+  #looksAsBelow(fd: Fd, path: Components): void {
+    const source = findInLower(this.#sys, this.#options.lower, path);
+    if (source === undefined) return;
+    const stat = statAt(this.#sys, source, "", AT_EMPTY_PATH);
+    this.#sys.close(source);
+    if ((stat.mode & S_IFMT) !== S_IFDIR) return;
+    check(this.#sys.fchownat(fd, "", stat.uid, stat.gid, AT_EMPTY_PATH), "fchownat");
+    check(this.#sys.fchmod(fd, stat.mode & 0o7777), "fchmod");
+  }
+
+  #openLast(parent: Fd, name: Uint8Array, flags: number): Fd {
+    return check(
+      openAt(this.#sys, parent, name, flags | O_NOFOLLOW, LAST),
+      "openat2",
+      printPath(name),
+    );
+  }
+
+  #exists(parent: Fd, name: Uint8Array): boolean {
+    const ret = openAt(this.#sys, parent, name, O_PATH | O_NOFOLLOW, LAST);
+    if (errnoOf(ret) === ENOENT) return false;
+    const fd = check(ret, "openat2", printPath(name));
+    const stat = statAt(this.#sys, fd, "", AT_EMPTY_PATH);
+    this.#sys.close(fd);
+    if (!isWhiteout(stat)) return true;
+    throw new TareError(
+      "corrupt",
+      `Cannot unpack a hard link to "${printPath(name)}": it is deleted`,
+    );
+  }
+
+  /** Owner first: a change of owner clears setuid bits and file capabilities. */
+  #setMetadata(fd: Fd, metadata: Metadata): void {
+    this.#chown(fd, "", metadata, AT_EMPTY_PATH);
+    for (const xattr of metadata.xattrs) {
+      if (!isKept(xattr)) continue;
+      this.#checkXattr(this.#sys.fsetxattr(fd, xattr.name, xattr.value, 0), xattr);
+    }
+    check(this.#sys.fchmod(fd, metadata.mode), "fchmod");
+  }
+
+  /** No call sets an attribute of a link by descriptor; the parent's is named through /proc. */
+  #setXattrsOfLast(parent: Fd, name: Uint8Array, xattrs: readonly TarXattr[]): void {
+    const kept = xattrs.filter(isKept);
+    if (kept.length === 0) return;
+    const prefix = this.#sys.encode_utf8(`/proc/self/fd/${parent}/`);
+    const path = new Uint8Array(prefix.length + name.length);
+    path.set(prefix);
+    path.set(name, prefix.length);
+    for (const xattr of kept) {
+      this.#checkXattr(this.#sys.lsetxattr(path, xattr.name, xattr.value, 0), xattr);
+    }
+  }
+
+  /** Attributes that the file system cannot keep are lost, as with every other unpacker. */
+  #checkXattr(ret: ReturnType<Sys["fsetxattr"]>, xattr: TarXattr): void {
+    const errno = errnoOf(ret);
+    const rootless = this.#options.marks === "user" && errno === EPERM;
+    if (errno !== EOPNOTSUPP && !rootless) check(ret, "setxattr", printPath(xattr.name));
+  }
+
+  #chown(dirfd: Fd, name: Uint8Array | "", metadata: Metadata, flags: number): void {
+    const ret = this.#sys.fchownat(dirfd, name, metadata.uid, metadata.gid, flags);
+    check(ret, `fchownat ${metadata.uid}:${metadata.gid}`);
+  }
+
+  #setTimes(dirfd: Fd, name: Uint8Array | "", metadata: Metadata, flags: number): void {
+    const { mtime, mtimeNs } = metadata;
+    const ret = this.#sys.utimensat(dirfd, name, mtime, mtimeNs, mtime, mtimeNs, flags);
+    check(ret, "utimensat");
+  }
+}
+
+/** Content in pieces of a wanted length at most. */
+class Pieces {
+  readonly #content: TarReader;
+  #rest: Uint8Array = new Uint8Array(0);
+
+  constructor(content: TarReader) {
+    this.#content = content;
+  }
+
+  take(lengthMax: number): Uint8Array {
+    if (this.#rest.length === 0) this.#rest = this.#content.chunk() ?? new Uint8Array(0);
+    const piece = this.#rest.subarray(0, lengthMax);
+    this.#rest = this.#rest.subarray(piece.length);
+    if (piece.length > 0) return piece;
+    throw new TareError("corrupt", "Cannot unpack a sparse file: its content is too short");
+  }
+}
+
+const IN_ROOT = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+/** For a last component: no link at all. */
+const LAST = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+
+/** Marks of overlayfs are ours to set: an archive's would hide or redirect what lower layers have. */
+function isKept(xattr: TarXattr): boolean {
+  const name = printPath(xattr.name);
+  return !name.startsWith("trusted.overlay.") && !name.startsWith("user.overlay.");
+}
+
+function isWhiteout(stat: Stat): boolean {
+  return (stat.mode & S_IFMT) === S_IFCHR && stat.rdevMajor === 0 && stat.rdevMinor === 0;
+}
+
+function sameComponents(a: Components, b: Components): boolean {
+  if (a.length !== b.length) return false;
+  for (let at = a.length - 1; at >= 0; at--) {
+    const left = a[at];
+    const right = b[at];
+    if (left === undefined || right === undefined || left.length !== right.length) return false;
+    for (let index = 0; index < left.length; index++) {
+      if (left[index] !== right[index]) return false;
+    }
+  }
+  return true;
+}
+
+function failure(errno: number, call: string, name: Uint8Array): TareError {
+  check(-errno as never, call, printPath(name));
+  return new TareError("internal", "an error number is never zero");
+}

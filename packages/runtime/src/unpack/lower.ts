@@ -1,0 +1,60 @@
+/** Looks into the layers below the one being unpacked: they are finished and read-only. */
+
+import { TareError } from "@tare/spec/error.ts";
+import { ENOENT, ENOTDIR } from "../sys/abi-errno.ts";
+import {
+  AT_EMPTY_PATH,
+  O_CREAT,
+  O_EXCL,
+  O_NOFOLLOW,
+  O_PATH,
+  O_RDONLY,
+  O_WRONLY,
+  RESOLVE_IN_ROOT,
+  RESOLVE_NO_MAGICLINKS,
+  RESOLVE_NO_SYMLINKS,
+  S_IFCHR,
+  S_IFMT,
+  S_IFREG,
+} from "../sys/abi-file.ts";
+import { check, errnoOf } from "../sys/check.ts";
+import { openAt } from "../sys/file.ts";
+import { statAt } from "../sys/stat.ts";
+import type { Fd, Sys } from "../sys/types.ts";
+import { type Components, joinPath, printPath } from "./plan.ts";
+
+/** The topmost layer's object of that name, as an O_PATH descriptor; undefined where it is nowhere or deleted. */
+export function findInLower(sys: Sys, lower: readonly Fd[], path: Components): Fd | undefined {
+  const name = joinPath(path);
+  for (const layer of lower) {
+    const resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+    const ret = openAt(sys, layer, name, O_PATH | O_NOFOLLOW, resolve);
+    const errno = errnoOf(ret);
+    if (errno === ENOENT || errno === ENOTDIR) continue;
+    const fd = check(ret, "openat2", printPath(name));
+    if ((statAt(sys, fd, "", AT_EMPTY_PATH).mode & S_IFMT) !== S_IFCHR) return fd;
+    sys.close(fd);
+    return undefined;
+  }
+  return undefined;
+}
+
+/** Copies a regular file of a lower layer into this one, as overlayfs would before it links it. Closes `source`. */
+export function copyFromLower(sys: Sys, source: Fd, to: Fd, name: Uint8Array): void {
+  const stat = statAt(sys, source, "", AT_EMPTY_PATH);
+  if ((stat.mode & S_IFMT) !== S_IFREG) {
+    throw new TareError(
+      "corrupt",
+      `Cannot unpack a hard link to "${printPath(name)}": it is no regular file of this layer`,
+    );
+  }
+  const from = check(openAt(sys, -100 as Fd, `/proc/self/fd/${source}`, O_RDONLY, 0), "openat2");
+  const resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+  const flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
+  const copy = check(openAt(sys, to, name, flags, resolve, 0o600), "openat2", printPath(name));
+  const CHUNK_BYTES = 16 * 1024 * 1024;
+  while (check(sys.copy_file_range(from, copy, CHUNK_BYTES), "copy_file_range") > 0);
+  check(sys.fchownat(copy, "", stat.uid, stat.gid, AT_EMPTY_PATH), "fchownat");
+  check(sys.fchmod(copy, stat.mode & 0o7777), "fchmod");
+  for (const fd of [from, copy, source]) sys.close(fd);
+}

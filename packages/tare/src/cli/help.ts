@@ -1,0 +1,38 @@
+/** Help texts, derived from the tables of commands and flags. */
+import type { Command, CommandSummary } from "./command.ts";
+import type { Flag } from "./flag.ts";
+
+/** The overview that `tare` and `tare help` print. */
+export function overview(commands: readonly CommandSummary[]): string {
+  const width = Math.max(...commands.map(({ name }) => name.length));
+  const lines = commands.map(({ name, help }) => `  ${name.padEnd(width)}  ${help}`);
+  return `Usage: tare [--data-root DIR] COMMAND
+
+A Linux container engine.
+
+Commands:
+${lines.join("\n")}
+
+"tare COMMAND --help" explains a command. The image @host is this machine's own root file system,
+copied on write: tare run -it @host
+`;
+}
+
+/** The text of `tare COMMAND --help`. */
+export function commandHelp(command: Command): string {
+  const { name, usage, help } = command.summary;
+  const flags = Object.values(command.flags);
+  const flagWord = flags.length === 0 ? "" : " [FLAGS]";
+  const head = `Usage: tare ${name}${flagWord}${usage === "" ? "" : ` ${usage}`}\n\n${help}\n`;
+  if (flags.length === 0) return head;
+  const rows = [...flags].sort((a, b) => (a.name < b.name ? -1 : 1)).map(flagRow);
+  const width = Math.max(...rows.map(([left]) => left.length));
+  const lines = rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}`);
+  return `${head}\nFlags:\n${lines.join("\n")}\n`;
+}
+
+function flagRow(flag: Flag): readonly [string, string] {
+  const short = flag.short === undefined ? "    " : `-${flag.short}, `;
+  const arg = flag.arg === undefined ? "" : ` ${flag.arg}`;
+  return [`${short}--${flag.name}${arg}`, flag.help];
+}

@@ -1,0 +1,17 @@
+/** The first step of every command: its words, or its help where that was asked for. */
+import type { Command, Surroundings } from "./command.ts";
+import { type FlagTable, type ParsedLine, parseLine } from "./flag.ts";
+import { commandHelp } from "./help.ts";
+
+/** The parsed words; undefined where the help was printed and nothing is left to do. */
+export function readLine<F extends FlagTable>(
+  command: Command & { readonly flags: F },
+  words: readonly string[],
+  around: Surroundings,
+): ParsedLine<F> | undefined {
+  const rules = { interspersed: command.interspersed, shortHelp: true };
+  const line = parseLine(command.flags, words, rules);
+  if (!line.help) return line;
+  around.print(commandHelp(command));
+  return undefined;
+}

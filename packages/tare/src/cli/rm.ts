@@ -1,0 +1,38 @@
+/** `tare rm`: removes containers that have ended and were kept. */
+import { removeContainer } from "@tare/engine/container/remove.ts";
+import { openEngine } from "@tare/engine/engine.ts";
+import { TareError } from "@tare/spec/error.ts";
+import type { Command, Surroundings } from "./command.ts";
+import { EXIT_FAILURE, printFailure } from "./failure.ts";
+import { readLine } from "./read-line.ts";
+
+export const RM = {
+  summary: {
+    name: "rm",
+    usage: "CONTAINER [CONTAINER...]",
+    help: "Remove containers that have ended",
+  },
+  flags: {},
+  interspersed: true,
+  run: runRm,
+} satisfies Command;
+
+async function runRm(words: readonly string[], around: Surroundings): Promise<number> {
+  const line = readLine(RM, words, around);
+  if (line === undefined) return 0;
+  if (line.positionals.length === 0) {
+    throw new TareError("bad_input", "Cannot remove: no container is given");
+  }
+  const engine = openEngine(around.settings);
+  let status = 0;
+  for (const word of line.positionals) {
+    try {
+      removeContainer(engine, word);
+      around.print(`${word}\n`);
+    } catch (error) {
+      around.complain(printFailure(error));
+      status = EXIT_FAILURE;
+    }
+  }
+  return status;
+}

@@ -1,0 +1,45 @@
+/** `tare rmi`: removes names of images, and images. */
+import { openEngine } from "@tare/engine/engine.ts";
+import { removeImage } from "@tare/engine/image/remove.ts";
+import { TareError } from "@tare/spec/error.ts";
+import type { Command, Surroundings } from "./command.ts";
+import { EXIT_FAILURE, printFailure } from "./failure.ts";
+import { readLine } from "./read-line.ts";
+import { parseSwitch } from "./values.ts";
+
+const FLAGS = {
+  force: {
+    name: "force",
+    short: "f",
+    help: "Remove an image with all its names",
+    parse: parseSwitch,
+  },
+} as const;
+
+export const RMI = {
+  summary: { name: "rmi", usage: "IMAGE [IMAGE...]", help: "Remove images" },
+  flags: FLAGS,
+  interspersed: true,
+  run: runRmi,
+} satisfies Command;
+
+async function runRmi(words: readonly string[], around: Surroundings): Promise<number> {
+  const line = readLine(RMI, words, around);
+  if (line === undefined) return 0;
+  if (line.positionals.length === 0) {
+    throw new TareError("bad_input", "Cannot remove: no image is given");
+  }
+  const { store } = openEngine(around.settings);
+  let status = 0;
+  for (const word of line.positionals) {
+    try {
+      const { untagged, deleted } = removeImage(store, word, line.values.force ?? false);
+      for (const name of untagged) around.print(`Untagged: ${name}\n`);
+      if (deleted !== undefined) around.print(`Deleted: ${deleted}\n`);
+    } catch (error) {
+      around.complain(printFailure(error));
+      status = EXIT_FAILURE;
+    }
+  }
+  return status;
+}

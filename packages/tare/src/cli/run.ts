@@ -1,0 +1,109 @@
+/** `tare run`: a command in a new container, in the foreground. */
+import { accessSync, constants, readFileSync } from "node:fs";
+import type { RuntimeTraits } from "@tare/engine/container/prepare.ts";
+import { sweepContainers } from "@tare/engine/container/records.ts";
+import type { ContainerRequest } from "@tare/engine/container/request.ts";
+import { runContainer, type Stdio } from "@tare/engine/container/run.ts";
+import { openEngine } from "@tare/engine/engine.ts";
+import { TareError } from "@tare/spec/error.ts";
+import type { Command, Surroundings } from "./command.ts";
+import { printFailure, runStatus } from "./failure.ts";
+import { parseLine } from "./flag.ts";
+import { RUN_FLAGS, toRequest } from "./run-flags.ts";
+
+const OWN_RUNTIME = "tare-runtime";
+const FILE_BYTES_MAX = 4 * 1024 * 1024;
+
+export const RUN: Command = {
+  summary: {
+    name: "run",
+    usage: "IMAGE [COMMAND [ARG...]]",
+    help: "Run a command in a new container, in the foreground",
+  },
+  flags: RUN_FLAGS,
+  interspersed: false,
+  run: runRun,
+};
+
+async function runRun(words: readonly string[], around: Surroundings): Promise<number> {
+  const line = parseLine(RUN_FLAGS, words, { interspersed: false, shortHelp: false });
+  if (line.help) {
+    const { commandHelp } = await import("./help.ts");
+    around.print(commandHelp(RUN));
+    return 0;
+  }
+  const request = toRequest(line.values, line.positionals, { ...around, readFile });
+  if (line.values.pull === "always") throw noRegistry();
+  const runtime = findRuntime(line.values.runtime ?? OWN_RUNTIME, around);
+  const engine = openEngine(around.settings);
+  const stdio = chooseStdio(request, around);
+  // What a crash left is swept while the container runs: it costs the user no time.
+  let sweep: Promise<void> = Promise.resolve();
+  const outcome = await runContainer(engine, request, {
+    runtime,
+    stdio,
+    onStart: (kill) => {
+      around.onSignal(kill);
+      sweep = sweepContainers(engine);
+    },
+  });
+  await sweep;
+  for (const warning of outcome.warnings) around.complain(`tare: ${warning}\n`);
+  if (outcome.failure === undefined) return outcome.exitCode;
+  if (!outcome.printed) around.complain(printFailure(outcome.failure));
+  return runStatus(outcome.failure);
+}
+
+function chooseStdio(request: ContainerRequest, around: Surroundings): Stdio {
+  if (request.terminal && request.interactive && !around.isTerminal(0)) {
+    throw new TareError("bad_input", "Cannot use -t: standard input is not a terminal", {
+      hint: "Leave -t out when the input is a pipe or a file",
+    });
+  }
+  return [request.interactive ? "inherit" : "ignore", "inherit", "inherit"];
+}
+
+/** Ours lies beside this program; others are looked up as a shell does. */
+function findRuntime(name: string, around: Surroundings): RuntimeTraits {
+  if (name === OWN_RUNTIME) return { path: `${around.programs}/${OWN_RUNTIME}`, own: true };
+  const path = name.includes("/")
+    ? absolute(name, around.directory)
+    : Bun.which(name, { PATH: around.env.get("PATH") ?? "" });
+  if (path !== null && isExecutable(path)) return { path, own: path.endsWith(`/${OWN_RUNTIME}`) };
+  throw new TareError("not_found", `Cannot use --runtime "${name}": there is no such program`, {
+    hint: "An OCI runtime such as crun or runc, by its name in PATH or its absolute path",
+  });
+}
+
+function absolute(path: string, directory: string): string {
+  return path.startsWith("/") ? path : `${directory}/${path}`;
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function noRegistry(): TareError {
+  return new TareError("unsupported", "Cannot use --pull always: there is no registry client yet", {
+    hint: 'Bring the image in with "tare load -i ARCHIVE" and leave --pull out',
+  });
+}
+
+/** The text of a file that a flag names. */
+function readFile(path: string): string {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (cause) {
+    throw new TareError("not_found", `Cannot read "${path}": ${(cause as Error).message}`, {
+      cause,
+    });
+  }
+  if (text.length <= FILE_BYTES_MAX) return text;
+  throw new TareError("bad_input", `Cannot read "${path}": it is larger than 4 MiB`);
+}
