@@ -30,7 +30,9 @@ const BUSYBOX = "/bin/busybox";
 
 /** Absolute path of a directory with the compiled programs; each root file system has them in /t. */
 export function programs(): Promise<string> {
-  const sources = readdirSync(PROGRAMS).filter((name) => name.endsWith(".c"));
+  const sources = readdirSync(PROGRAMS)
+    .filter((name) => name.endsWith(".c"))
+    .sort();
   const texts = sources.map((name) => readFileSync(join(PROGRAMS, name)));
   return cached("programs", [CC.join(" "), ...sources, ...texts], async (dir) => {
     for (const source of sources) {
@@ -140,7 +142,7 @@ async function makeBusybox(dir: string, tools: string): Promise<void> {
 }
 
 /** The machine's own list of Debian packages, so that its mirror is used; none: the tool's default. */
-function debianSources(): string[] {
+export function debianSources(): string[] {
   const lists = ["/etc/apt/sources.list.d/debian.sources", "/etc/apt/sources.list"];
   return lists
     .filter((path) => existsSync(path) && readFileSync(path, "utf8").trim() !== "")

@@ -1,0 +1,37 @@
+#!/bin/bash
+# Pid 1 of the machine: mounts what a distribution mounts, with cgroup v2 alone, runs the test files
+# named in /tare/vm/files, and tells the outside how it ended on the second serial port.
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+mount -t securityfs securityfs /sys/kernel/security
+mkdir -p /dev/pts /dev/shm /dev/mqueue
+mount -t devpts -o mode=600,ptmxmode=000 devpts /dev/pts
+ln -sf pts/ptmx /dev/ptmx
+chmod 666 /dev/pts/ptmx
+mount -t tmpfs -o mode=1777 tmpfs /dev/shm
+mount -t mqueue mqueue /dev/mqueue
+mount -t tmpfs -o mode=755 tmpfs /run
+ln -sfn /proc/self/fd /dev/fd
+ln -sfn /proc/self/fd/0 /dev/stdin
+ln -sfn /proc/self/fd/1 /dev/stdout
+ln -sfn /proc/self/fd/2 /dev/stderr
+busybox hostname tare-vm
+busybox ip link set lo up
+
+export HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export TERM=dumb NO_COLOR=1 TARE_TEST_BUILD=/tare/.build
+set -a
+. /tare/vm/environment
+set +a
+stty -F /dev/ttyS1 raw
+
+cd /tare || exit 1
+mapfile -t files < /tare/vm/files
+# In a cgroup of its own: on v2 a group with processes cannot give controllers to its children.
+setsid bun test --timeout "$TEST_TIMEOUT_MS" "${files[@]}" < /dev/null > /dev/ttyS1 2>&1
+code=$?
+printf '\ntare-vm-exit %d\n' "$code" > /dev/ttyS1
+sync
+echo b > /proc/sysrq-trigger
+sleep 60
