@@ -3,27 +3,18 @@
  * from the image's defaults and the caller's words. Docker's rules.
  */
 import { TareError } from "@tare/spec/error.ts";
-
-/** The defaults that an image carries for its containers; OCI image-spec, config.md. */
-export type ImageDefaults = {
-  readonly env: readonly string[];
-  readonly entrypoint: readonly string[];
-  readonly command: readonly string[];
-  readonly workingDir: string;
-  readonly user: string;
-  readonly volumes: readonly string[];
-  readonly stopSignal: string | undefined;
-};
+import type { ImageDefaults } from "@tare/spec/oci-image-config.ts";
 
 /** A root file system without an image asks for nothing. */
 export const NO_DEFAULTS: ImageDefaults = {
   env: [],
   entrypoint: [],
-  command: [],
-  workingDir: "",
-  user: "",
+  cmd: [],
+  exposedPorts: [],
   volumes: [],
-  stopSignal: undefined,
+  labels: new Map(),
+  onBuild: [],
+  shell: [],
 };
 
 const PATH_DEFAULT = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -39,7 +30,7 @@ export type CommandChoice = {
  */
 export function chooseArgs(choice: CommandChoice, image: ImageDefaults): string[] {
   const entrypoint = choice.entrypoint ?? image.entrypoint;
-  const inherited = choice.entrypoint === undefined ? image.command : [];
+  const inherited = choice.entrypoint === undefined ? image.cmd : [];
   const args = [...entrypoint, ...(choice.command.length > 0 ? choice.command : inherited)];
   if (args.length > 0) return args;
   throw new TareError("bad_input", "Cannot run the container: no command is given", {

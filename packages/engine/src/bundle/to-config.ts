@@ -3,6 +3,7 @@
  * looked up (image, user, host, files) is an argument, so the whole default policy is testable.
  * The policy is Docker's; docs/security.md lists it.
  */
+import type { ImageDefaults } from "@tare/spec/oci-image-config.ts";
 import {
   type Capabilities,
   type Config,
@@ -25,7 +26,7 @@ import {
   type ResolvedMount,
   rootPropagation,
 } from "./mounts.ts";
-import { chooseArgs, type ImageDefaults, planEnvironment } from "./process.ts";
+import { chooseArgs, planEnvironment } from "./process.ts";
 import { planResources } from "./resources.ts";
 import { planRlimits } from "./rlimits.ts";
 import { planSysctls } from "./sysctls.ts";
@@ -128,7 +129,7 @@ function planProcess(plan: ContainerPlan): Process {
   const { home, ...ids } = user;
   return {
     terminal: request.terminal,
-    cwd: request.workingDir ?? (image.workingDir === "" ? "/" : image.workingDir),
+    cwd: request.workingDir ?? image.workingDir ?? "/",
     env: planEnvironment({
       image: image.env,
       requested: request.env,

@@ -5,14 +5,14 @@
 import { existsSync, statSync } from "node:fs";
 import type { Digest } from "@tare/spec/digest.ts";
 import { TareError } from "@tare/spec/error.ts";
+import { type ImageDefaults, parseImageConfig } from "@tare/spec/oci-image-config.ts";
 import type { Config } from "@tare/spec/oci-runtime.ts";
 import type { ResolvedMount } from "../bundle/mounts.ts";
-import { type ImageDefaults, NO_DEFAULTS } from "../bundle/process.ts";
+import { NO_DEFAULTS } from "../bundle/process.ts";
 import { hostnameOf, toConfig } from "../bundle/to-config.ts";
 import type { Engine } from "../engine.ts";
 import { type Accounts, readAccounts } from "../helper.ts";
 import { readHostFacts } from "../host/facts.ts";
-import { parseImageConfig } from "../image/config.ts";
 import { findImage, layersOf } from "../image/lookup.ts";
 import { layerPath } from "../store/store.ts";
 import { allDevices, findDevices } from "./devices.ts";
@@ -79,7 +79,7 @@ export async function prepare(
     id,
     request,
     image: source.defaults,
-    user: resolveAccount(request.user ?? source.defaults.user, await source.accounts()),
+    user: resolveAccount(request.user ?? source.defaults.user ?? "", await source.accounts()),
     host,
     rootfs: rootfsPath(source.root, maps),
     mounts,
@@ -132,7 +132,7 @@ function imageRoot(engine: Engine, reference: string): RootSource {
 function hostRoot(engine: Engine): RootSource {
   return {
     root: { kind: "overlay", lower: ["/"] },
-    defaults: { ...NO_DEFAULTS, command: ["/bin/sh"] },
+    defaults: { ...NO_DEFAULTS, cmd: ["/bin/sh"] },
     accounts: () => readAccounts(engine, ["/"]),
     image: undefined,
     name: "@host",
@@ -146,7 +146,7 @@ function directoryRoot(engine: Engine, path: string): RootSource {
   }
   return {
     root: { kind: "directory", path },
-    defaults: { ...NO_DEFAULTS, command: ["/bin/sh"] },
+    defaults: { ...NO_DEFAULTS, cmd: ["/bin/sh"] },
     accounts: () => readAccounts(engine, [path]),
     image: undefined,
     name: path,
@@ -196,8 +196,14 @@ function imageVolumes(request: ContainerRequest, defaults: ImageDefaults): Mount
   if (!request.readOnly) return [];
   const taken = new Set(request.mounts.map((mount) => mount.target));
   return defaults.volumes
-    .filter((target) => !taken.has(target))
+    .filter((target) => isPathInside(target) && !taken.has(target))
     .map((target) => ({ kind: "volume", target, readonly: false }));
+}
+
+/** A volume with ".." could name a place outside; the root itself is none (CVE-2022-23648). */
+function isPathInside(target: string): boolean {
+  const parts = target.split("/").filter((part) => part !== "");
+  return target.startsWith("/") && parts.length > 0 && !parts.includes("..");
 }
 
 function sourceMissing(path: string): TareError {

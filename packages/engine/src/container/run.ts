@@ -3,7 +3,7 @@
  * the helper, which mounts the root file system in a namespace that dies with it), wait, clean up.
  * Killed at any point, this leaves nothing that `sweepContainers` does not find.
  */
-import { chownSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import type { TareError } from "@tare/spec/error.ts";
 import { printConfig } from "../bundle/print.ts";
 import type { Engine } from "../engine.ts";
@@ -115,11 +115,14 @@ function makeContainer(
     rmSync(path, { recursive: true, force: true });
     throw error;
   }
-  for (const directory of prepared.directories) makeSource(directory, `${path}/volumes`, root);
+  const volumes = [`${path}/volumes`, `${store.root}/volumes`];
+  for (const directory of prepared.directories) makeSource(directory, volumes, root);
 }
 
+/** The group of the container's root may pass, nobody else: below are programs with setuid bits. */
 function makeDirectories(aside: string, prepared: Prepared, root: Ids): void {
-  mkdirSync(aside, { mode: 0o700 });
+  mkdirSync(aside, { mode: 0o710 });
+  chownSync(aside, 0, root.gid);
   mkdirSync(`${aside}/rootfs`, { mode: 0o755 });
   if (prepared.root.kind === "directory") return;
   mkdirSync(`${aside}/work`, { mode: 0o700 });
@@ -128,10 +131,17 @@ function makeDirectories(aside: string, prepared: Prepared, root: Ids): void {
   giveTo(`${aside}/upper`, root);
 }
 
-/** Directories of the caller's belong to root; those of volumes to the container's root. */
-function makeSource(directory: string, own: string, root: Ids): void {
+/**
+ * Directories of the caller's belong to root; those of volumes to the container's root, in one that
+ * only its group may pass.
+ */
+function makeSource(directory: string, volumes: readonly string[], root: Ids): void {
   mkdirSync(directory, { recursive: true, mode: 0o755 });
-  if (directory.startsWith(`${own}/`)) giveTo(directory, root);
+  if (!volumes.some((room) => directory.startsWith(`${room}/`))) return;
+  const parent = directory.slice(0, directory.lastIndexOf("/"));
+  chmodSync(parent, 0o710);
+  chownSync(parent, 0, root.gid);
+  giveTo(directory, root);
 }
 
 type Ids = { readonly uid: number; readonly gid: number };

@@ -8,7 +8,7 @@ import { type ErrorCode, TareError } from "@tare/spec/error.ts";
 export type RuntimeLog = {
   /** Why the container did not run. */
   readonly failure: TareError | undefined;
-  /** Whether the user has read of it: other runtimes print what they log. */
+  /** Whether the user has read of it: runtimes print what they log, the helper does not. */
   readonly printed: boolean;
   /** Things the user should know, a sentence each. */
   readonly warnings: readonly string[];
@@ -19,6 +19,7 @@ type Line = {
   readonly msg?: string;
   readonly code?: string;
   readonly hint?: string;
+  readonly printed?: boolean;
 };
 
 /** Reads the file; one that is missing or empty says nothing. */
@@ -34,7 +35,7 @@ export function parseRuntimeLog(text: string): RuntimeLog {
   const last = errors.at(-1);
   return {
     failure: last === undefined ? undefined : toError(last),
-    printed: last !== undefined && last.code === undefined,
+    printed: last?.printed ?? true,
     warnings: warnings.map(({ msg = "" }) => msg),
   };
 }

@@ -1,22 +1,5 @@
 /** What the store does with digests: it hashes with SHA-256 and takes no other. */
-import {
-  type Digest,
-  digestAlgorithm,
-  digestHex,
-  makeDigest,
-  parseDigest,
-} from "@tare/spec/digest.ts";
-import { TareError } from "@tare/spec/error.ts";
-
-/**
- * A digest that the store can check.
- * @throws TareError `bad_input` for a text that is no digest, `unsupported` for another algorithm.
- */
-export function parseSha256(text: string): Digest {
-  const digest = parseDigest(text);
-  if (digestAlgorithm(digest) === "sha256") return digest;
-  throw new TareError("unsupported", `Cannot use digest "${text}": only sha256 is supported`);
-}
+import { type Digest, digestHex, makeDigest } from "@tare/spec/digest.ts";
 
 /** SHA-256 of a text or of bytes. */
 export function digestOf(content: string | Uint8Array): Digest {

@@ -8,9 +8,9 @@ import { readAccounts } from "../helper.ts";
 import { layerPath, Staging, sweepStaging } from "../store/store.ts";
 import type { ArchiveSource } from "./archive.ts";
 import { commitImage, knownLayer, stagedBlob } from "./commit.ts";
+import { machinePlatform } from "./config.ts";
 import { digestOf, finishDigest } from "./digest.ts";
 import { type UnpackedLayer, unpackLayer } from "./layer.ts";
-import { machineArchitecture } from "./load.ts";
 
 const TARBALL_BYTES_MAX = 1024 ** 4;
 
@@ -51,7 +51,12 @@ export async function importImage(
     accounts: await readAccounts(engine, [root]),
     layers: [known ?? { chainId: diffId, diffId, blob, size, path }],
     names: options.name === undefined ? [] : [options.name],
-    blobs: new Map([id, blob].map((digest) => [digest, stagedBlob(staging.path, digest)])),
+    blobs: new Map(
+      (known === undefined ? [id, blob] : [id]).map((digest) => [
+        digest,
+        stagedBlob(staging.path, digest),
+      ]),
+    ),
   });
   return id;
 }
@@ -59,8 +64,7 @@ export async function importImage(
 function describe(layer: UnpackedLayer, options: ImportOptions): string {
   return JSON.stringify({
     created: options.created,
-    architecture: machineArchitecture(),
-    os: "linux",
+    ...machinePlatform(),
     config: options.command.length === 0 ? {} : { Cmd: options.command },
     rootfs: { type: "layers", diff_ids: [layer.diffId] },
     history: [{ created: options.created, comment: "imported" }],

@@ -6,7 +6,11 @@
  */
 import { renameSync, writeFileSync } from "node:fs";
 import { type Digest, digestHex } from "@tare/spec/digest.ts";
+import { parseArchiveManifest } from "@tare/spec/docker-archive.ts";
 import { TareError } from "@tare/spec/error.ts";
+import { isIndexType } from "@tare/spec/media-type.ts";
+import { type Descriptor, parseIndex, parseManifest } from "@tare/spec/oci-image.ts";
+import { formatPlatform, selectPlatform } from "@tare/spec/platform.ts";
 import { parseReference, type Reference } from "@tare/spec/reference.ts";
 import type { Engine } from "../engine.ts";
 import { readAccounts } from "../helper.ts";
@@ -14,16 +18,7 @@ import { layerPath, Staging, sweepStaging } from "../store/store.ts";
 import { type Archive, type ArchiveSource, openArchive, type Piece, readPiece } from "./archive.ts";
 import { checkDigest, copyBlob } from "./blob.ts";
 import { commitImage, knownLayer, type StagedLayer, stagedBlob } from "./commit.ts";
-import {
-  checkPlatform,
-  choosePlatform,
-  type Descriptor,
-  imageArchitecture,
-  parseDockerManifest,
-  parseImageConfig,
-  parseIndex,
-  parseManifest,
-} from "./config.ts";
+import { checkAlgorithm, checkImageManifest, machinePlatform, readUsableConfig } from "./config.ts";
 import { chainIds, digestOf } from "./digest.ts";
 import { checkLayerCount, unpackKnownLayer } from "./layer.ts";
 
@@ -75,7 +70,7 @@ function listImages(archive: Archive): ArchivedImage[] {
 }
 
 function listDockerImages(archive: Archive, manifest: Piece): ArchivedImage[] {
-  return parseDockerManifest(readText(manifest, "manifest.json")).map((image) => ({
+  return parseArchiveManifest(readText(manifest, "manifest.json")).map((image) => ({
     names: image.names.map(parseReference),
     manifest: undefined,
     config: readText(archive.want(image.config), "the image's configuration"),
@@ -84,9 +79,10 @@ function listDockerImages(archive: Archive, manifest: Piece): ArchivedImage[] {
 }
 
 function listOciImages(archive: Archive, index: Piece): ArchivedImage[] {
-  return parseIndex(readText(index, "index.json")).map((descriptor) => {
+  return parseIndex(readText(index, "index.json")).manifests.map((descriptor) => {
     const text = findManifest(archive, descriptor, INDEX_DEPTH_MAX);
     const manifest = parseManifest(text);
+    checkImageManifest(manifest);
     return {
       names: namesOf(descriptor),
       manifest: text,
@@ -102,19 +98,14 @@ function listOciImages(archive: Archive, index: Piece): ArchivedImage[] {
 /** Down through indexes to the manifest for this machine. */
 function findManifest(archive: Archive, descriptor: Descriptor, depth: number): string {
   const text = readDocument(archive, descriptor);
-  if (!isIndex(descriptor)) return text;
-  const architecture = machineArchitecture();
-  const chosen = choosePlatform(parseIndex(text), architecture);
+  if (!isIndexType(descriptor.mediaType)) return text;
+  const wanted = machinePlatform();
+  const chosen = selectPlatform(parseIndex(text).manifests, wanted);
   if (chosen !== undefined && depth > 0) return findManifest(archive, chosen, depth - 1);
   throw new TareError(
     "unsupported",
-    `Cannot load the image: it has nothing for linux/${architecture}`,
+    `Cannot load the image: it has nothing for ${formatPlatform(wanted)}`,
   );
-}
-
-function isIndex(descriptor: Descriptor): boolean {
-  const type = descriptor.mediaType ?? "";
-  return type.endsWith(".image.index.v1+json") || type.endsWith(".manifest.list.v2+json");
 }
 
 /** Only these two annotations are looked at, and only as names. */
@@ -132,6 +123,7 @@ function readDocument(archive: Archive, descriptor: Descriptor): string {
 }
 
 function wantBlob(archive: Archive, descriptor: Descriptor): Piece {
+  checkAlgorithm(descriptor.digest);
   const piece = archive.want(`blobs/sha256/${digestHex(descriptor.digest)}`);
   if (piece.size === descriptor.size) return piece;
   throw new TareError(
@@ -156,8 +148,7 @@ async function loadImage(
   image: ArchivedImage,
   staging: string,
 ): Promise<LoadedImage> {
-  const config = parseImageConfig(image.config);
-  checkPlatform(config, machineArchitecture());
+  const config = readUsableConfig(image.config);
   checkLayerCount(image.layers.length, config.diffIds.length);
   const blobs = new Map<Digest, string>();
   const layers = await stageLayers(engine, image.layers, config.diffIds, staging, blobs);
@@ -230,9 +221,4 @@ function stageBlob(
   renameSync(aside, path);
   blobs.set(digest, path);
   return digest;
-}
-
-/** The architecture that images for this machine name. */
-export function machineArchitecture(): string {
-  return imageArchitecture(process.arch === "arm64" ? "aarch64" : "x86_64");
 }

@@ -6,10 +6,19 @@
  *   containers/<id>          bundle and writable layer of a container
  *   volumes/<name>/data      content of a volume
  *   tmp/<owner>-<random>     what is being made; a dead owner's is swept
- * Nothing below is reachable for other users: layers hold setuid programs (CVE-2021-41091).
+ * Layers hold setuid programs (CVE-2021-41091): no other user gets past the first level. There, some
+ * rooms let pass (x, no r), so that the root of a user namespace reaches what belongs to it alone.
  */
 import type { Database } from "bun:sqlite";
-import { mkdirSync, readdirSync, rmSync } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  rmSync,
+} from "node:fs";
 import { type Digest, digestHex } from "@tare/spec/digest.ts";
 import { TareError } from "@tare/spec/error.ts";
 import { openDatabase } from "./database.ts";
@@ -20,7 +29,14 @@ export type Store = {
   readonly db: Database;
 };
 
-const ROOMS = ["blobs/sha256", "layers", "containers", "volumes", "tmp"];
+const ROOMS: readonly (readonly [path: string, mode: number])[] = [
+  ["blobs", 0o700],
+  ["blobs/sha256", 0o700],
+  ["layers", 0o700],
+  ["containers", 0o711],
+  ["volumes", 0o711],
+  ["tmp", 0o700],
+];
 
 /**
  * Opens the store at `root`, which is made where it is missing.
@@ -33,19 +49,19 @@ export function openStore(root: string): Store {
       `Cannot use data root "${root}": want an absolute path without ":" and ","`,
     );
   }
-  try {
-    return { root, db: openDatabase(`${root}/tare.db`) };
-  } catch (error) {
-    if (error instanceof TareError) throw error;
-    makeRooms(root);
-    return { root, db: openDatabase(`${root}/tare.db`) };
-  }
+  if (!existsSync(`${root}/tare.db`)) makeRooms(root);
+  return { root, db: openDatabase(`${root}/tare.db`) };
 }
 
 function makeRooms(root: string): void {
   try {
-    mkdirSync(root, { recursive: true, mode: 0o700 });
-    for (const room of ROOMS) mkdirSync(`${root}/${room}`, { recursive: true, mode: 0o700 });
+    mkdirSync(root, { recursive: true });
+    chmodSync(root, 0o711);
+    for (const [room, mode] of ROOMS) {
+      mkdirSync(`${root}/${room}`, { recursive: true });
+      chmodSync(`${root}/${room}`, mode);
+    }
+    closeSync(openSync(`${root}/tare.db`, "a", 0o600));
   } catch (cause) {
     throw new TareError(
       "no_permission",

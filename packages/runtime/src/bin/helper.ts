@@ -140,9 +140,9 @@ function printAccounts(words: Words): void {
   writeAll(sys, STDOUT, sys.encode_utf8(`${JSON.stringify(accounts)}\n`), "standard output");
 }
 
-/** The log line has the fields that runtimes write with `--log-format json`. */
+/** The log line has the fields that runtimes write; unlike them, nothing was printed. */
 function complain(report: ErrorReport, log: string | undefined): void {
-  const line = { level: "error", msg: report.message, ...report };
+  const line = { level: "error", msg: report.message, printed: false, ...report };
   const fd =
     log === undefined
       ? STDERR

@@ -50,6 +50,7 @@ export function mountOverlay(sys: Sys, plan: OverlayPlan, userns: Fd | undefined
   const lower = userns === undefined ? plan.lower : mapLower(sys, plan, userns);
   const fs = check(sys.fsopen("overlay", FSOPEN_CLOEXEC), "fsopen", "overlay");
   const set = (key: string, value: string) => sys.fsconfig(fs, FSCONFIG_SET_STRING, key, value, 0);
+  check(set("source", "overlay"), "fsconfig", "source");
   setLower(sys, lower, set);
   check(set("upperdir", plan.upper), "fsconfig", `upperdir=${plan.upper}`);
   check(set("workdir", plan.work), "fsconfig", `workdir=${plan.work}`);
