@@ -71,7 +71,7 @@ function readExactly<T>(text: string, what: string, read: (value: unknown) => T)
 }
 
 /** The outermost object of a parsed document; `what` names the document in errors. */
-export function openDocument(value: unknown, what: string): Place {
+function openDocument(value: unknown, what: string): Place {
   if (isObject(value)) return { fields: value, key: what, index: -1, parent: undefined };
   throw new TareError("bad_input", `Cannot read ${what}: want an object, got ${quoteJson(value)}`);
 }
@@ -288,11 +288,6 @@ export function readOptionalInt64(place: Place, key: string): bigint | undefined
 /** An integer of 64 bits without sign, or undefined where it is absent. */
 export function readOptionalUint64(place: Place, key: string): bigint | undefined {
   return readWide(place, key, 0n, UINT64_MAX);
-}
-
-/** An integer of 64 bits with sign that must be there. */
-export function readInt64(place: Place, key: string): bigint {
-  return readOptionalInt64(place, key) ?? failType(place, key, "an integer");
 }
 
 /** An integer of 64 bits without sign that must be there. */
