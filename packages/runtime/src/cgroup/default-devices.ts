@@ -6,25 +6,22 @@
  * a container's /dev/console is a pty (136:*), while 5:1 is the console of the host.
  */
 
-import type { DeviceRule } from "@tare/spec/oci-runtime.ts";
+import { ACCESS_ALL, ACCESS_MKNOD, ANY, type DeviceMatch } from "./device-rules.ts";
 
-/** Character devices that may be opened, as major and minor; -1 is every minor. */
-const OPENED: readonly (readonly [major: number, minor: number])[] = [
-  [1, 3], // null
-  [1, 5], // zero
-  [1, 7], // full
-  [1, 8], // random
-  [1, 9], // urandom
-  [5, 0], // tty
-  [5, 2], // ptmx
-  [136, -1], // pts/*
-  [10, 200], // net/tun
-];
+function openable(major: number, minor: number): DeviceMatch {
+  return { allow: true, type: "c", major, minor, access: ACCESS_ALL };
+}
 
-export const DEFAULT_DEVICE_RULES: readonly DeviceRule[] = [
-  { allow: true, type: "c", access: "m" },
-  { allow: true, type: "b", access: "m" },
-  ...OPENED.map(([major, minor]) => {
-    return { allow: true, type: "c", major, minor, access: "rwm" } as const;
-  }),
+export const DEFAULT_DEVICES: readonly DeviceMatch[] = [
+  { allow: true, type: "c", major: ANY, minor: ANY, access: ACCESS_MKNOD },
+  { allow: true, type: "b", major: ANY, minor: ANY, access: ACCESS_MKNOD },
+  openable(1, 3), // null
+  openable(1, 5), // zero
+  openable(1, 7), // full
+  openable(1, 8), // random
+  openable(1, 9), // urandom
+  openable(5, 0), // tty
+  openable(5, 2), // ptmx
+  openable(136, ANY), // pts/*
+  openable(10, 200), // net/tun
 ];

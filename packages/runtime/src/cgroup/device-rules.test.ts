@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { DeviceRule } from "@tare/spec/oci-runtime.ts";
-import { DEFAULT_DEVICE_RULES } from "./default-devices.ts";
-import { allowsEverything, deviceLines, devicePolicy } from "./device-rules.ts";
+import { DEFAULT_DEVICES } from "./default-devices.ts";
+import { allowsEverything, type DeviceMatch, deviceLines, devicePolicy } from "./device-rules.ts";
 
 const DENY_ALL: DeviceRule = { allow: false, type: "a", access: "rwm" };
 const ALLOW_ALL: DeviceRule = { allow: true, type: "a", access: "rwm" };
@@ -20,7 +20,7 @@ function rule(allow: boolean, text: string): DeviceRule {
 const allow = (text: string): DeviceRule => rule(true, text);
 const deny = (text: string): DeviceRule => rule(false, text);
 
-function lines(own: readonly DeviceRule[], defaults: readonly DeviceRule[] = []): string[] {
+function lines(own: readonly DeviceRule[], defaults: readonly DeviceMatch[] = []): string[] {
   const all = deviceLines(devicePolicy(own, defaults));
   return all.map(({ file, line }) => `${file.slice("devices.".length)} ${line}`);
 }
@@ -90,9 +90,7 @@ describe("lines for v1", () => {
   });
 
   test("the default devices come last, less what the container's rules hold", () => {
-    expect(
-      lines([DENY_ALL, allow("c 1:3 rwm"), allow("c 136:* rwm")], DEFAULT_DEVICE_RULES),
-    ).toEqual([
+    expect(lines([DENY_ALL, allow("c 1:3 rwm"), allow("c 136:* rwm")], DEFAULT_DEVICES)).toEqual([
       "deny a",
       "allow c 1:3 rwm",
       "allow c 136:* rwm",
@@ -109,7 +107,7 @@ describe("lines for v1", () => {
   });
 
   test("the defaults take nothing back from a list of what is denied", () => {
-    expect(lines([ALLOW_ALL, deny("c *:* m")], DEFAULT_DEVICE_RULES)).toEqual([
+    expect(lines([ALLOW_ALL, deny("c *:* m")], DEFAULT_DEVICES)).toEqual([
       "allow a",
       "deny c *:* m",
     ]);
@@ -117,14 +115,14 @@ describe("lines for v1", () => {
 });
 
 test("the console and the memory of the host are not among the defaults", () => {
-  const opened = lines([], DEFAULT_DEVICE_RULES);
+  const opened = lines([], DEFAULT_DEVICES);
   for (const device of ["c 5:1 ", "c 1:1 ", "c 1:2 ", "c 10:229 ", "b 8:0 "]) {
     expect(opened.some((line) => line.includes(device))).toBeFalse();
   }
 });
 
 test("only all of everything is everything", () => {
-  expect(allowsEverything(devicePolicy([ALLOW_ALL], DEFAULT_DEVICE_RULES))).toBeTrue();
+  expect(allowsEverything(devicePolicy([ALLOW_ALL], DEFAULT_DEVICES))).toBeTrue();
   expect(allowsEverything(devicePolicy([ALLOW_ALL, deny("c 1:3 r")], []))).toBeFalse();
   expect(
     allowsEverything(devicePolicy([{ allow: true, type: "a", access: "rw" }], [])),

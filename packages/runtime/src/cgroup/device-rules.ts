@@ -13,7 +13,7 @@ import type { DeviceRule } from "@tare/spec/oci-runtime.ts";
 export const ACCESS_MKNOD = 1;
 export const ACCESS_READ = 2;
 export const ACCESS_WRITE = 4;
-const ACCESS_ALL = ACCESS_MKNOD | ACCESS_READ | ACCESS_WRITE;
+export const ACCESS_ALL = ACCESS_MKNOD | ACCESS_READ | ACCESS_WRITE;
 
 /** The wild card of a major or minor number. */
 export const ANY = -1;
@@ -44,7 +44,7 @@ const DEVICE_NUMBER_MAX = 0xffff_ffff;
  */
 export function devicePolicy(
   own: readonly DeviceRule[],
-  defaults: readonly DeviceRule[],
+  defaults: readonly DeviceMatch[],
 ): DevicePolicy {
   if (own.length > DEVICE_RULES_MAX) {
     throw badRule(`${own.length} rules`, `the most is ${DEVICE_RULES_MAX}`);
@@ -58,7 +58,7 @@ export function devicePolicy(
       rules = [];
     } else rules.push(...matches);
   }
-  if (!defaultAllow) rules.push(...defaults.flatMap(toMatches));
+  if (!defaultAllow) rules.push(...defaults);
   return { defaultAllow, rules: withoutIdle(rules, defaultAllow) };
 }
 
@@ -84,14 +84,21 @@ export function deviceLines(policy: DevicePolicy): readonly DeviceLine[] {
   const [first, others] = policy.defaultAllow
     ? (["devices.allow", "devices.deny"] as const)
     : (["devices.deny", "devices.allow"] as const);
-  const lines = [...exceptions.values()].map((rule) => ({ file: others, line: lineOf(rule) }));
-  return [{ file: first, line: "a" }, ...lines];
+  const lines: DeviceLine[] = [{ file: first, line: "a" }];
+  for (const [key, { access }] of exceptions) {
+    lines.push({ file: others, line: `${key} ${ACCESS_TEXT[access]}` });
+  }
+  return lines;
 }
+
+/** The letters of v1 for each set of ACCESS bits. */
+const ACCESS_TEXT = ["", "m", "r", "rm", "w", "wm", "rw", "rwm"];
 
 function addException(exceptions: Map<string, DeviceMatch>, rule: DeviceMatch): void {
   const key = keyOf(rule);
-  const access = (exceptions.get(key)?.access ?? 0) | rule.access;
-  exceptions.set(key, { ...rule, access });
+  const before = exceptions.get(key);
+  const access = (before?.access ?? 0) | rule.access;
+  exceptions.set(key, before === undefined ? rule : { ...rule, access });
 }
 
 function takeBack(exceptions: Map<string, DeviceMatch>, rule: DeviceMatch): void {
@@ -130,19 +137,25 @@ function isIdle(kept: readonly DeviceMatch[], rule: DeviceMatch, defaultAllow: b
 }
 
 function overlaps(a: DeviceMatch, b: DeviceMatch): boolean {
-  const meet = (x: number, y: number): boolean => x === ANY || y === ANY || x === y;
-  const sameDevices = a.type === b.type && meet(a.major, b.major) && meet(a.minor, b.minor);
-  return sameDevices && (a.access & b.access) !== 0;
+  if (a.type !== b.type || (a.access & b.access) === 0) return false;
+  return meets(a.major, b.major) && meets(a.minor, b.minor);
+}
+
+function meets(a: number, b: number): boolean {
+  return a === b || a === ANY || b === ANY;
 }
 
 function covers(wide: DeviceMatch, narrow: DeviceMatch): boolean {
-  return coversDevices(wide, narrow) && (narrow.access & ~wide.access) === 0;
+  return (narrow.access & ~wide.access) === 0 && coversDevices(wide, narrow);
 }
 
 function coversDevices(wide: DeviceMatch, narrow: DeviceMatch): boolean {
-  const holds = (x: number, y: number): boolean => x === ANY || x === y;
-  const numbers = holds(wide.major, narrow.major) && holds(wide.minor, narrow.minor);
-  return wide.type === narrow.type && numbers;
+  if (wide.type !== narrow.type) return false;
+  return holds(wide.major, narrow.major) && holds(wide.minor, narrow.minor);
+}
+
+function holds(wide: number, narrow: number): boolean {
+  return wide === narrow || wide === ANY;
 }
 
 function isEverything(rule: DeviceRule, matches: readonly DeviceMatch[]): boolean {
@@ -184,10 +197,7 @@ function keyOf(rule: DeviceMatch): string {
 }
 
 function lineOf(rule: DeviceMatch): string {
-  const read = (rule.access & ACCESS_READ) !== 0 ? "r" : "";
-  const write = (rule.access & ACCESS_WRITE) !== 0 ? "w" : "";
-  const mknod = (rule.access & ACCESS_MKNOD) !== 0 ? "m" : "";
-  return `${keyOf(rule)} ${read}${write}${mknod}`;
+  return `${keyOf(rule)} ${ACCESS_TEXT[rule.access]}`;
 }
 
 function numberOf(number: number): string {

@@ -9,7 +9,7 @@
  */
 
 import { assert } from "@tare/spec/error.ts";
-import { ANY, type DeviceMatch, type DevicePolicy } from "./device-rules.ts";
+import { ACCESS_ALL, ANY, type DeviceMatch, type DevicePolicy } from "./device-rules.ts";
 
 export const BPF_PROG_TYPE_CGROUP_DEVICE = 15;
 export const BPF_CGROUP_DEVICE = 6;
@@ -37,7 +37,6 @@ const MAJOR = 4;
 const MINOR = 5;
 
 const TYPE_NUMBER = { b: 1, c: 2 } as const;
-const ACCESS_ALL = 7;
 
 type Instruction = {
   readonly code: number;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { componentsBelow, parseCgroupHost } from "./host.ts";
+import { componentsBelow, parseCgroupHost, withV2Controllers } from "./host.ts";
 
 /** A Firecracker machine without systemd: each v1 controller apart, a v2 tree with hugetlb beside. */
 const HYBRID_MOUNTS = `23 1 254:0 / / rw,relatime - ext4 /dev/root rw,discard
@@ -47,11 +47,10 @@ const V2_CONTROLLERS = "cpuset cpu io memory hugetlb pids rdma misc\n";
 
 describe("parseCgroupHost", () => {
   test("reads a hybrid host with each controller apart", () => {
-    const host = parseCgroupHost({
-      mountinfo: HYBRID_MOUNTS,
-      selfCgroup: HYBRID_SELF,
-      controllers: "hugetlb\n",
-    });
+    const host = withV2Controllers(
+      parseCgroupHost({ mountinfo: HYBRID_MOUNTS, selfCgroup: HYBRID_SELF }),
+      "hugetlb\n",
+    );
     expect(host.mode).toBe("hybrid");
     expect(host.hierarchies.map((each) => each.controllers.join())).toEqual([
       "name=systemd",
@@ -87,11 +86,10 @@ describe("parseCgroupHost", () => {
   });
 
   test("reads a v2 host", () => {
-    const host = parseCgroupHost({
-      mountinfo: V2_MOUNTS,
-      selfCgroup: "0::/user.slice/session-1.scope\n",
-      controllers: V2_CONTROLLERS,
-    });
+    const host = withV2Controllers(
+      parseCgroupHost({ mountinfo: V2_MOUNTS, selfCgroup: "0::/user.slice/session-1.scope\n" }),
+      V2_CONTROLLERS,
+    );
     expect(host).toEqual({
       mode: "v2",
       hierarchies: [

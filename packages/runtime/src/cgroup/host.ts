@@ -22,7 +22,7 @@ export type Hierarchy = {
 
 export type CgroupHost = { readonly mode: CgroupMode; readonly hierarchies: readonly Hierarchy[] };
 
-/** Contents of /proc/self/mountinfo, /proc/self/cgroup and the v2 root's cgroup.controllers. */
+/** Contents of /proc/self/mountinfo, /proc/self/cgroup and the v2 mountpoint's cgroup.controllers. */
 export type CgroupHostText = {
   readonly mountinfo: string;
   readonly selfCgroup: string;
@@ -44,14 +44,14 @@ const USUAL_MOUNTPOINT = "/sys/fs/cgroup";
  * @throws TareError `corrupt` where a line has not the kernel's form.
  */
 export function parseCgroupHost(text: CgroupHostText): CgroupHost {
-  const mounts = cgroupMounts(text.mountinfo);
+  const mounts = mountsByController(cgroupMounts(text.mountinfo));
   const found: Hierarchy[] = [];
   for (const line of text.selfCgroup.split("\n")) {
     if (line === "") continue;
-    const hierarchy = findHierarchy(line, mounts, text.controllers ?? "");
+    const hierarchy = findHierarchy(line, mounts);
     if (hierarchy !== undefined) found.push(hierarchy);
   }
-  return decideMode(found);
+  return withV2Controllers(decideMode(found), text.controllers ?? "");
 }
 
 /**
@@ -63,6 +63,18 @@ export function componentsBelow(root: string, path: string): readonly string[] |
   const base = root.split("/").filter((part) => part !== "");
   if (parts.includes("..") || base.some((part, index) => parts[index] !== part)) return undefined;
   return parts.slice(base.length);
+}
+
+/** The host, knowing what cgroup.controllers says: its place is known only once the mounts are. */
+export function withV2Controllers(host: CgroupHost, text: string): CgroupHost {
+  const controllers = text
+    .replaceAll("\n", " ")
+    .split(" ")
+    .filter((name) => name !== "");
+  const hierarchies = host.hierarchies.map((each) =>
+    each.version === 2 ? { ...each, controllers } : each,
+  );
+  return { mode: host.mode, hierarchies };
 }
 
 function decideMode(found: readonly Hierarchy[]): CgroupHost {
@@ -78,11 +90,7 @@ function decideMode(found: readonly Hierarchy[]): CgroupHost {
 }
 
 /** A line of /proc/self/cgroup is `id:controllers:path`; a path may itself have colons. */
-function findHierarchy(
-  line: string,
-  mounts: readonly CgroupMount[],
-  v2Controllers: string,
-): Hierarchy | undefined {
+function findHierarchy(line: string, mounts: MountsByController): Hierarchy | undefined {
   const first = line.indexOf(":");
   const second = line.indexOf(":", first + 1);
   const ownPath = line.slice(second + 1);
@@ -94,12 +102,8 @@ function findHierarchy(
   }
   const list = line.slice(first + 1, second);
   const version = list === "" ? 2 : 1;
-  const controllers = words(version === 2 ? v2Controllers.replaceAll("\n", " ") : list, version);
-  const shown = mounts.filter(
-    (mount) =>
-      mount.version === version &&
-      (version === 2 || controllers.every((name) => mount.options.includes(name))),
-  );
+  const controllers = list === "" ? [] : list.split(",");
+  const shown = mounts.get(controllers[0] ?? V2) ?? [];
   const mount = bestMount(shown, ownPath);
   if (mount === undefined) return undefined;
   return {
@@ -111,12 +115,27 @@ function findHierarchy(
   };
 }
 
-function words(text: string, version: 1 | 2): string[] {
-  return text.split(version === 2 ? " " : ",").filter((word) => word !== "");
+/** A controller is in one hierarchy at most, so any of a hierarchy's finds all its mounts. */
+type MountsByController = ReadonlyMap<string, readonly CgroupMount[]>;
+
+/** The key of the v2 mounts: no mount option is empty. */
+const V2 = "";
+
+function mountsByController(mounts: readonly CgroupMount[]): MountsByController {
+  const found = new Map<string, CgroupMount[]>();
+  for (const mount of mounts) {
+    for (const key of mount.version === 2 ? [V2] : mount.options) {
+      const before = found.get(key);
+      if (before === undefined) found.set(key, [mount]);
+      else before.push(mount);
+    }
+  }
+  return found;
 }
 
 /** A mount that shows our own cgroup, in the usual place, from as near the root as there is. */
 function bestMount(mounts: readonly CgroupMount[], ownPath: string): CgroupMount | undefined {
+  if (mounts.length < 2) return mounts[0];
   const score = (mount: CgroupMount): number => {
     const shows = componentsBelow(mount.root, ownPath) !== undefined ? 4 : 0;
     return shows + (mount.root === "/" ? 2 : 0) + (isUsual(mount.mountpoint) ? 1 : 0);
@@ -177,6 +196,7 @@ function cgroupMount(before: string, after: string): CgroupMount | undefined {
 
 /** The kernel writes blank, tab, newline and backslash of a path as \040, \011, \012, \134. */
 function unescapeOctal(field: string): string {
+  if (!field.includes("\\")) return field;
   const pieces = field.split("\\");
   let plain = pieces[0] ?? "";
   for (const piece of pieces.slice(1)) {

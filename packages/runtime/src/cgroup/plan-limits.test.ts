@@ -213,6 +213,7 @@ describe("on v1 alone", () => {
   const cases: [name: string, asked: Asked, want: string[]][] = [
     ["swappiness", { memory: { swappiness: 60n } }, ["memory.swappiness=60"]],
     ["swappiness left to the kernel", { memory: { swappiness: -1n } }, []],
+    ["the same without a sign", { memory: { swappiness: 2n ** 64n - 1n } }, []],
     ["the OOM killer off", { memory: { disableOOMKiller: true } }, ["memory.oom_control=1"]],
     ["the OOM killer on is the default", { memory: { disableOOMKiller: false } }, []],
     ["TCP buffers", { memory: { kernelTCP: 5n } }, ["memory.kmem.tcp.limit_in_bytes=5"]],

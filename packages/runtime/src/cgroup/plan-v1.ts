@@ -89,7 +89,7 @@ function memoryHabits(memory: MemoryResources): LimitWrite[] {
   if (memory.disableOOMKiller === true) {
     add("disableOOMKiller", "memory.oom_control", "1", "out of memory: wait, do not kill");
   }
-  if (swappiness !== -1n) {
+  if (!isUnset(swappiness)) {
     const value = `${inRange(`${MEMORY}.swappiness`, swappiness, 0, 100)}`;
     add("swappiness", "memory.swappiness", value, "how readily pages go to swap");
   }
@@ -98,6 +98,11 @@ function memoryHabits(memory: MemoryResources): LimitWrite[] {
     throw noSuchLimit(`${MEMORY}.useHierarchy`, false, why, "Leave the field out");
   }
   return writes;
+}
+
+/** The specification's field has no sign, and docker and podman write -1 into it. */
+export function isUnset(swappiness: bigint): boolean {
+  return swappiness === -1n || swappiness === 0xffff_ffff_ffff_ffffn;
 }
 
 /** An idle group has no shares: they are set before it becomes idle, or after it ceases to be. */

@@ -14,7 +14,7 @@ import {
   noSuchLimit,
 } from "./limit.ts";
 import { planCpuset, planHugetlb, planPids, planRdma } from "./plan-either.ts";
-import { noLeafWeight } from "./plan-v1.ts";
+import { isUnset, noLeafWeight } from "./plan-v1.ts";
 
 type Planner = (resources: Resources) => LimitWrite[];
 
@@ -87,7 +87,7 @@ function refuseV1Memory(memory: MemoryResources): void {
   const refuse = (name: string, value: unknown): Error =>
     noSuchLimit(`${MEMORY}.${name}`, value, "cgroup v2 has no such limit", "Leave the field out");
   if (kernelTCP !== 0n) throw refuse("kernelTCP", kernelTCP);
-  if (swappiness !== -1n) throw refuse("swappiness", swappiness);
+  if (!isUnset(swappiness)) throw refuse("swappiness", swappiness);
   if (memory.disableOOMKiller === true) throw refuse("disableOOMKiller", true);
   if (memory.useHierarchy === false) throw refuse("useHierarchy", false);
 }

@@ -248,22 +248,21 @@ describe("the state", () => {
       controllers: ["cpuset"],
       mountpoint: "/sys/fs/cgroup/cpuset",
       path: "tare/c1",
-      made: 1,
+      made: true,
     });
     expect(parseCgroupState(JSON.parse(JSON.stringify(state)))).toEqual(state);
-    const skipped = { ...state, skipped: "no right" };
+    expect(state.planned).toBeTrue();
+    const skipped = { mode: state.mode, dirs: state.dirs, skipped: "no right" };
     expect(parseCgroupState(JSON.parse(JSON.stringify(skipped)))).toEqual(skipped);
   });
 
-  const good = { version: 1, controllers: ["memory"], mountpoint: "/m", path: "a/b", made: 2 };
+  const good = { version: 1, controllers: ["memory"], mountpoint: "/m", path: "a/b", made: true };
   const bad: [name: string, dir: unknown][] = [
     ["a path that leaves its mountpoint", { ...good, path: "../../etc" }],
     ["the mountpoint itself", { ...good, path: "/" }],
     ["a mountpoint that is not absolute", { ...good, mountpoint: "m" }],
     ["a mountpoint with a NUL", { ...good, mountpoint: "/m\0" }],
-    ["more made than there is", { ...good, made: 3 }],
-    ["less than nothing made", { ...good, made: -1 }],
-    ["a part of one", { ...good, made: 0.5 }],
+    ["an owner that is not yes or no", { ...good, made: 1 }],
     ["an unknown version", { ...good, version: 3 }],
     ["no controllers", { ...good, controllers: undefined }],
     ["no object", null],
@@ -278,5 +277,7 @@ describe("the state", () => {
     expect(() => parseCgroupState({ mode: "v3", dirs: [] })).toThrow("cgroup.mode");
     expect(() => parseCgroupState({ mode: "v1", dirs: new Array(65).fill(good) })).toThrow("dirs");
     expect(() => parseCgroupState("x")).toThrow("Cannot read state");
+    expect(() => parseCgroupState({ mode: "v1", dirs: [], planned: 1 })).toThrow("planned");
+    expect(() => parseCgroupState({ mode: "v1", dirs: [], skipped: 1 })).toThrow("skipped");
   });
 });

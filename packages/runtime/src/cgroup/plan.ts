@@ -6,7 +6,7 @@
 
 import { TareError } from "@tare/spec/error.ts";
 import type { Resources } from "@tare/spec/oci-runtime.ts";
-import { DEFAULT_DEVICE_RULES } from "./default-devices.ts";
+import { DEFAULT_DEVICES } from "./default-devices.ts";
 import { allowsEverything, type DevicePolicy, devicePolicy } from "./device-rules.ts";
 import { deviceProgram } from "./devices-bpf.ts";
 import type { CgroupHost, CgroupMode, Hierarchy } from "./host.ts";
@@ -44,6 +44,8 @@ export type CgroupDir = {
   readonly why: string;
 };
 
+const CPUSET_FILES = ["cpuset.cpus", "cpuset.mems"];
+
 /** A write to a file in one of the plan's directories. */
 export type CgroupWrite = LimitWrite & { readonly dir: number };
 
@@ -65,21 +67,23 @@ export function planCgroup(ask: CgroupAsk): CgroupPlan {
   const { host, resources, rootless } = ask;
   const location = locateCgroup(ask.cgroupsPath, ask.id, ask.manager);
   const joined = hierarchiesToJoin(host);
+  const holders = holdersOf(joined);
   // Only root of the host may set device rules; what others may open, file permissions say.
-  const devices = rootless ? undefined : devicePolicy(resources.devices, DEFAULT_DEVICE_RULES);
-  const writes = limitWrites(host, resources, devices).map((write) => {
-    return { ...write, dir: directoryOf(joined, write) };
-  });
+  const devices = rootless ? undefined : devicePolicy(resources.devices, DEFAULT_DEVICES);
+  const writes: CgroupWrite[] = [];
+  const own: LimitWrite[][] = joined.map(() => []);
+  for (const write of limitWrites(host, holders, resources, devices)) {
+    const dir = directoryOf(holders, write);
+    writes.push({ ...write, dir });
+    own[dir]?.push(write);
+  }
   const lenient = rootless && (ask.cgroupsPath ?? "") === "";
   const dirs = joined.map((hierarchy, index): CgroupDir => {
-    const own = writes.filter((write) => write.dir === index);
-    return {
-      ...directory(hierarchy, componentsIn(hierarchy, location), own, host.mode),
-      optional: lenient && own.length === 0,
-    };
+    const path = componentsIn(hierarchy, location);
+    return directory(hierarchy, path, own[index] ?? [], { mode: host.mode, lenient });
   });
   const plan = { mode: host.mode, dirs, writes };
-  const filter = devices === undefined ? undefined : deviceFilter(joined, devices);
+  const filter = devices === undefined ? undefined : deviceFilter(holders, devices);
   return filter === undefined ? plan : { ...plan, devices: filter };
 }
 
@@ -88,45 +92,65 @@ export function hierarchiesToJoin(host: CgroupHost): readonly Hierarchy[] {
   return host.hierarchies;
 }
 
+/** Where a v2 hierarchy is among the joined ones; no controller has a blank in its name. */
+const ANY_V2 = "any v2";
+
+/** The index of the hierarchy that has a controller; v1 comes first where both have one. */
+type Holders = ReadonlyMap<string, { readonly index: number; readonly version: 1 | 2 }>;
+
+function holdersOf(joined: readonly Hierarchy[]): Holders {
+  const holders = new Map<string, { readonly index: number; readonly version: 1 | 2 }>();
+  for (const [index, { version, controllers }] of joined.entries()) {
+    const holder = { index, version };
+    if (version === 2) holders.set(ANY_V2, holder);
+    for (const name of controllers) {
+      if (version === 1 || !holders.has(name)) holders.set(name, holder);
+    }
+  }
+  return holders;
+}
+
 function directory(
   hierarchy: Hierarchy,
   path: readonly string[],
   writes: readonly LimitWrite[],
-  mode: CgroupMode,
-): Omit<CgroupDir, "optional"> {
+  { mode, lenient }: { readonly mode: CgroupMode; readonly lenient: boolean },
+): CgroupDir {
   const { version, controllers, mountpoint } = hierarchy;
-  const isSet = (file: string): boolean => writes.some((write) => write.file === file);
-  const cpuset = version === 1 && controllers.includes("cpuset");
-  const asked = new Map(writes.map((write) => [write.controller, write.field]));
-  asked.delete("cgroup");
-  const needed =
-    version === 1 ? [] : [...asked].map(([controller, field]) => ({ controller, field }));
-  // Beside v1, v2 is there for its processes; elsewhere it also counts what nobody limits.
-  const enable = mode === "v2" ? controllers : needed.map(({ controller }) => controller);
-  return {
+  const place = {
     version,
     controllers,
     mountpoint,
     path,
-    inherit: cpuset ? ["cpuset.cpus", "cpuset.mems"].filter((file) => !isSet(file)) : [],
-    enable: version === 1 ? [] : enable,
-    needed,
-    why: version === 1 ? `its own cgroup of ${controllers.join(", ")}` : "its own cgroup of v2",
+    optional: lenient && writes.length === 0,
   };
+  if (version === 1) {
+    const isSet = (file: string): boolean => writes.some((write) => write.file === file);
+    const inherit = controllers.includes("cpuset")
+      ? CPUSET_FILES.filter((file) => !isSet(file))
+      : [];
+    const why = `its own cgroup of ${controllers.join(", ")}`;
+    return { ...place, inherit, enable: [], needed: [], why };
+  }
+  const asked = new Map(writes.map((write) => [write.controller, write.field]));
+  asked.delete("cgroup");
+  const needed = [...asked].map(([controller, field]) => ({ controller, field }));
+  // Beside v1, v2 is there for its processes; elsewhere it also counts what nobody limits.
+  const enable = mode === "v2" ? controllers : needed.map(({ controller }) => controller);
+  return { ...place, inherit: [], enable, needed, why: "its own cgroup of v2" };
 }
 
 /** Each controller by the planner of the hierarchy that has it; v1 where none has, for the error. */
 function limitWrites(
   host: CgroupHost,
+  holders: Holders,
   resources: Resources,
   devices: DevicePolicy | undefined,
 ): readonly LimitWrite[] {
   const names = Object.keys(V1_PLANNERS) as Controller[];
   if (host.mode === "v2") {
-    return withUnified(
-      names.flatMap((name) => V2_PLANNERS[name](resources)),
-      resources,
-    );
+    const writes = names.flatMap((name) => V2_PLANNERS[name](resources));
+    return withUnified(writes, resources);
   }
   if (resources.unified.size > 0) {
     const key = [...resources.unified.keys()].join(", ");
@@ -134,40 +158,28 @@ function limitWrites(
     throw badLimit("linux.resources.unified", key, why);
   }
   return names.flatMap((name) => {
-    if (holder(host.hierarchies, 1, name) >= 0) return V1_PLANNERS[name](resources, devices);
-    if (isOnV2(host.hierarchies, name)) return V2_PLANNERS[name](resources);
+    if (holders.get(name)?.version === 1) return V1_PLANNERS[name](resources, devices);
+    if (holders.has(nameOnV2(name))) return V2_PLANNERS[name](resources);
     const toKeep = devices !== undefined && allowsEverything(devices) ? undefined : devices;
     return V1_PLANNERS[name](resources, toKeep);
   });
 }
 
-function isOnV2(hierarchies: readonly Hierarchy[], controller: Controller): boolean {
-  if (controller === "devices") return hierarchies.some(({ version }) => version === 2);
-  return holder(hierarchies, 2, controller === "blkio" ? "io" : controller) >= 0;
+function nameOnV2(controller: Controller): string {
+  if (controller === "devices") return ANY_V2;
+  return controller === "blkio" ? "io" : controller;
 }
 
-function holder(hierarchies: readonly Hierarchy[], version: 1 | 2, controller: string): number {
-  return hierarchies.findIndex(
-    (each) => each.version === version && each.controllers.includes(controller),
-  );
-}
-
-function directoryOf(joined: readonly Hierarchy[], write: LimitWrite): number {
-  const { controller } = write;
-  const v1 = holder(joined, 1, controller);
-  const v2 = v1 >= 0 ? v1 : holder(joined, 2, controller);
-  if (v2 >= 0) return v2;
+function directoryOf(holders: Holders, write: LimitWrite): number {
+  const v2 = holders.get(ANY_V2);
   // cgroup.max.depth and the like are in every cgroup of v2.
-  const core = joined.findIndex(({ version }) => version === 2 && controller === "cgroup");
-  if (core >= 0) return core;
-  throw noController(
-    write,
-    joined.some(({ version }) => version === 2),
-  );
+  const holder = write.controller === "cgroup" ? v2 : holders.get(write.controller);
+  if (holder === undefined) throw noController(write, v2 !== undefined);
+  return holder.index;
 }
 
 /** For a limit that was asked for and that no hierarchy of this host can keep. */
-export function noController(write: LimitWrite, isV2: boolean): TareError {
+function noController(write: LimitWrite, isV2: boolean): TareError {
   const { controller, field, value } = write;
   const mount = `mount -t cgroup -o ${controller} cgroup /sys/fs/cgroup/${controller}`;
   const hint = isV2
@@ -181,9 +193,9 @@ export function noController(write: LimitWrite, isV2: boolean): TareError {
 }
 
 /** v2 has no devices controller: a program, where no v1 hierarchy has one, and rules say anything. */
-function deviceFilter(joined: readonly Hierarchy[], policy: DevicePolicy): CgroupPlan["devices"] {
-  const dir = joined.findIndex(({ version }) => version === 2);
-  if (dir < 0 || allowsEverything(policy) || holder(joined, 1, "devices") >= 0) return undefined;
+function deviceFilter(holders: Holders, policy: DevicePolicy): CgroupPlan["devices"] {
+  const v2 = holders.get(ANY_V2);
+  if (v2 === undefined || holders.has("devices") || allowsEverything(policy)) return undefined;
   const why = "an eBPF program allows the devices of linux.resources.devices and the default ones";
-  return { dir, program: deviceProgram(policy), why };
+  return { dir: v2.index, program: deviceProgram(policy), why };
 }

@@ -14,13 +14,15 @@ export type CgroupStateDir = {
   readonly mountpoint: string;
   /** Below the mountpoint, as in "a/b". */
   readonly path: string;
-  /** How many components at its end this container made, and so may remove; 0 is none. */
-  readonly made: number;
+  /** This container made it, and so may remove it. Its parents stay, whoever made them. */
+  readonly made: boolean;
 };
 
 export type CgroupState = {
   readonly mode: CgroupMode;
   readonly dirs: readonly CgroupStateDir[];
+  /** Nothing was made yet when this was written down: what is there may be another's. */
+  readonly planned?: true;
   /** Why some cgroup that was planned could not be made and was not needed. */
   readonly skipped?: string;
 };
@@ -28,24 +30,35 @@ export type CgroupState = {
 const DIRS_MAX = 64;
 const MODES: readonly CgroupMode[] = ["v1", "hybrid", "v2", "none"];
 
-/** What to write down before the first directory is made: after a crash its name tells who made it. */
+/**
+ * What to write down before the first directory is made. After a crash in between, these cgroups are
+ * removed if they are empty, and their processes, which cannot be the container's, are left alone.
+ */
 export function plannedState(plan: CgroupPlan): CgroupState {
   const dirs = plan.dirs.map(({ version, controllers, mountpoint, path }) => {
-    return { version, controllers, mountpoint, path: path.join("/"), made: 1 };
+    return { version, controllers, mountpoint, path: path.join("/"), made: true };
   });
-  return { mode: plan.mode, dirs };
+  return { mode: plan.mode, dirs, planned: true };
 }
+
+/** Of a container that has no cgroup: making them failed, or its caller may not have any. */
+export const NO_CGROUP: CgroupState = { mode: "none", dirs: [] };
 
 /**
  * The state in a value that JSON.parse gave.
  * @throws TareError `corrupt` where a field is missing or a path leaves its mountpoint.
  */
 export function parseCgroupState(value: unknown): CgroupState {
-  const { mode, dirs, skipped } = record(value, "cgroup");
+  const { mode, dirs, planned, skipped } = record(value, "cgroup");
   if (!MODES.includes(mode as CgroupMode)) throw corrupt("cgroup.mode", mode);
   if (!Array.isArray(dirs) || dirs.length > DIRS_MAX) throw corrupt("cgroup.dirs", dirs);
-  const state = { mode: mode as CgroupMode, dirs: dirs.map(parseDir) };
-  return skipped === undefined ? state : { ...state, skipped: text(skipped, "cgroup.skipped") };
+  if (planned !== undefined && planned !== true) throw corrupt("cgroup.planned", planned);
+  return {
+    mode: mode as CgroupMode,
+    dirs: dirs.map(parseDir),
+    ...(planned === undefined ? {} : { planned }),
+    ...(skipped === undefined ? {} : { skipped: text(skipped, "cgroup.skipped") }),
+  };
 }
 
 function parseDir(value: unknown): CgroupStateDir {
@@ -53,10 +66,7 @@ function parseDir(value: unknown): CgroupStateDir {
   if (version !== 1 && version !== 2) throw corrupt("cgroup.dirs.version", version);
   if (!Array.isArray(controllers)) throw corrupt("cgroup.dirs.controllers", controllers);
   const components = parsePath(path);
-  const most = components.length;
-  if (typeof made !== "number" || !Number.isInteger(made) || made < 0 || made > most) {
-    throw corrupt("cgroup.dirs.made", made);
-  }
+  if (typeof made !== "boolean") throw corrupt("cgroup.dirs.made", made);
   const mounted = text(mountpoint, "cgroup.dirs.mountpoint");
   if (!mounted.startsWith("/") || mounted.includes("\0")) {
     throw corrupt("cgroup.dirs.mountpoint", mountpoint);

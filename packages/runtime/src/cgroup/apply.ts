@@ -1,0 +1,353 @@
+/**
+ * Does what a plan says: makes a container's cgroups, sets their limits, and opens what its first
+ * process joins them by. Every decision is in the plan; here are descriptors and the kernel's answers.
+ */
+
+import { assert, TareError } from "@tare/spec/error.ts";
+import {
+  EACCES,
+  EAGAIN,
+  EINVAL,
+  ENOENT,
+  EPERM,
+  ERANGE,
+  EROFS,
+  errnoName,
+  errnoText,
+} from "../sys/abi-errno.ts";
+import { O_WRONLY } from "../sys/abi-file.ts";
+import { check, errnoOf, SysError } from "../sys/check.ts";
+import { retried } from "../sys/file.ts";
+import { OwnedFd } from "../sys/owned-fd.ts";
+import type { Fd, Ret, Sys } from "../sys/types.ts";
+import { fillCpuset } from "./cpuset.ts";
+import {
+  BPF_CGROUP_DEVICE,
+  BPF_F_ALLOW_MULTI,
+  BPF_PROG_TYPE_CGROUP_DEVICE,
+} from "./devices-bpf.ts";
+import { isFrozen } from "./freezer.ts";
+import type { CgroupDir, CgroupPlan, CgroupWrite } from "./plan.ts";
+import { removeCgroup } from "./remove.ts";
+import type { CgroupState, CgroupStateDir } from "./state.ts";
+import {
+  hasProcs,
+  makeChild,
+  openBelow,
+  openCgroup,
+  openMount,
+  pathOf,
+  readControl,
+  walkBelow,
+  writeControl,
+  writeLines,
+} from "./tree.ts";
+
+/** A container's cgroups, open: one O_PATH descriptor for each directory of the state, in its order. */
+export class OpenCgroup {
+  readonly state: CgroupState;
+  readonly dirs: readonly OwnedFd[];
+
+  constructor(state: CgroupState, dirs: readonly OwnedFd[]) {
+    assert(state.dirs.length === dirs.length, "each directory of a cgroup has its descriptor");
+    this.state = state;
+    this.dirs = dirs;
+  }
+
+  [Symbol.dispose](): void {
+    for (const dir of this.dirs) dir.close();
+  }
+}
+
+/** What a process joins a cgroup by: descriptors that the caller closes; execve(2) closes them too. */
+export type CgroupJoin = {
+  /** `tasks` of each v1 hierarchy: for `joinCgroup` in the process itself. */
+  readonly procs: readonly Fd[];
+  /** The v2 directory, for CLONE_INTO_CGROUP of clone3(2). */
+  readonly into: Fd | undefined;
+};
+
+type MadeDir = {
+  readonly fd: OwnedFd;
+  readonly made: boolean;
+  /** Why some controller could not be turned on above it. */
+  readonly unable: string | undefined;
+};
+
+/**
+ * Makes the directories, sets the limits, and attaches the device program. What it made is taken away
+ * again when it fails.
+ * @throws TareError `conflict` where the cgroup is in use already, `no_cgroup` where one cannot be
+ *   made or a limit has no file, `bad_input` where the kernel refuses a value.
+ */
+export function createCgroup(sys: Sys, plan: CgroupPlan): OpenCgroup {
+  const made: (MadeDir | undefined)[] = [];
+  const reasons: string[] = [];
+  try {
+    for (const dir of plan.dirs) {
+      const one = makeUnlessOptional(sys, dir, reasons);
+      made.push(one);
+      if (one !== undefined) prepare(sys, dir, one);
+    }
+    const fds = made.map((each) => each?.fd.fd);
+    applyWrites(sys, fds, plan.writes);
+    if (plan.devices !== undefined) attachProgram(sys, fds[plan.devices.dir], plan.devices.program);
+  } catch (error) {
+    for (const each of made) each?.fd.close();
+    removeCgroup(sys, stateOf(plan, made, []));
+    throw error;
+  }
+  const dirs = made.filter((each) => each !== undefined).map((each) => each.fd);
+  return new OpenCgroup(stateOf(plan, made, reasons), dirs);
+}
+
+/**
+ * The cgroups of a container that exists, for a process that is to join it.
+ * @throws TareError `not_found` where one of them is gone.
+ */
+export function openState(sys: Sys, state: CgroupState): OpenCgroup {
+  using opened = new DisposableStack();
+  const dirs = state.dirs.map((place) => {
+    const dir = openCgroup(sys, place);
+    if (dir === undefined) {
+      const path = `${place.mountpoint}/${place.path}`;
+      throw new TareError("not_found", `Cannot open cgroup "${path}": it is gone`);
+    }
+    return opened.use(dir);
+  });
+  opened.move();
+  return new OpenCgroup(state, dirs);
+}
+
+/**
+ * Opens what a child joins by, while we have the right to: the kernel asks who opened the file. Takes
+ * the descriptors of `cgroup` over.
+ *
+ * The file is `tasks`, not cgroup.procs. To move a process the kernel stops every fork on the machine
+ * and waits for an RCU grace period, ten milliseconds and more on a quiet machine. A thread that moves
+ * itself needs neither (cgroup_procs_write_start() in kernel/cgroup/cgroup.c, since Linux 5.5), and
+ * the process that joins has one thread.
+ */
+export function openJoin(sys: Sys, cgroup: OpenCgroup): CgroupJoin {
+  using opened = new DisposableStack();
+  opened.use(cgroup);
+  const procs = cgroup.dirs.flatMap((dir, index): OwnedFd[] => {
+    if (cgroup.state.dirs[index]?.version === 2) return [];
+    const ret = openBelow(sys, dir.fd, "tasks", O_WRONLY);
+    return [opened.use(new OwnedFd(sys, check(ret, "openat2", "tasks")))];
+  });
+  const v2 = cgroup.dirs.find((_dir, index) => cgroup.state.dirs[index]?.version === 2);
+  return { procs: procs.map((file) => file.release()), into: v2?.release() };
+}
+
+/** In the process itself, before it has threads, children or a cgroup namespace: joins what is v1. */
+export function joinCgroup(sys: Sys, { procs }: CgroupJoin): void {
+  const self = new Uint8Array([0x30]); // "0" means who writes it.
+  for (const file of procs) {
+    check(
+      retried(() => sys.write(file, self)),
+      "write",
+      "tasks",
+    );
+    sys.close(file);
+  }
+}
+
+function stateOf(
+  plan: CgroupPlan,
+  made: readonly (MadeDir | undefined)[],
+  reasons: readonly string[],
+): CgroupState {
+  const dirs = plan.dirs.flatMap((dir, index): CgroupStateDir[] => {
+    const { version, controllers, mountpoint } = dir;
+    const one = made[index];
+    return one === undefined
+      ? []
+      : [{ version, controllers, mountpoint, path: pathOf(dir), made: one.made }];
+  });
+  const state = { mode: plan.mode, dirs };
+  return reasons.length === 0 ? state : { ...state, skipped: reasons.join("; ") };
+}
+
+function makeUnlessOptional(sys: Sys, dir: CgroupDir, reasons: string[]): MadeDir | undefined {
+  try {
+    return makeDirectory(sys, dir);
+  } catch (error) {
+    if (!(error instanceof SysError) || !isNoRight(error.errno)) throw error;
+    if (dir.optional) {
+      reasons.push(`${dir.mountpoint}: ${error.message}`);
+      return undefined;
+    }
+    throw new TareError(
+      "no_cgroup",
+      `Cannot make cgroup "${dir.mountpoint}/${pathOf(dir)}": ${error.message}`,
+      {
+        cause: error,
+        hint: "Without the right to make cgroups leave out limits and cgroupsPath, or have one delegated (systemd: Delegate=yes)",
+      },
+    );
+  }
+}
+
+function isNoRight(errno: number): boolean {
+  return errno === EACCES || errno === EPERM || errno === EROFS;
+}
+
+/** Walks down from the mountpoint; above the container's own cgroup any may exist already. */
+function makeDirectory(sys: Sys, dir: CgroupDir): MadeDir {
+  let parent = openMount(sys, dir);
+  let made = false;
+  let unable: string | undefined;
+  try {
+    for (const name of dir.path) {
+      if (dir.enable.length > 0) unable = enableControllers(sys, parent.fd, dir.enable) ?? unable;
+      const child = makeChild(sys, parent.fd, name);
+      parent.close();
+      parent = child.fd;
+      made = child.made;
+    }
+  } catch (error) {
+    parent.close();
+    throw error;
+  }
+  return { fd: parent, made, unable };
+}
+
+/**
+ * Turns controllers on for the children of a cgroup. All in one write; where the kernel refuses one
+ * it takes none of them, so then each by itself. The answer is the first refusal: whether it
+ * matters is seen in the child.
+ */
+function enableControllers(sys: Sys, dir: Fd, names: readonly string[]): string | undefined {
+  const file = "cgroup.subtree_control";
+  const words = names.map((name) => `+${name}`);
+  if (writeControl(sys, dir, file, words.join(" ")) === 0) return undefined;
+  let refusal: string | undefined;
+  for (const word of words) {
+    const errno = writeControl(sys, dir, file, word);
+    if (errno !== 0) refusal ??= `write "${word}" to ${file}: ${printError(errno)}`;
+  }
+  return refusal;
+}
+
+/** What a cgroup needs before its limits: nobody in it, controllers, CPUs and memory nodes. */
+function prepare(sys: Sys, dir: CgroupDir, { fd, made, unable }: MadeDir): void {
+  if (!made) refuseInUse(sys, fd.fd, dir);
+  if (unable !== undefined) requireControllers(sys, fd.fd, dir, unable);
+  if (dir.version === 1 && dir.controllers.includes("cpuset")) fillCpuset(sys, dir);
+}
+
+/** A cgroup that others use would be limited, frozen and killed with the container. */
+function refuseInUse(sys: Sys, fd: Fd, dir: CgroupDir): void {
+  const path = `${dir.mountpoint}/${pathOf(dir)}`;
+  let inUse = hasProcs(sys, fd) ? 1 : 0;
+  walkBelow(sys, fd, (_parent, _name, below) => {
+    inUse += hasProcs(sys, below) ? 1 : 0;
+  });
+  const hint = "Another container may have this name: choose another linux.cgroupsPath";
+  if (inUse > 0) {
+    const why = "container's cgroup is not empty: it has processes";
+    throw new TareError("conflict", `Cannot use cgroup "${path}": ${why}`, { hint });
+  }
+  if (isFrozen(sys, fd)) {
+    const why = "container's cgroup unexpectedly frozen";
+    throw new TareError("conflict", `Cannot use cgroup "${path}": ${why}`, { hint });
+  }
+}
+
+function requireControllers(sys: Sys, fd: Fd, dir: CgroupDir, refusal: string): void {
+  const present = (readControl(sys, fd, "cgroup.controllers") ?? "").trim().split(" ");
+  for (const { controller, field } of dir.needed) {
+    if (present.includes(controller)) continue;
+    const path = `${dir.mountpoint}/${pathOf(dir)}`;
+    throw new TareError(
+      "no_cgroup",
+      `Cannot apply ${field}: controller "${controller}" is off in "${path}": ${refusal}`,
+      {
+        hint: "A cgroup with processes of its own gives controllers to no child: choose another parent in linux.cgroupsPath",
+      },
+    );
+  }
+}
+
+/** Sets every limit in its order; those the kernel takes only after others come once more at the end. */
+function applyWrites(
+  sys: Sys,
+  dirs: readonly (Fd | undefined)[],
+  writes: readonly CgroupWrite[],
+): void {
+  const waiting: CgroupWrite[] = [];
+  for (let index = 0; index < writes.length; ) {
+    const run = sameFile(writes, index);
+    const [write] = run;
+    assert(write !== undefined, "a run of writes is not empty");
+    const { taken, errno } = applyRun(sys, dirs[write.dir], run);
+    const refused = run[taken];
+    if (refused?.mayWait === true && errno === EINVAL) waiting.push(refused);
+    else if (refused !== undefined) throw refusedWrite(refused, errno);
+    index += refused === undefined ? run.length : taken + 1;
+  }
+  for (const write of waiting) {
+    const { errno } = applyRun(sys, dirs[write.dir], [write]);
+    if (errno !== 0) throw refusedWrite(write, errno);
+  }
+}
+
+/** The writes from `start` on that go to one file: it is opened once for all of them. */
+function sameFile(writes: readonly CgroupWrite[], start: number): readonly CgroupWrite[] {
+  const first = writes[start];
+  let end = start + 1;
+  while (writes[end]?.file === first?.file && writes[end]?.dir === first?.dir) end++;
+  return writes.slice(start, end);
+}
+
+/** How many of a run were done, and what the kernel said of the next one. */
+function applyRun(
+  sys: Sys,
+  dir: Fd | undefined,
+  run: readonly CgroupWrite[],
+): { readonly taken: number; readonly errno: number } {
+  const [first] = run;
+  assert(dir !== undefined && first !== undefined, "a cgroup with a limit is not optional");
+  const done = writeLines(
+    sys,
+    dir,
+    first.file,
+    run.map(({ value }) => value),
+  );
+  if (done.errno !== ENOENT) return done;
+  if (first.orElse !== undefined) {
+    const values = run.map(({ value, orElse }) => orElse?.value ?? value);
+    return writeLines(sys, dir, first.orElse.file, values);
+  }
+  return first.ifPresent === true ? { taken: run.length, errno: 0 } : done;
+}
+
+function refusedWrite(write: CgroupWrite, errno: number): TareError {
+  const { field, file, value } = write;
+  const code = errno === EINVAL || errno === ERANGE ? "bad_input" : "no_cgroup";
+  const message = `Cannot apply ${field} "${value}": write "${file}": ${printError(errno)}`;
+  return new TareError(code, message);
+}
+
+function printError(errno: number): string {
+  return `${errnoText(errno)} (${errnoName(errno)})`;
+}
+
+/** The program stays as long as the cgroup; other programs above and beside it judge as well. */
+function attachProgram(sys: Sys, dir: Fd | undefined, program: Uint8Array): void {
+  assert(dir !== undefined, "a cgroup with device rules is not optional");
+  using loaded = new OwnedFd(sys, check(loadProgram(sys, program), "bpf", "BPF_PROG_LOAD"));
+  const ret = sys.bpf_prog_attach(dir, loaded.fd, BPF_CGROUP_DEVICE, BPF_F_ALLOW_MULTI);
+  check(ret, "bpf", "BPF_PROG_ATTACH");
+}
+
+/** A signal may interrupt the kernel's verifier (EAGAIN). The program calls nothing that a license guards. */
+function loadProgram(sys: Sys, program: Uint8Array): Ret<Fd> {
+  const TRIES_MAX = 30;
+  const load = (): Ret<Fd> =>
+    sys.bpf_prog_load(BPF_PROG_TYPE_CGROUP_DEVICE, BPF_CGROUP_DEVICE, program, "Apache", null);
+  let ret = load();
+  for (let tries = 1; errnoOf(ret) === EAGAIN && tries < TRIES_MAX; tries++) ret = load();
+  return ret;
+}

@@ -1,0 +1,121 @@
+/**
+ * Stops and resumes all processes of a cgroup: freezer.state of v1, cgroup.freeze of v2.
+ * Sources: cgroup-v1/freezer-subsystem.rst; cgroup-v2.rst, "cgroup.freeze" and "cgroup.events".
+ */
+
+import { TareError } from "@tare/spec/error.ts";
+import { errnoName, errnoText } from "../sys/abi-errno.ts";
+import { O_RDONLY } from "../sys/abi-file.ts";
+import { check } from "../sys/check.ts";
+import { OwnedFd } from "../sys/owned-fd.ts";
+import type { Fd, Sys } from "../sys/types.ts";
+import type { CgroupState, CgroupStateDir } from "./state.ts";
+import { openBelow, openCgroup, readControl, writeControl } from "./tree.ts";
+
+/** poll.h */
+const POLLPRI = 2;
+const CLOCK_MONOTONIC = 1;
+const FREEZE_MS_MAX = 10_000;
+const V1_TRIES_MAX = 1000;
+const V1_TRIES_UNTIL_THAW = 50;
+
+/**
+ * Freezes a container; returns when every process has stopped.
+ * @throws TareError `no_cgroup` where the container has no freezer, `system` where some process
+ *   would not stop in ten seconds: the container is then thawed again.
+ */
+export function freezeCgroup(sys: Sys, state: CgroupState): void {
+  using dir = openFreezer(sys, state);
+  if (dir.version === 1) freezeV1(sys, dir.fd);
+  else freezeV2(sys, dir.fd);
+}
+
+/** Lets a frozen container go on; one that is not frozen stays as it is. */
+export function thawCgroup(sys: Sys, state: CgroupState): void {
+  using dir = openFreezer(sys, state);
+  const [file, value] = dir.version === 1 ? ["freezer.state", "THAWED"] : ["cgroup.freeze", "0"];
+  mustWrite(sys, dir.fd, file as string, value as string);
+}
+
+/** Whether a container is frozen; one without a freezer, or whose cgroup is gone, is not. */
+export function isCgroupFrozen(sys: Sys, state: CgroupState): boolean {
+  const place = freezerOf(state);
+  if (place === undefined) return false;
+  using dir = openCgroup(sys, place);
+  return dir !== undefined && isFrozen(sys, dir.fd);
+}
+
+/** Whether a cgroup is frozen or about to be, by itself or by one above it. */
+export function isFrozen(sys: Sys, dir: Fd): boolean {
+  const v1 = readControl(sys, dir, "freezer.state");
+  if (v1 !== undefined) return v1.trim() !== "THAWED";
+  return (readControl(sys, dir, "cgroup.freeze") ?? "").trim() === "1";
+}
+
+/** Of the hierarchies of a container the one that freezes: v1's own where there is one, else v2. */
+export function freezerOf(state: CgroupState): CgroupStateDir | undefined {
+  const v1 = state.dirs.find(({ controllers }) => controllers.includes("freezer"));
+  return v1 ?? state.dirs.find(({ version }) => version === 2);
+}
+
+function openFreezer(sys: Sys, state: CgroupState) {
+  const place = freezerOf(state);
+  const dir = place === undefined ? undefined : openCgroup(sys, place);
+  if (place === undefined || dir === undefined) {
+    const why = place === undefined ? "it has no cgroup with a freezer" : "its cgroup is gone";
+    throw new TareError("no_cgroup", `Cannot freeze or thaw the container: ${why}`);
+  }
+  return {
+    version: place.version,
+    fd: dir.fd,
+    [Symbol.dispose]: (): void => dir.close(),
+  };
+}
+
+/**
+ * v1 cannot freeze what keeps forking: the state stays FREEZING until it is asked for again, now and
+ * then after a thaw.
+ */
+function freezeV1(sys: Sys, dir: Fd): void {
+  for (let tries = 1; tries <= V1_TRIES_MAX; tries++) {
+    mustWrite(sys, dir, "freezer.state", "FROZEN");
+    if ((readControl(sys, dir, "freezer.state") ?? "").trim() === "FROZEN") return;
+    if (tries % V1_TRIES_UNTIL_THAW === 0) {
+      writeControl(sys, dir, "freezer.state", "THAWED");
+      sys.sleep_ms(10);
+    }
+  }
+  writeControl(sys, dir, "freezer.state", "THAWED");
+  throw notFrozen(`it is not frozen after ${V1_TRIES_MAX} tries`);
+}
+
+/** The kernel says in cgroup.events when all have stopped, and wakes who polls it. */
+function freezeV2(sys: Sys, dir: Fd): void {
+  const events = "cgroup.events";
+  using file = new OwnedFd(sys, check(openBelow(sys, dir, events, O_RDONLY), "openat2", events));
+  mustWrite(sys, dir, "cgroup.freeze", "1");
+  const now = (): number => Number(sys.clock_gettime(CLOCK_MONOTONIC) / 1_000_000n);
+  const end = now() + FREEZE_MS_MAX;
+  for (;;) {
+    const text = new Uint8Array(256);
+    const length = check(sys.pread(file.fd, text, 0), "pread", events);
+    const lines = (sys.decode_utf8(text.subarray(0, length)) ?? "").split("\n");
+    if (lines.includes("frozen 1")) return;
+    const left = end - now();
+    if (left <= 0) break;
+    sys.poll(new Int32Array([file.fd, POLLPRI, 0]), left);
+  }
+  writeControl(sys, dir, "cgroup.freeze", "0");
+  throw notFrozen(`some process is still running after ${FREEZE_MS_MAX} ms`);
+}
+
+function mustWrite(sys: Sys, dir: Fd, file: string, value: string): void {
+  const errno = writeControl(sys, dir, file, value);
+  if (errno === 0) return;
+  const why = `${errnoText(errno)} (${errnoName(errno)})`;
+  throw new TareError("system", `Cannot write "${value}" to "${file}": ${why}`);
+}
+
+function notFrozen(why: string): TareError {
+  return new TareError("system", `Cannot freeze the container: ${why}`);
+}
