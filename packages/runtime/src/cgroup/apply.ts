@@ -70,8 +70,8 @@ export type CgroupJoin = {
 type MadeDir = {
   readonly fd: OwnedFd;
   readonly made: boolean;
-  /** Why some controller could not be turned on above it. */
-  readonly unable: string | undefined;
+  /** Controllers that could not be turned on above it, and why. */
+  readonly refused: ReadonlyMap<string, string>;
 };
 
 /**
@@ -197,10 +197,10 @@ function isNoRight(errno: number): boolean {
 function makeDirectory(sys: Sys, dir: CgroupDir): MadeDir {
   let parent = openMount(sys, dir);
   let made = false;
-  let unable: string | undefined;
+  const refused = new Map<string, string>();
   try {
     for (const name of dir.path) {
-      if (dir.enable.length > 0) unable = enableControllers(sys, parent.fd, dir.enable) ?? unable;
+      if (dir.enable.length > 0) enableControllers(sys, parent.fd, dir.enable, refused);
       const child = makeChild(sys, parent.fd, name);
       parent.close();
       parent = child.fd;
@@ -210,30 +210,32 @@ function makeDirectory(sys: Sys, dir: CgroupDir): MadeDir {
     parent.close();
     throw error;
   }
-  return { fd: parent, made, unable };
+  return { fd: parent, made, refused };
 }
 
 /**
  * Turns controllers on for the children of a cgroup. All in one write; where the kernel refuses one
- * it takes none of them, so then each by itself. The answer is the first refusal: whether it
- * matters is seen in the child.
+ * it takes none of them, so then each by itself. Whether a refusal matters is seen in the child.
  */
-function enableControllers(sys: Sys, dir: Fd, names: readonly string[]): string | undefined {
+function enableControllers(
+  sys: Sys,
+  dir: Fd,
+  names: readonly string[],
+  refused: Map<string, string>,
+): void {
   const file = "cgroup.subtree_control";
   const words = names.map((name) => `+${name}`);
-  if (writeControl(sys, dir, file, words.join(" ")) === 0) return undefined;
-  let refusal: string | undefined;
-  for (const word of words) {
-    const errno = writeControl(sys, dir, file, word);
-    if (errno !== 0) refusal ??= `write "${word}" to ${file}: ${printError(errno)}`;
+  if (writeControl(sys, dir, file, words.join(" ")) === 0) return;
+  for (const name of names) {
+    const errno = writeControl(sys, dir, file, `+${name}`);
+    if (errno !== 0) refused.set(name, `write "+${name}" to ${file}: ${printError(errno)}`);
   }
-  return refusal;
 }
 
 /** What a cgroup needs before its limits: nobody in it, controllers, CPUs and memory nodes. */
-function prepare(sys: Sys, dir: CgroupDir, { fd, made, unable }: MadeDir): void {
+function prepare(sys: Sys, dir: CgroupDir, { fd, made, refused }: MadeDir): void {
   if (!made) refuseInUse(sys, fd.fd, dir);
-  if (unable !== undefined) requireControllers(sys, fd.fd, dir, unable);
+  if (refused.size > 0) requireControllers(sys, fd.fd, dir, refused);
   if (dir.version === 1 && dir.controllers.includes("cpuset")) fillCpuset(sys, dir);
 }
 
@@ -255,14 +257,20 @@ function refuseInUse(sys: Sys, fd: Fd, dir: CgroupDir): void {
   }
 }
 
-function requireControllers(sys: Sys, fd: Fd, dir: CgroupDir, refusal: string): void {
+function requireControllers(
+  sys: Sys,
+  fd: Fd,
+  dir: CgroupDir,
+  refused: ReadonlyMap<string, string>,
+): void {
   const present = (readControl(sys, fd, "cgroup.controllers") ?? "").trim().split(" ");
   for (const { controller, field } of dir.needed) {
     if (present.includes(controller)) continue;
     const path = `${dir.mountpoint}/${pathOf(dir)}`;
+    const why = refused.get(controller) ?? "no cgroup above it has it";
     throw new TareError(
       "no_cgroup",
-      `Cannot apply ${field}: controller "${controller}" is off in "${path}": ${refusal}`,
+      `Cannot apply ${field}: controller "${controller}" is off in "${path}": ${why}`,
       {
         hint: "A cgroup with processes of its own gives controllers to no child: choose another parent in linux.cgroupsPath",
       },
