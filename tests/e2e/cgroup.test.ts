@@ -265,20 +265,6 @@ describe("the group", () => {
     expect(await scene.state(bundle.id)).toBeNull();
   });
 
-  test.skipIf(V2)(
-    "is not touched on the unified hierarchy of a v1 machine beyond its own name",
-    async () => {
-      const scene = await openScene();
-      await withCreated(scene, {}, () => {
-        const unified = hierarchies().find(({ version }) => version === 2);
-        const made = allCgroups().filter(
-          (dir) => unified !== undefined && dir.startsWith(unified.dir),
-        );
-        expect(made.filter((dir) => !dir.includes(scene.mark))).toEqual([]);
-      });
-    },
-  );
-
   test.skipIf(!V2)("takes unified files as they are", async () => {
     const scene = await openScene();
     await withCreated(scene, { unified: { "memory.high": "50331648", "pids.max": "55" } }, (id) => {

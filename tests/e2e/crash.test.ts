@@ -5,6 +5,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { findProcesses } from "../harness/census.ts";
+import { OutputFiles, runToFiles } from "../harness/run.ts";
 import { openScene, type Scene, type SceneBundle } from "../harness/scene.ts";
 
 setDefaultTimeout(180_000);
@@ -48,11 +49,15 @@ async function crashAndClean(
 
 test("run: after kill -9 of any of its processes, delete --force leaves nothing", async () => {
   const scene = await openScene();
+  using output = new OutputFiles();
   for (let round = 0; round < ROUNDS / 2; round++) {
     const bundle = scene.bundle({ args: ["sleep", "100"] });
     await crashAndClean(scene, bundle, async () => {
+      // Files, because a container that outlives its runtime would keep a pipe open.
+      const argv = scene.command("run", "--bundle", bundle.dir, bundle.id);
       let killing: Promise<void> | undefined;
-      const ending = scene.run(bundle, {
+      const ending = runToFiles(argv, output, {
+        env: { TARE_TEST_MARK: scene.mark },
         onStart: (pid) => {
           killing = killOneLater(scene, pid).then(() => endQuietly(pid));
         },
