@@ -19,7 +19,22 @@ export type ContainerRecord = {
 };
 
 /** What the directory of a container says without the database. */
-export type OwnerFile = { readonly owner: OwnerTag; readonly runtime: string };
+export type OwnerFile = {
+  readonly owner: OwnerTag;
+  readonly runtime: string;
+  readonly image: Digest | undefined;
+};
+
+/**
+ * Whether a container has a row. One that nobody can name and that is removed at its end is only
+ * its directory: its loss is harmless, and a row would be written and synced twice.
+ */
+export function hasRow(record: {
+  readonly name: string | undefined;
+  readonly removes: boolean;
+}): boolean {
+  return record.name !== undefined || !record.removes;
+}
 
 /** Directory of a container. */
 export function containerPath(store: Store, id: string): string {
@@ -54,12 +69,17 @@ export function insertContainer(store: Store, record: ContainerRecord): void {
   }
 }
 
-/** @throws TareError `conflict` where another container has the name. */
+/**
+ * A row whose directory is gone is what a crash left of a removal.
+ * @throws TareError `conflict` where another container has the name.
+ */
 export function checkNameFree(store: Store, name: string): void {
   const row = store.db
     .query<{ id: string }, [string]>("SELECT id FROM containers WHERE name = ?")
     .get(name);
-  if (row !== null) throw nameTaken(name);
+  if (row === null) return;
+  if (existsSync(containerPath(store, row.id))) throw nameTaken(name);
+  store.db.run("DELETE FROM containers WHERE id = ?", [row.id]);
 }
 
 function nameTaken(name: string): TareError {
@@ -73,10 +93,23 @@ export function recordExit(store: Store, id: string, exitCode: number): void {
   store.db.run("UPDATE containers SET exit_code = ? WHERE id = ?", [exitCode, id]);
 }
 
-/** Removes directory and row, in this order: a crash between them leaves a row that the sweep takes. */
-export function deleteContainer(store: Store, id: string): void {
+/** Removes the directory of a container. */
+export function deleteDirectory(store: Store, id: string): void {
   rmSync(containerPath(store, id), { recursive: true, force: true });
+}
+
+/** Removes directory and row, in this order: of a row alone, `checkNameFree` knows what it is. */
+export function deleteContainer(store: Store, id: string): void {
+  deleteDirectory(store, id);
   store.db.run("DELETE FROM containers WHERE id = ?", [id]);
+}
+
+/** A running container of the image that has no row, by its id. */
+export function findUser(store: Store, image: Digest): string | undefined {
+  return readdirSync(`${store.root}/containers`).find((id) => {
+    const file = readOwner(store, id);
+    return file?.image === image && isAlive(file.owner);
+  });
 }
 
 /**
@@ -98,21 +131,10 @@ export async function sweepContainers(engine: Engine): Promise<void> {
     if (row !== null && row.removes === 0) recordExit(store, id, EXIT_KILLED);
     else deleteContainer(store, id);
   }
-  dropRowsWithoutDirectory(store);
 }
 
 /** 128 + SIGKILL. */
 const EXIT_KILLED = 137;
-
-function dropRowsWithoutDirectory(store: Store): void {
-  const rows = store.db
-    .query<{ id: string; owner: string }, []>("SELECT id, owner FROM containers")
-    .all();
-  for (const { id, owner } of rows) {
-    const gone = !existsSync(containerPath(store, id)) && !isAlive(owner);
-    if (gone) store.db.run("DELETE FROM containers WHERE id = ?", [id]);
-  }
-}
 
 function readOwner(store: Store, id: string): OwnerFile | undefined {
   try {

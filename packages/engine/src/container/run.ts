@@ -14,7 +14,9 @@ import {
   checkNameFree,
   containerPath,
   deleteContainer,
+  deleteDirectory,
   forceDelete,
+  hasRow,
   insertContainer,
   type OwnerFile,
   RUNTIME_ENVIRONMENT,
@@ -76,10 +78,16 @@ export async function runContainer(
 
 const EXIT_ENGINE_FAILED = 125;
 
-/** A thrown-away view of the host is never kept: nobody could start it again. */
+/** A view of the host is always thrown away: that is its promise. */
+function isThrownAway(request: ContainerRequest): boolean {
+  return request.remove || request.root.kind === "host";
+}
+
 function finish(engine: Engine, request: ContainerRequest, id: string, exitCode: number): void {
-  if (request.remove || request.root.kind === "host") deleteContainer(engine.store, id);
-  else recordExit(engine.store, id, exitCode);
+  const removes = isThrownAway(request);
+  if (!removes) recordExit(engine.store, id, exitCode);
+  else if (hasRow({ name: request.name, removes })) deleteContainer(engine.store, id);
+  else deleteDirectory(engine.store, id);
 }
 
 /** Everything aside, then one rename, then the row. */
@@ -91,7 +99,7 @@ function makeContainer(
 ): void {
   const { store } = engine;
   const { id } = prepared;
-  const owner: OwnerFile = { owner: ownTag(), runtime: runtime.path };
+  const owner: OwnerFile = { owner: ownTag(), runtime: runtime.path, image: prepared.image };
   const aside = `${store.root}/tmp/${owner.owner}-${id}`;
   const path = containerPath(store, id);
   const root = rootOwner(prepared.idMappings);
@@ -101,7 +109,7 @@ function makeContainer(
   writeFileSync(`${aside}/owner.json`, JSON.stringify(owner), { mode: 0o600 });
   renameSync(aside, path);
   try {
-    insertContainer(store, {
+    const record = {
       id,
       name: request.name,
       image: prepared.image,
@@ -109,8 +117,9 @@ function makeContainer(
       command: prepared.config.process?.args ?? [],
       owner: owner.owner,
       runtime: runtime.path,
-      removes: request.remove,
-    });
+      removes: isThrownAway(request),
+    };
+    if (hasRow(record)) insertContainer(store, record);
   } catch (error) {
     rmSync(path, { recursive: true, force: true });
     throw error;
@@ -244,7 +253,7 @@ function overlayOptions(
   path: string,
 ): string[] {
   const layers = ["--lower", lower.join(":"), "--upper", `${path}/upper`, "--work", `${path}/work`];
-  const thrownAway = request.remove || request.root.kind === "host" ? ["--volatile"] : [];
+  const thrownAway = isThrownAway(request) ? ["--volatile"] : [];
   return [...layers, ...thrownAway, ...(engine.settings.rootless ? ["--user-xattr"] : [])];
 }
 

@@ -6,6 +6,7 @@ import { mkdirSync, readdirSync, renameSync } from "node:fs";
 import { type Digest, digestHex } from "@tare/spec/digest.ts";
 import { TareError } from "@tare/spec/error.ts";
 import { formatFamiliar, formatReference, parseReference } from "@tare/spec/reference.ts";
+import { findUser } from "../container/records.ts";
 import { Staging, type Store } from "../store/store.ts";
 import { findImage } from "./lookup.ts";
 
@@ -101,8 +102,9 @@ function checkUnused(store: Store, id: Digest, word: string): void {
       "SELECT id, name FROM containers WHERE image = ? LIMIT 1",
     )
     .get(id);
-  if (row === null) return;
-  const who = row.name ?? row.id.slice(0, 12);
+  const user = row?.id ?? findUser(store, id);
+  if (user === undefined) return;
+  const who = row?.name ?? user.slice(0, 12);
   throw new TareError("conflict", `Cannot remove image "${word}": container ${who} uses it`, {
     hint: `End that container, or remove it with "tare rm ${who}"`,
   });

@@ -24,10 +24,21 @@ import { TareError } from "@tare/spec/error.ts";
 import { openDatabase } from "./database.ts";
 import { isAlive, ownTag } from "./owner.ts";
 
-export type Store = {
+export class Store {
   readonly root: string;
-  readonly db: Database;
-};
+  #db: Database | undefined;
+
+  /** Use `openStore`. */
+  constructor(root: string) {
+    this.root = root;
+  }
+
+  /** Opened when it is first asked for: a container without an image and a name needs none. */
+  get db(): Database {
+    this.#db ??= openDatabase(`${this.root}/tare.db`);
+    return this.#db;
+  }
+}
 
 const ROOMS: readonly (readonly [path: string, mode: number])[] = [
   ["blobs", 0o700],
@@ -50,7 +61,7 @@ export function openStore(root: string): Store {
     );
   }
   if (!existsSync(`${root}/tare.db`)) makeRooms(root);
-  return { root, db: openDatabase(`${root}/tare.db`) };
+  return new Store(root);
 }
 
 function makeRooms(root: string): void {
