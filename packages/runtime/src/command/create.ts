@@ -5,7 +5,7 @@ import { type CreateRequest, create } from "../container/create.ts";
 import { destroy } from "../container/destroy.ts";
 import { awaitExec } from "../container/start-socket.ts";
 import { toState } from "../container/store.ts";
-import { runHooks } from "../hooks/run.ts";
+import { runHooks, runPoststopHooks } from "../hooks/run.ts";
 import { exitStatus, waitFor } from "../process/wait.ts";
 import { AT_FDCWD } from "../sys/abi-file.ts";
 import { SIGKILL } from "../sys/abi-process.ts";
@@ -53,6 +53,9 @@ function consoleTaker(sys: Sys, socket: string | undefined): ConsoleTaker {
     taken: undefined,
     take: (terminal) => {
       if (socket === undefined) {
+        // Before the program is started: its first look at the window must be right.
+        leaveNewlines(sys, terminal.fd);
+        copySize(sys, STDIN, terminal.fd);
         taker.taken = terminal;
         return;
       }
@@ -75,6 +78,7 @@ function preserveFds({ args }: Context): number {
 
 function requestOf(context: Context, taker: ConsoleTaker, startElsewhere: boolean): CreateRequest {
   const { sys, args } = context;
+  const detached = startElsewhere || args.flags.has("detach");
   const pidFile = args.options.get("pid-file");
   return {
     id: containerId(args),
@@ -82,6 +86,7 @@ function requestOf(context: Context, taker: ConsoleTaker, startElsewhere: boolea
     root: context.root,
     startElsewhere,
     preserveFds: preserveFds(context),
+    console: args.options.has("console-socket") ? "send" : detached ? "none" : "keep",
     onConsole: taker.take,
     pidFile:
       pidFile === undefined
@@ -95,11 +100,7 @@ function requestOf(context: Context, taker: ConsoleTaker, startElsewhere: boolea
 export function runCreate(context: Context): number {
   const { sys, args } = context;
   const taker = consoleTaker(sys, args.options.get("console-socket"));
-  const { channel, config } = create(sys, requestOf(context, taker, true));
-  channel.close();
-  if (config.process?.terminal === true && taker.taken !== undefined) {
-    throw new TareError("bad_input", "Cannot create: process.terminal wants --console-socket");
-  }
+  create(sys, requestOf(context, taker, true)).channel.close();
   return 0;
 }
 
@@ -144,18 +145,7 @@ function finish({ sys, args }: Context, created: ReturnType<typeof create>): voi
   const { directory, record, config } = created;
   if (args.flags.has("keep")) return;
   destroy(sys, directory, record);
-  runPoststop(sys, () =>
-    runHooks(sys, "poststop", config.hooks.poststop, toState(record, "stopped")),
-  );
-}
-
-export function runPoststop(sys: Sys, run: () => void): void {
-  try {
-    run();
-  } catch (error) {
-    const words = error instanceof Error ? error.message : String(error);
-    sys.write(2 as Fd, sys.encode_utf8(`tare-runtime: warning: ${words}\n`));
-  }
+  runPoststopHooks(sys, config.hooks.poststop, toState(record, "stopped"));
 }
 
 /** Puts the caller's terminal into raw mode while the container has it; gives it back on every path. */
@@ -166,8 +156,6 @@ function inForeground<T>(
 ): T {
   if (terminal === undefined) return run(undefined);
   const before = terminalSettings(sys, STDIN);
-  leaveNewlines(sys, terminal.fd);
-  copySize(sys, STDIN, terminal.fd);
   try {
     if (before !== undefined) applySettings(sys, STDIN, rawSettings(before));
     return run(terminal.fd);

@@ -17,14 +17,13 @@ import {
   statusOf,
   toState,
 } from "../container/store.ts";
-import { runHooks } from "../hooks/run.ts";
+import { runHooks, runPoststopHooks } from "../hooks/run.ts";
 import { SIGTERM, signalNumber } from "../sys/abi-process.ts";
 import { check, errnoOf } from "../sys/check.ts";
 import { readText } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import type { Sys } from "../sys/types.ts";
 import { type Context, containerId, print } from "./context.ts";
-import { runPoststop } from "./create.ts";
 
 const CONFIG_BYTES_MAX = 4 * 1024 * 1024;
 
@@ -141,10 +140,9 @@ export function runDelete(context: Context): number {
   if (!force && status === "running") {
     throw wrongState("delete", id, status, "stop it first, or use --force");
   }
+  const poststop = hooksOf(sys, record, "poststop");
   destroy(sys, directory, record);
-  runPoststop(sys, () =>
-    runHooks(sys, "poststop", hooksOf(sys, record, "poststop"), toState(record, "stopped")),
-  );
+  runPoststopHooks(sys, poststop, toState(record, "stopped"));
   return 0;
 }
 

@@ -105,9 +105,11 @@ function said(sys: Sys, text: string): number {
 
 /** /run/tare for root; a user's own runtime directory for others. */
 function defaultRoot(sys: Sys): string {
-  if (sys.geteuid() === 0) return "/run/tare";
+  if (sys.geteuid() === 0) return "/run/tare-runtime";
   const entry = sys.environ().find((each) => each.startsWith("XDG_RUNTIME_DIR="));
-  return entry === undefined ? `/tmp/tare-${sys.geteuid()}` : `${entry.slice(16)}/tare`;
+  return entry === undefined
+    ? `/tmp/tare-runtime-${sys.geteuid()}`
+    : `${entry.slice(16)}/tare-runtime`;
 }
 
 /**

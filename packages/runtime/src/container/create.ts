@@ -10,11 +10,10 @@ import { parseConfig } from "@tare/spec/oci-runtime-parse.ts";
 import { createCgroup, type OpenCgroup, openJoin } from "../cgroup/apply.ts";
 import { type CgroupPlan, planCgroup } from "../cgroup/plan.ts";
 import { readCgroupHost } from "../cgroup/read-host.ts";
-import { plannedState } from "../cgroup/state.ts";
-import { openHostDevices } from "../devices/apply.ts";
-import { planDevices } from "../devices/plan.ts";
+import { NO_CGROUP, plannedState } from "../cgroup/state.ts";
 import { runHooks } from "../hooks/run.ts";
 import { openBindSource } from "../mounts/attach.ts";
+import { mapOwners } from "../mounts/idmap.ts";
 import { waitFor } from "../process/wait.ts";
 import { compileSeccomp } from "../seccomp/compile.ts";
 import { SIGKILL } from "../sys/abi-process.ts";
@@ -48,6 +47,8 @@ export type CreateRequest = {
   /** Whether another process gives the word to start (`create`), or this one (`run`). */
   readonly startElsewhere: boolean;
   readonly preserveFds: number;
+  /** Whether a terminal is wanted by who calls: it must be what the configuration says. */
+  readonly console: "keep" | "send" | "none";
   /** Takes the terminal's side that is ours. */
   readonly onConsole: (terminal: OwnedFd) => void;
   readonly pidFile: ((pid: number) => void) | undefined;
@@ -76,6 +77,7 @@ export function prepare(
     });
   }
   const config = parseConfig(text);
+  checkConsole(config, request.console);
   const cgroup = planCgroup({
     host: readCgroupHost(sys),
     id: request.id,
@@ -87,24 +89,59 @@ export function prepare(
   return { config, plan, cgroup };
 }
 
+function checkConsole(config: Config, wanted: CreateRequest["console"]): void {
+  const terminal = config.process?.terminal === true;
+  if (terminal && wanted === "none") {
+    throw new TareError("bad_input", "Cannot make a terminal: nobody would take it", {
+      hint: "Give --console-socket, or set process.terminal to false",
+    });
+  }
+  if (!terminal && wanted === "send") {
+    throw new TareError("bad_input", "Cannot use --console-socket: process.terminal is false");
+  }
+}
+
 export function create(sys: Sys, request: CreateRequest): Created {
   const { config, plan, cgroup } = prepare(sys, request);
   const directory = createDirectory(sys, request.root, request.id);
   let record = firstRecord(sys, request, config, cgroup);
   directory.write(record);
   try {
-    using opened = createCgroup(sys, cgroup);
-    const want = { request, config, plan, cgroup: opened, directory, record };
-    const { channel, pid } = spawn(sys, want);
-    record = { ...record, pid, startTime: processStart(sys, pid)?.startTime ?? "" };
+    using opened = makeCgroup(sys, cgroup, () => {
+      record = { ...record, cgroup: NO_CGROUP };
+    });
+    record = { ...record, cgroup: opened.state };
+    const { channel, pid } = spawn(sys, {
+      request,
+      config,
+      plan,
+      cgroup: opened,
+      directory,
+      record,
+    });
+    const startTime = processStart(sys, pid)?.startTime ?? "";
+    // Where nobody else gives the word to start, there is nothing to tell apart from running.
+    record = { ...record, pid, startTime, ready: !request.startElsewhere };
     directory.write(record);
     follow(sys, request, config, record, channel);
-    record = { ...record, ready: true };
-    directory.write(record);
+    if (request.startElsewhere) {
+      record = { ...record, ready: true };
+      directory.write(record);
+    }
     request.pidFile?.(pid);
     return { directory, record, config, channel, pid };
   } catch (error) {
     undo(sys, directory, record);
+    throw error;
+  }
+}
+
+/** A cgroup that failed has undone itself: then there is none of ours to take back. */
+function makeCgroup(sys: Sys, plan: CgroupPlan, onFailure: () => void): OpenCgroup {
+  try {
+    return createCgroup(sys, plan);
+  } catch (error) {
+    onFailure();
     throw error;
   }
 }
@@ -168,8 +205,7 @@ function openGift(sys: Sys, want: SpawnRequest): Omit<InitGift, "channel" | "joi
     config,
     plan,
     startSocket: request.startElsewhere ? listenForStart(sys, directory.fd) : undefined,
-    bindSources: mapped && sys.geteuid() === 0 ? openBindSources(sys, plan.init) : new Map(),
-    hostDevices: mapped ? openHostDevices(sys, planDevices(config)) : new Map(),
+    bindSources: openBindSources(sys, plan.init, mapped && sys.geteuid() === 0),
     filter:
       seccomp === undefined
         ? undefined
@@ -179,17 +215,21 @@ function openGift(sys: Sys, want: SpawnRequest): Omit<InitGift, "channel" | "joi
   };
 }
 
-function openBindSources(sys: Sys, steps: readonly Step[]): Map<number, Fd> {
+/** Id-mapped sources, which need rights over their file system; `all` where root inside may see less. */
+function openBindSources(sys: Sys, steps: readonly Step[], all: boolean): Map<number, Fd> {
   const sources = new Map<number, Fd>();
   for (const step of steps) {
-    if (step.op === "bind") sources.set(step.index, openBindSource(sys, step));
+    if (step.op !== "bind" || (!all && step.idmap === undefined)) continue;
+    const source = openBindSource(sys, step);
+    if (step.idmap !== undefined) mapOwners(sys, source, step.idmap, step.source);
+    sources.set(step.index, source);
   }
   return sources;
 }
 
 function closeGift(sys: Sys, gift: Omit<InitGift, "channel">): void {
   const { procs, into } = gift.join;
-  for (const fd of [...procs, ...gift.bindSources.values(), ...gift.hostDevices.values()]) {
+  for (const fd of [...procs, ...gift.bindSources.values()]) {
     sys.close(fd);
   }
   if (gift.startSocket !== undefined) sys.close(gift.startSocket);

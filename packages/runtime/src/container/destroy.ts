@@ -1,8 +1,8 @@
 /** Takes a container away: its processes, its cgroups, its state, in this order. */
 
-import { killAll } from "../cgroup/processes.ts";
-import { removeCgroup } from "../cgroup/remove.ts";
-import { parseCgroupState } from "../cgroup/state.ts";
+import { isCgroupFrozen, thawCgroup } from "../cgroup/freezer.ts";
+import { destroyCgroup } from "../cgroup/remove.ts";
+import { type CgroupState, parseCgroupState } from "../cgroup/state.ts";
 import { SIGKILL } from "../sys/abi-process.ts";
 import { POLLIN } from "../sys/abi-socket.ts";
 import { check, errnoOf } from "../sys/check.ts";
@@ -15,15 +15,14 @@ const DEATH_WAIT_MS = 10_000;
 
 /** Kills what still runs and removes all traces; may be repeated after a crash in the middle. */
 export function destroy(sys: Sys, directory: ContainerDirectory, record: Record): void {
-  killFirst(sys, record);
   const cgroup = parseCgroupState(record.cgroup);
-  killAll(sys, cgroup);
-  removeCgroup(sys, cgroup);
+  killFirst(sys, record, cgroup);
+  destroyCgroup(sys, cgroup);
   directory.remove();
 }
 
 /** Ends the first process, and with its pid namespace all others; waits until it is gone. */
-function killFirst(sys: Sys, record: Record): void {
+function killFirst(sys: Sys, record: Record, cgroup: CgroupState): void {
   if (record.pid === undefined) return;
   const ret = sys.pidfd_open(record.pid, 0);
   if (errnoOf(ret) !== 0) return;
@@ -31,5 +30,7 @@ function killFirst(sys: Sys, record: Record): void {
   // The descriptor was opened before the check: whoever it is, it stays the same process.
   if (!isAlive(sys, record)) return;
   sys.pidfd_send_signal(pidfd.fd, SIGKILL);
+  // On v1 a frozen process does not even die.
+  if (isCgroupFrozen(sys, cgroup)) thawCgroup(sys, cgroup);
   retried(() => sys.poll(Int32Array.of(pidfd.fd, POLLIN, 0), DEATH_WAIT_MS));
 }

@@ -7,7 +7,7 @@
 import { assertNever, toReport } from "@tare/spec/error.ts";
 import type { Config, State } from "@tare/spec/oci-runtime.ts";
 import type { CgroupJoin } from "../cgroup/apply.ts";
-import { makeDevice, makeLink } from "../devices/apply.ts";
+import { makeDevice, makeLink, takeDevices } from "../devices/apply.ts";
 import { runHooks } from "../hooks/run.ts";
 import { attachBind, attachNew, makeReadonly } from "../mounts/attach.ts";
 import { mountCgroup } from "../mounts/cgroup.ts";
@@ -53,7 +53,6 @@ export type InitGift = {
   /** A listening socket, where another process gives the word to start. */
   readonly startSocket: Fd | undefined;
   readonly bindSources: ReadonlyMap<number, Fd>;
-  readonly hostDevices: ReadonlyMap<string, Fd>;
   readonly filter: { readonly program: Uint8Array; readonly flags: number } | undefined;
   readonly preserveFds: number;
   readonly state: State;
@@ -64,6 +63,8 @@ export type InitState = {
   root: Fd;
   procfs: Fd;
   masks: Masks | undefined;
+  /** The host's devices that are bound, by path. */
+  devices: ReadonlyMap<string, Fd>;
   /** Where the program was found. */
   program: string | undefined;
   /** Where the result of the start is told: the runtime, or who gave the word to start. */
@@ -76,6 +77,7 @@ export function runInit(sys: Sys, gift: InitGift): never {
     root: AT_FDCWD,
     procfs: AT_FDCWD,
     masks: undefined,
+    devices: new Map(),
     program: undefined,
     reportTo: gift.channel,
   };
@@ -115,6 +117,7 @@ function applyStep(sys: Sys, gift: InitGift, state: InitState, step: Step): void
     case "root":
     case "parent-hooks":
     case "hooks":
+    case "take-devices":
     case "pivot":
     case "working-directory":
       return applyRootStep(sys, gift, state, step);
@@ -126,7 +129,7 @@ function applyStep(sys: Sys, gift: InitGift, state: InitState, step: Step): void
     case "device":
     case "link":
     case "console":
-      return applyDeviceStep(sys, gift, state.root, step);
+      return applyDeviceStep(sys, gift, state, step);
     case "sysctl":
     case "read-only":
     case "mask":
@@ -175,8 +178,12 @@ function applyRootStep(sys: Sys, gift: InitGift, state: InitState, step: RootSte
     case "hooks":
       return runHooks(sys, step.name, gift.config.hooks[step.name], {
         ...gift.state,
+        status: step.name === "startContainer" ? "created" : "creating",
         pid: sys.getpid(),
       });
+    case "take-devices":
+      state.devices = takeDevices(sys, step.paths);
+      return;
     case "pivot":
       pivot(sys, state.root, step.shared);
       return;
@@ -202,10 +209,15 @@ function applyMountStep(sys: Sys, gift: InitGift, root: Fd, step: MountStep): vo
   }
 }
 
-function applyDeviceStep(sys: Sys, gift: InitGift, root: Fd, step: DeviceStep): void {
+function applyDeviceStep(
+  sys: Sys,
+  gift: InitGift,
+  { root, devices }: InitState,
+  step: DeviceStep,
+): void {
   switch (step.op) {
     case "device":
-      return makeDevice(sys, root, step, gift.hostDevices);
+      return makeDevice(sys, root, step, devices);
     case "link":
       return makeLink(sys, root, step);
     case "console":

@@ -6,7 +6,7 @@
 import { TareError } from "@tare/spec/error.ts";
 import type { Config } from "@tare/spec/oci-runtime.ts";
 import type { CgroupPlan } from "../cgroup/plan.ts";
-import { planDevices } from "../devices/plan.ts";
+import { planDevices, planTakenDevices } from "../devices/plan.ts";
 import { planCgroupMount } from "../mounts/cgroup-plan.ts";
 import { planLateReadonly, planMounts, planProtection, planRoot } from "../mounts/plan.ts";
 import { planLaunch, planProcessSetup } from "../process/plan.ts";
@@ -53,6 +53,7 @@ function planTree(config: Config, facts: ContainerFacts): Step[] {
     const why = "they run in the container's namespaces, before the root is left";
     steps.push({ op: "hooks", name: "createContainer", why });
   }
+  steps.push(...planTakenDevices(config));
   steps.push({
     op: "pivot",
     shared: config.linux.rootfsPropagation?.endsWith("shared") === true,

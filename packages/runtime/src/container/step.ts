@@ -6,6 +6,7 @@
 import type {
   Capabilities,
   HookName,
+  IdMapping,
   Linux,
   NamespaceType,
   Rlimit,
@@ -28,6 +29,8 @@ export type MountStep = Why &
         readonly op: "bind";
         /** Index in the configuration's mounts: sources that the parent opened are found by it. */
         readonly index: number;
+        /** Owners are shown through these maps; undefined: as they are. */
+        readonly idmap: IdMap | undefined;
         readonly source: string;
         readonly target: string;
         readonly options: MountOptions;
@@ -45,6 +48,13 @@ export type MountStep = Why &
     /** A mount whose read-only attribute had to wait until everything below it was made. */
     | { readonly op: "set-readonly"; readonly target: string }
   );
+
+/** The maps of an id-mapped mount: `containerID` is an id of the file system, `hostID` what is seen. */
+export type IdMap = {
+  readonly uidMappings: readonly IdMapping[];
+  readonly gidMappings: readonly IdMapping[];
+  readonly recursive: boolean;
+};
 
 /** What a container sees of one cgroup hierarchy. */
 export type CgroupView = {
@@ -101,6 +111,8 @@ export type RootStep = Why &
     | { readonly op: "root"; readonly path: string; readonly guard: boolean }
     /** A procfs of our own: what is written for the container never goes through the container's. */
     | { readonly op: "procfs" }
+    /** Devices of the host, to be bound where a user namespace may not make its own. */
+    | { readonly op: "take-devices"; readonly paths: readonly string[] }
     | { readonly op: "parent-hooks" }
     | { readonly op: "hooks"; readonly name: HookName }
     | { readonly op: "pivot"; readonly shared: boolean }

@@ -98,13 +98,7 @@ export function makeLink(sys: Sys, root: Fd, step: Link): void {
   check(sys.symlinkat(step.target, directory.fd, name), "symlinkat", step.path);
 }
 
-/** Clones host devices before the host's tree is left: mknod(2) is refused in a user namespace. */
-export function openHostDevices(sys: Sys, steps: readonly DeviceStep[]): Map<string, Fd> {
-  const opened = new Map<string, Fd>();
-  for (const step of steps) {
-    if (step.op === "device" && step.type !== "p") {
-      opened.set(step.path, openAttachedTree(sys, step.path));
-    }
-  }
-  return opened;
+/** Clones host devices, by path, before the host's tree is left. */
+export function takeDevices(sys: Sys, paths: readonly string[]): Map<string, Fd> {
+  return new Map(paths.map((path) => [path, openAttachedTree(sys, path)]));
 }

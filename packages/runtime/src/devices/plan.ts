@@ -5,7 +5,7 @@
 
 import { TareError } from "@tare/spec/error.ts";
 import type { Config, Device } from "@tare/spec/oci-runtime.ts";
-import type { DeviceStep } from "../container/step.ts";
+import type { DeviceStep, RootStep } from "../container/step.ts";
 import { normalize } from "../mounts/plan.ts";
 
 const DEFAULT_DEVICES: readonly Device[] = [
@@ -55,6 +55,16 @@ export function planDevices(config: Config): DeviceStep[] {
     steps.push({ op: "console", width, height, why: "process.terminal asks for a terminal" });
   }
   return steps;
+}
+
+/** Which devices of the host are bound instead of made: all but FIFOs, where mknod(2) is refused. */
+export function planTakenDevices(config: Config): RootStep[] {
+  if (!config.linux.namespaces.some(({ type }) => type === "user")) return [];
+  const paths = planDevices(config).flatMap((step) =>
+    step.op === "device" && step.type !== "p" ? [step.path] : [],
+  );
+  const why = "a user namespace may not make devices, so the host's are bound";
+  return paths.length === 0 ? [] : [{ op: "take-devices", paths, why }];
 }
 
 function planDevice(device: Device): DeviceStep {

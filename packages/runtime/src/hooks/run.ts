@@ -21,10 +21,23 @@ const EXIT_NOT_STARTED = 127;
 export function runHooks(sys: Sys, name: HookName, hooks: readonly Hook[], state: State): void {
   for (const [index, hook] of hooks.entries()) {
     const failure = runHook(sys, hook, JSON.stringify(state));
-    if (failure === undefined) continue;
-    const what = `error running ${name} hook #${index}`;
-    throw new TareError("hook_failed", `Cannot go on: ${what} "${hook.path}": ${failure}`);
+    if (failure !== undefined) throw failed(name, index, hook, failure);
   }
+}
+
+/** Runs all poststop hooks: one that fails is told and does not stop the others (runtime.md, "Lifecycle"). */
+export function runPoststopHooks(sys: Sys, hooks: readonly Hook[], state: State): void {
+  for (const [index, hook] of hooks.entries()) {
+    const failure = runHook(sys, hook, JSON.stringify(state));
+    if (failure === undefined) continue;
+    const words = failed("poststop", index, hook, failure).message;
+    sys.write(2 as Fd, sys.encode_utf8(`tare-runtime: warning: ${words}\n`));
+  }
+}
+
+function failed(name: HookName, index: number, hook: Hook, failure: string): TareError {
+  const what = `error running ${name} hook #${index}`;
+  return new TareError("hook_failed", `Cannot go on: ${what} "${hook.path}": ${failure}`);
 }
 
 /** What went wrong with a hook, or undefined. */

@@ -32,7 +32,8 @@ function mountView(sys: Sys, root: Fd, step: CgroupMount, view: CgroupView, targ
   const { why } = step;
   if (!step.private) {
     const options: MountOptions = { ...step.options, bind: "bind", data: [] };
-    const bind = { op: "bind", index: -1, source: view.hostPath, target, options, why } as const;
+    const source = view.hostPath;
+    const bind = { op: "bind", index: -1, idmap: undefined, source, target, options, why } as const;
     attachBind(sys, root, bind, undefined);
     return;
   }

@@ -6,7 +6,7 @@
 
 import { TareError } from "@tare/spec/error.ts";
 import type { Config, Mount } from "@tare/spec/oci-runtime.ts";
-import type { MountStep, ProtectStep, RootStep, Step } from "../container/step.ts";
+import type { IdMap, MountStep, ProtectStep, RootStep, Step } from "../container/step.ts";
 import {
   MOUNT_ATTR_RDONLY,
   MS_PRIVATE,
@@ -82,10 +82,10 @@ export function planRoot(config: Config, bundle: string): RootStep[] {
 
 /** The configured mounts, in their order. */
 export function planMounts(config: Config, facts: MountFacts): MountStep[] {
-  return config.mounts.map((mount, index) => planMount(mount, index, facts));
+  return config.mounts.map((mount, index) => planMount(config, mount, index, facts));
 }
 
-function planMount(mount: Mount, index: number, facts: MountFacts): MountStep {
+function planMount(config: Config, mount: Mount, index: number, facts: MountFacts): MountStep {
   const options = parseMountOptions(mount.options);
   const target = normalize(mount.destination);
   const type = options.bind !== "none" ? "bind" : (mount.type ?? "none");
@@ -96,7 +96,16 @@ function planMount(mount: Mount, index: number, facts: MountFacts): MountStep {
   if (type === "bind" || type === "none") {
     checkBind(mount, target);
     const source = absolute(mount.source ?? "", facts.bundle);
-    return { op: "bind", index, source, target, options, why: `make "${source}" visible inside` };
+    const why = `make "${source}" visible inside`;
+    return {
+      op: "bind",
+      index,
+      idmap: idMapOf(config, mount, options),
+      source,
+      target,
+      options,
+      why,
+    };
   }
   checkOverProc(target, type);
   const late = waitsForChildren(type, target);
@@ -117,6 +126,23 @@ const MOUNT_WHY: ReadonlyMap<string, string> = new Map([
   ["devpts", "give terminals that no other container sees"],
   ["mqueue", "show the message queues of the new ipc namespace"],
 ]);
+
+/** The maps of the mount itself, else those of the container's user namespace. */
+function idMapOf(config: Config, mount: Mount, options: MountOptions): IdMap | undefined {
+  const own = mount.uidMappings.length + mount.gidMappings.length > 0;
+  if (!own && options.idmap === "none") return undefined;
+  const { uidMappings, gidMappings } = own ? mount : config.linux;
+  if (uidMappings.length === 0 || gidMappings.length === 0) {
+    throw new TareError(
+      "bad_input",
+      `Cannot map the ids of "${mount.destination}": uidMappings or gidMappings is missing`,
+      {
+        hint: "Give both for the mount, or a user namespace with both",
+      },
+    );
+  }
+  return { uidMappings, gidMappings, recursive: options.idmap === "ridmap" };
+}
 
 function checkBind(mount: Mount, target: string): void {
   if (mount.source === undefined || mount.source === "") {

@@ -3,7 +3,14 @@
  * tree let go. A chroot(2) alone can be left again; this cannot.
  */
 
-import { AT_EMPTY_PATH, AT_FDCWD, AT_RECURSIVE, NO_FD } from "../sys/abi-file.ts";
+import {
+  AT_EMPTY_PATH,
+  AT_FDCWD,
+  AT_RECURSIVE,
+  NO_FD,
+  O_DIRECTORY,
+  O_PATH,
+} from "../sys/abi-file.ts";
 import {
   MNT_DETACH,
   MOUNT_ATTR_RDONLY,
@@ -14,6 +21,7 @@ import {
   OPEN_TREE_CLONE,
 } from "../sys/abi-mount.ts";
 import { check, during } from "../sys/check.ts";
+import { openAt } from "../sys/file.ts";
 import type { Fd, Sys } from "../sys/types.ts";
 
 /** Sets how mount events travel between this namespace and the one it was copied from. */
@@ -51,13 +59,16 @@ function cloneOnto(sys: Sys, path: string): Fd {
 
 /** Makes the tree the root of this mount namespace and detaches the old one: pivot_root(2), "NOTES". */
 export function pivot(sys: Sys, root: Fd, shared: boolean): void {
+  const old = check(openAt(sys, AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0), "openat2", "/");
   check(sys.fchdir(root), "fchdir", "the new root");
   check(sys.pivot_root(".", "."), "pivot_root");
-  // The old root now lies on top, in the same place. If it were shared, detaching it would reach
-  // the host's mounts.
+  // The old root now lies on top of the new one. Detaching a shared one would reach the host.
   if (shared) {
-    check(sys.mount_setattr(AT_FDCWD, ".", AT_RECURSIVE, 0, 0, MS_SLAVE, NO_FD), "mount_setattr");
+    const flags = AT_EMPTY_PATH | AT_RECURSIVE;
+    check(sys.mount_setattr(old, "", flags, 0, 0, MS_SLAVE, NO_FD), "mount_setattr");
   }
+  check(sys.fchdir(old), "fchdir", "the old root");
+  sys.close(old);
   check(sys.umount2(".", MNT_DETACH), "umount2", "the old root");
   check(sys.chdir("/"), "chdir", "/");
 }
