@@ -64,7 +64,12 @@ export function parseSizeOrUnlimited(text: string): bigint {
 export function parseCpus(text: string): bigint {
   const [whole = "", fraction = "", more] = text.split(".");
   const wrong = !isDigits(whole === "" ? "0" : whole) || whole.length > 6 || more !== undefined;
-  if (wrong || (fraction !== "" && !isDigits(fraction)) || fraction.length > 9 || text === ".") {
+  if (
+    wrong ||
+    (fraction !== "" && !isDigits(fraction)) ||
+    fraction.length > 9 ||
+    whole + fraction === ""
+  ) {
     throw new BadValue("want a number of processors such as 1.5");
   }
   return BigInt(whole === "" ? "0" : whole) * 1_000_000_000n + BigInt(fraction.padEnd(9, "0"));

@@ -1,0 +1,204 @@
+import { Database } from "bun:sqlite";
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Digest } from "@tare/spec/digest.ts";
+import { parseReference } from "@tare/spec/reference.ts";
+import { insertContainer } from "../container/records.ts";
+import { commitImage, type StagedImage, stagedBlob } from "../image/commit.ts";
+import { digestOf } from "../image/digest.ts";
+import { listImages } from "../image/list.ts";
+import { findImage } from "../image/lookup.ts";
+import { collectGarbage, removeImage } from "../image/remove.ts";
+import { isAlive, ownTag } from "./owner.ts";
+import { blobPath, layerPath, openStore, Staging, type Store, sweepStaging } from "./store.ts";
+
+let root = "";
+let store: Store;
+
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), "tare-store-"));
+  store = openStore(`${root}/data`);
+});
+
+afterEach(() => rmSync(root, { recursive: true, force: true }));
+
+/** An image of layers that hold one file each. */
+async function bring(name: string, ...layers: string[]): Promise<Digest> {
+  using staging = new Staging(store);
+  const config = JSON.stringify({ name, layers });
+  const blobs = new Map<Digest, string>();
+  const stage = (text: string) => {
+    const digest = digestOf(text);
+    const path = stagedBlob(staging.path, digest);
+    writeFileSync(path, text);
+    blobs.set(digest, path);
+    return digest;
+  };
+  const image: StagedImage = {
+    id: stage(config),
+    config,
+    manifestDigest: undefined,
+    created: "2026-01-01T00:00:00Z",
+    accounts: { passwd: "", group: "" },
+    layers: layers.map((text, index) => {
+      const path = `${staging.path}/layer-${index}`;
+      mkdirSync(path);
+      writeFileSync(`${path}/file`, text);
+      const diffId = digestOf(text);
+      return { chainId: diffId, diffId, blob: stage(`blob ${text}`), size: text.length, path };
+    }),
+    names: [parseReference(name)],
+    blobs,
+  };
+  await commitImage(store, image);
+  return image.id;
+}
+
+const layer = (text: string) => layerPath(store, digestOf(text));
+const blob = (text: string) => blobPath(store, digestOf(text));
+
+describe("the store", () => {
+  test("lets nobody but root beyond the first level", () => {
+    const mode = (path: string) => (statSync(`${root}/data/${path}`).mode & 0o777).toString(8);
+    expect(["", "layers", "blobs", "tmp", "containers", "volumes", "tare.db"].map(mode)).toEqual([
+      "711",
+      "700",
+      "700",
+      "700",
+      "711",
+      "711",
+      "600",
+    ]);
+  });
+
+  test.each(["data", "/a:b", "/a,b"])("refuses the root %j", (path) => {
+    expect(() => openStore(path)).toThrow(/want an absolute path/);
+  });
+
+  test("refuses a database of the future", () => {
+    store.db.run("PRAGMA user_version = 99");
+    const again = openStore(`${root}/data`);
+    expect(() => again.db).toThrow(/newer tare/);
+  });
+
+  test("opens again what it made", () => {
+    store.db.run("INSERT INTO layers (chain_id, diff_id, blob, size) VALUES ('c', 'd', 'b', 1)");
+    const rows = openStore(`${root}/data`).db.query("SELECT * FROM layers").all();
+    expect(rows).toHaveLength(1);
+  });
+
+  test("sweeps what dead processes were making, and only that", () => {
+    const alive = new Staging(store);
+    mkdirSync(`${root}/data/tmp/1-1-dead/deep`, { recursive: true });
+    mkdirSync(`${root}/data/tmp/nonsense`);
+    sweepStaging(store);
+    expect(existsSync(alive.path)).toBeTrue();
+    expect(existsSync(`${root}/data/tmp/1-1-dead`)).toBeFalse();
+    expect(existsSync(`${root}/data/tmp/nonsense`)).toBeFalse();
+  });
+
+  test("knows a process from another with the same number", () => {
+    expect(isAlive(ownTag())).toBeTrue();
+    expect(isAlive(`${process.pid}-1`)).toBeFalse();
+    expect(isAlive(`${process.pid}`)).toBeFalse();
+    expect(isAlive("../self-1")).toBeFalse();
+  });
+});
+
+describe("images", () => {
+  test("two share a layer; it goes with the last of them", async () => {
+    await bring("a", "base", "only-a");
+    await bring("b", "base");
+    removeImage(store, "a", false);
+    expect([existsSync(layer("base")), existsSync(layer("only-a"))]).toEqual([true, false]);
+    expect([existsSync(blob("blob base")), existsSync(blob("blob only-a"))]).toEqual([true, false]);
+    removeImage(store, "b", false);
+    expect(existsSync(layer("base"))).toBeFalse();
+    expect(listImages(store, undefined)).toEqual([]);
+  });
+
+  test("a name is taken away before the image is", async () => {
+    const id = await bring("a:1", "base");
+    store.db.run("INSERT INTO names (name, image) VALUES ('docker.io/library/a:2', ?)", [id]);
+    expect(() => removeImage(store, id, false)).toThrow(/it has the names a:1, a:2/);
+    expect(removeImage(store, "a:1", false)).toEqual({ untagged: ["a:1"], deleted: undefined });
+    expect(existsSync(layer("base"))).toBeTrue();
+    expect(removeImage(store, id, false)).toEqual({ untagged: ["a:2"], deleted: id });
+  });
+
+  test("an image in use stays", async () => {
+    const id = await bring("a", "base");
+    insertContainer(store, {
+      id: "f".repeat(64),
+      name: "web",
+      image: id,
+      imageName: "a",
+      command: ["x"],
+      owner: ownTag(),
+      runtime: "/bin/false",
+      removes: false,
+    });
+    expect(() => removeImage(store, "a", true)).toThrow(/container web uses it/);
+    expect(findImage(store, "a").id).toBe(id);
+  });
+
+  test("a container that only has its directory counts as a user too", async () => {
+    const id = await bring("a", "base");
+    const path = `${root}/data/containers/${"e".repeat(64)}`;
+    mkdirSync(path);
+    const file = { owner: ownTag(), runtime: "/bin/false", image: id };
+    writeFileSync(`${path}/owner.json`, JSON.stringify(file));
+    expect(() => removeImage(store, "a", false)).toThrow(/container eeeeeeeeeeee uses it/);
+    writeFileSync(`${path}/owner.json`, JSON.stringify({ ...file, owner: "1-1" }));
+    expect(removeImage(store, "a", false).deleted).toBe(id);
+  });
+
+  test("are found by name, by id, by the start of an id", async () => {
+    const id = await bring("quay.io/x/a:1", "base");
+    for (const word of ["quay.io/x/a:1", id, id.slice(7), id.slice(7, 15)]) {
+      expect(findImage(store, word).id).toBe(id);
+    }
+    for (const word of ["a:1", "quay.io/x/a", "abcdef000000"]) {
+      expect(() => findImage(store, word)).toThrow(/it is not in the store/);
+    }
+    expect(() => findImage(store, "NOT A NAME")).toThrow(/NOT A NAME/);
+  });
+
+  test("a crash between the files and the rows leaves nothing that stays", async () => {
+    mkdirSync(layer("base"));
+    writeFileSync(`${layer("base")}/half`, "");
+    writeFileSync(blob("blob base"), "blob base");
+    collectGarbage(store);
+    expect([existsSync(layer("base")), existsSync(blob("blob base"))]).toEqual([false, false]);
+    mkdirSync(layer("base"));
+    writeFileSync(`${layer("base")}/half`, "");
+    await bring("a", "base");
+    expect(existsSync(`${layer("base")}/half`)).toBeFalse();
+    expect(existsSync(`${layer("base")}/file`)).toBeTrue();
+  });
+
+  test("a failed commit changes no row", async () => {
+    await bring("a", "base");
+    const broken = new Database(`${root}/data/tare.db`);
+    broken.run("CREATE TRIGGER no BEFORE INSERT ON names BEGIN SELECT RAISE(ABORT, 'no'); END");
+    broken.close();
+    await expect(bring("b", "other")).rejects.toThrow(/no/);
+    expect(listImages(store, undefined).map(({ repository }) => repository)).toEqual(["a"]);
+    collectGarbage(store);
+    expect(existsSync(layer("other"))).toBeFalse();
+  });
+
+  test("list by repository and by tag", async () => {
+    await bring("a:1", "x");
+    await bring("a:2", "y");
+    await bring("b:1", "z");
+    const names = (filter?: string) =>
+      listImages(store, filter).map(({ repository, tag }) => `${repository}:${tag}`);
+    expect(names()).toEqual(["a:1", "a:2", "b:1"]);
+    expect(names("a")).toEqual(["a:1", "a:2"]);
+    expect(names("a:2")).toEqual(["a:2"]);
+    expect(names("nothing")).toEqual([]);
+  });
+});

@@ -1,0 +1,98 @@
+import { describe, expect, test } from "bun:test";
+import { decodeLatin1 } from "@tare/spec/bytes.ts";
+import type { TarEntry } from "@tare/spec/tar.ts";
+import { joinPath, planEntry, printPath } from "./plan.ts";
+
+const bytes = (text: string) => Uint8Array.from(text, (char) => char.charCodeAt(0));
+
+function plan(path: string, change: Partial<TarEntry> = {}) {
+  return planEntry({
+    kind: "file",
+    path: bytes(path),
+    link: new Uint8Array(0),
+    mode: 0o644,
+    uid: 0,
+    gid: 0,
+    size: 0,
+    mtime: 0,
+    mtimeNs: 0,
+    major: 0,
+    minor: 0,
+    xattrs: [],
+    segments: undefined,
+    ...change,
+  });
+}
+
+/** Operation and place, as a text. */
+function place(path: string, change: Partial<TarEntry> = {}): string {
+  const step = plan(path, change);
+  if ("at" in step) return `${step.op} ${decodeLatin1(joinPath([...step.at, step.name]))}`;
+  return step.op === "opaque" ? `opaque ${decodeLatin1(joinPath(step.directory))}` : step.op;
+}
+
+describe("planEntry", () => {
+  const places: [path: string, change: Partial<TarEntry>, want: string][] = [
+    ["a/b", {}, "file a/b"],
+    ["./a//b/.", {}, "file a/b"],
+    ["/etc/passwd", {}, "file etc/passwd"],
+    ["a/", { kind: "directory" }, "directory a"],
+    ["./", { kind: "directory" }, "root"],
+    ["/", { kind: "directory" }, "root"],
+    ["a/..b", {}, "file a/..b"],
+    ["a/...", {}, "file a/..."],
+    ["\xff\xfe", {}, "file \xff\xfe"],
+    ["l", { kind: "symlink", link: bytes("/../../etc") }, "symlink l"],
+    ["h", { kind: "hardlink", link: bytes("/a/b") }, "hardlink h"],
+    ["n", { kind: "char", major: 1, minor: 3 }, "node n"],
+    ["n", { kind: "block", major: 0, minor: 0 }, "node n"],
+    ["n", { kind: "fifo" }, "node n"],
+    ["a/.wh.b", {}, "whiteout a/b"],
+    [".wh.b", {}, "whiteout b"],
+    ["a/.wh...b", {}, "whiteout a/..b"],
+    ["a/.wh..wh..opq", {}, "opaque a"],
+    [".wh..wh..opq", {}, "opaque ."],
+    ["a/.wh..wh.plnk", {}, "nothing"],
+    ["a/.wh", {}, "file a/.wh"],
+    ["a/wh.b", {}, "file a/wh.b"],
+  ];
+  test.each(places)("%j %o", (path, change, want) => expect(place(path, change)).toBe(want));
+
+  const refused: [path: string, change: Partial<TarEntry>, why: RegExp][] = [
+    ["../x", {}, /"\.\."/],
+    ["a/../b", {}, /"\.\."/],
+    ["a/..", { kind: "directory" }, /"\.\."/],
+    ["/..", {}, /"\.\."/],
+    [".", { kind: "symlink", link: bytes("/etc") }, /the root is a directory/],
+    ["/", {}, /the root is a directory/],
+    [".wh.", {}, /no name/],
+    [".wh..", {}, /no name/],
+    ["a/.wh...", {}, /no name/],
+    [".wh.a/b", {}, /a whiteout is not a directory/],
+    ["a/.wh..wh..opq/b", {}, /a whiteout is not a directory/],
+    ["n", { kind: "char", major: 0, minor: 0 }, /0:0/],
+    ["h", { kind: "hardlink", link: bytes("../x") }, /"\.\."/],
+    ["h", { kind: "hardlink", link: bytes("/") }, /hard link to the root/],
+    ["h", { kind: "hardlink", link: bytes("a/.wh.b") }, /hard link to a whiteout/],
+    ["a".repeat(256), {}, /longer than 255/],
+    ["a/".repeat(1025), { kind: "directory" }, /deeper than 1024/],
+  ];
+  test.each(refused)("refuses %j %o", (path, change, why) => {
+    expect(() => plan(path, change)).toThrow(why);
+  });
+
+  test("a symbolic link's target is kept byte by byte", () => {
+    const step = plan("l", { kind: "symlink", link: bytes("../\xff//./x") });
+    expect(step.op === "symlink" && decodeLatin1(step.target)).toBe("../\xff//./x");
+  });
+
+  test("a long hostile path is planned in no time", () => {
+    const began = performance.now();
+    expect(() => plan("../".repeat(300_000))).toThrow();
+    expect(performance.now() - began).toBeLessThan(500);
+  });
+
+  test("messages show no control characters", () => {
+    expect(printPath(bytes("a\x1b[2J\n\xff"))).toBe("a\\x1b[2J\\x0a\\xff");
+  });
+});
