@@ -5,6 +5,7 @@ import {
   mkdirSync,
   mkdtempSync,
   openSync,
+  readFileSync,
   rmdirSync,
   rmSync,
   writeFileSync,
@@ -22,7 +23,7 @@ import {
 import { hierarchies } from "./cgroups.ts";
 import { mustSucceed } from "./fixtures.ts";
 import { requireRoot } from "./places.ts";
-import { run } from "./run.ts";
+import { run, until } from "./run.ts";
 
 requireRoot();
 
@@ -155,11 +156,17 @@ describe("the census finds", () => {
       `read line < ${gate}; exec 7< /dev/zero; read line < ${gate}`,
     ]);
     const wide = { ...scope, pids: [child.pid] };
-    await Bun.sleep(50);
+    const waits = () => readFileSync(`/proc/${child.pid}/comm`, "utf8") === "sh\n";
+    await until(waits, 5_000, () => "the shell");
     const earlier = takeCensus(wide);
     await sh(`echo > ${gate}`);
-    await Bun.sleep(50);
-    expect(leaks(earlier, takeCensus(wide)).join("\n")).toContain(`7 of ${child.pid}: /dev/zero`);
+    const found = () => leaks(earlier, takeCensus(wide)).join("\n");
+    const line = `7 of ${child.pid}: /dev/zero`;
+    await until(
+      () => found().includes(line),
+      5_000,
+      () => line,
+    );
   });
 });
 

@@ -45,7 +45,13 @@ export function programs(): Promise<string> {
 /** Absolute path of a busybox root file system: applets, a few files of /etc, programs in /t. */
 export async function busyboxRootfs(): Promise<string> {
   const tools = await programs();
-  const recipe = [tools, readFileSync(BUSYBOX), makeBusybox.toString(), ETC_PASSWD, ETC_GROUP];
+  const recipe = [
+    basename(tools),
+    readFileSync(BUSYBOX),
+    makeBusybox.toString(),
+    ETC_PASSWD,
+    ETC_GROUP,
+  ];
   return cached("busybox", recipe, (dir) => makeBusybox(dir, tools));
 }
 
@@ -53,7 +59,7 @@ export async function busyboxRootfs(): Promise<string> {
 export async function debianRootfs(): Promise<string> {
   const tools = await programs();
   const argv = ["mmdebstrap", "--quiet", "--variant=minbase", DEBIAN_SUITE];
-  return cached("debian", [tools, argv.join(" ")], async (dir) => {
+  return cached("debian", [basename(tools), argv.join(" ")], async (dir) => {
     const mirror = debianSources();
     const made = await run([...argv, dir, ...mirror], { timeoutMs: MAKE_TIMEOUT_MS });
     mustSucceed(made);

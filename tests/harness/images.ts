@@ -3,7 +3,7 @@
  * an OCI layout by umoci, archives by skopeo, and one in the form of `docker save`.
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { busyboxRootfs, cached, mustSucceed } from "./fixtures.ts";
 import { run } from "./run.ts";
 
@@ -42,7 +42,7 @@ export type ImageFiles = {
 /** Two layers: the busybox root, and one that adds /added, changes /etc/hostname, removes /t/report. */
 export async function images(): Promise<ImageFiles> {
   const rootfs = await busyboxRootfs();
-  const recipe = [rootfs, readFileSync(import.meta.path)];
+  const recipe = [basename(rootfs), readFileSync(import.meta.path)];
   const dir = await cached("images", recipe, (made) => makeImages(made, rootfs));
   return {
     ociLayout: join(dir, "oci"),

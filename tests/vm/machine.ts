@@ -5,7 +5,7 @@
  * Nothing is installed on this machine.
  */
 import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { cached, debianSources, mustSucceed } from "../harness/fixtures.ts";
 import { type Ran, type RunOptions, run } from "../harness/run.ts";
 
@@ -72,7 +72,12 @@ function kernelVersion(kernel: string): string {
 
 async function makeInitramfs(kernel: string): Promise<string> {
   const script = join(import.meta.dir, "early-init.sh");
-  const recipe = [kernel, readFileSync(script), readFileSync("/bin/busybox"), BOOT_MODULES.join()];
+  const recipe = [
+    basename(kernel),
+    readFileSync(script),
+    readFileSync("/bin/busybox"),
+    BOOT_MODULES.join(),
+  ];
   const dir = await cached("vm-initramfs", recipe, async (made) => {
     const tree = join(made, "tree");
     for (const name of ["bin", "dev", "modules", "proc", "root"]) {
@@ -103,7 +108,7 @@ async function makeRootDisk(kernel: string): Promise<string> {
     DEBIAN_SUITE,
   ];
   const bun = process.execPath;
-  const recipe = [kernel, argv.join(" "), Bun.revision, ROOT_DISK_SIZE];
+  const recipe = [basename(kernel), argv.join(" "), Bun.revision, ROOT_DISK_SIZE];
   const dir = await cached("vm-root", recipe, async (made) => {
     const tree = join(made, "tree");
     await must([...argv, tree, ...debianSources()]);
