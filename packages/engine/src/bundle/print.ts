@@ -4,21 +4,31 @@
  */
 import type { Config } from "@tare/spec/oci-runtime.ts";
 
-/** Fields that the specification wants even when they are empty, or that mean something then. */
+/** Fields that the specification wants even when they are empty. */
 const KEPT: ReadonlySet<string> = new Set(["args", "mounts"]);
 
 /** The JSON text. */
 export function printConfig(config: Config): string {
-  return JSON.stringify(config, (key, value: unknown) => {
-    if (typeof value === "bigint") return rawNumber(value);
-    const plain = value instanceof Map ? Object.fromEntries(value) : value;
-    return !KEPT.has(key) && key !== "" && isEmpty(plain) ? undefined : plain;
-  });
+  return JSON.stringify(toJson(config));
+}
+
+/** Ready for JSON.stringify; a replacer would be called for each of the hundreds of system calls' names. */
+function toJson(value: unknown): unknown {
+  if (typeof value === "bigint") return rawNumber(value);
+  if (typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) return typeof value[0] === "string" ? value : value.map(toJson);
+  const fields: Record<string, unknown> = Object.create(null);
+  const entries = value instanceof Map ? value : Object.entries(value);
+  for (const [key, field] of entries) {
+    if (KEPT.has(key) || !isEmpty(field)) fields[key] = toJson(field);
+  }
+  return fields;
 }
 
 /** An object whose every field is left out prints as `{}`, which every runtime takes for absent. */
 function isEmpty(value: unknown): boolean {
   if (Array.isArray(value)) return value.length === 0;
+  if (value instanceof Map) return value.size === 0;
   return typeof value === "object" && value !== null && Object.keys(value).length === 0;
 }
 
