@@ -88,7 +88,7 @@ describe("the census finds", () => {
     const inside = join(dir, "m");
     await sh(`mkfifo ${gate}; mkdir ${inside}`);
     const script = `read go < ${gate}; mount -t tmpfs leak ${inside}; mount -t tmpfs leak /srv
-      read go < ${gate}`;
+      exec sleep 60`;
     const child = spawnMarked("", ["unshare", "--mount", "sh", "-c", script]);
     await Bun.sleep(50);
     const there = { ...scope, mountTables: [child.pid] };
@@ -153,7 +153,7 @@ describe("the census finds", () => {
     const child = spawnMarked("", [
       "sh",
       "-c",
-      `read line < ${gate}; exec 7< /dev/zero; read line < ${gate}`,
+      `read line < ${gate}; exec 7< /dev/zero; exec sleep 60`,
     ]);
     const wide = { ...scope, pids: [child.pid] };
     const waits = () => readFileSync(`/proc/${child.pid}/comm`, "utf8") === "sh\n";
