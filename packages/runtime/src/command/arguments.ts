@@ -25,30 +25,37 @@ export function parseArguments(
   table: OptionTable,
   { mixed }: { readonly mixed: boolean },
 ): Arguments {
-  const options = new Map<string, string>();
-  const flags = new Set<string>();
+  const found: Found = { options: new Map(), flags: new Set() };
   const words: string[] = [];
-  for (let at = 0; at < list.length; at++) {
-    const word = list[at] ?? "";
-    if (word === "--") {
-      words.push(...list.slice(at + 1));
-      break;
-    }
-    if (!word.startsWith("-") || word === "-" || isNegative(word)) {
-      words.push(...(mixed ? [word] : list.slice(at)));
-      if (!mixed) break;
-      continue;
-    }
-    const { name, value } = split(word, table);
-    if (table[name] === "value") {
-      const given = value ?? list[++at];
-      if (given === undefined) throw wrong(`option --${name} wants a value`);
-      options.set(name, given);
-    } else if (value !== undefined && value !== "true" && value !== "false") {
-      throw wrong(`option --${name} takes no value`);
-    } else if (value !== "false") flags.add(name);
+  const ahead = [...list];
+  for (let word = ahead.shift(); word !== undefined; word = ahead.shift()) {
+    if (isOption(word)) takeOption(found, table, word, ahead);
+    else if (word === "--") return { ...found, words: [...words, ...ahead] };
+    else if (mixed) words.push(word);
+    else return { ...found, words: [word, ...ahead] };
   }
-  return { options, flags, words };
+  return { ...found, words };
+}
+
+type Found = { readonly options: Map<string, string>; readonly flags: Set<string> };
+
+function isOption(word: string): boolean {
+  return word.startsWith("-") && word !== "-" && word !== "--" && !isNegative(word);
+}
+
+/** Takes one option, and its value from the words ahead where it stands there. */
+function takeOption(found: Found, table: OptionTable, word: string, ahead: string[]): void {
+  const { name, value } = split(word, table);
+  if (table[name] === "value") {
+    const given = value ?? ahead.shift();
+    if (given === undefined) throw wrong(`option --${name} wants a value`);
+    found.options.set(name, given);
+    return;
+  }
+  if (value !== undefined && value !== "true" && value !== "false") {
+    throw wrong(`option --${name} takes no value`);
+  }
+  if (value !== "false") found.flags.add(name);
 }
 
 /** `-9` is a signal of `kill`, not an option. */

@@ -15,7 +15,8 @@ import { runHooks } from "../hooks/run.ts";
 import { openBindSource } from "../mounts/attach.ts";
 import { mapOwners } from "../mounts/idmap.ts";
 import { waitFor } from "../process/wait.ts";
-import { compileSeccomp } from "../seccomp/compile.ts";
+import { loadFilter } from "../seccomp/apply.ts";
+import { filterFlags } from "../seccomp/flags.ts";
 import { SIGKILL } from "../sys/abi-process.ts";
 import { readText } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
@@ -110,7 +111,9 @@ export function create(sys: Sys, request: CreateRequest): Created {
     using opened = makeCgroup(sys, cgroup, () => {
       record = { ...record, cgroup: NO_CGROUP };
     });
+    // Before anybody is in it: who finds this after a crash may kill what is there.
     record = { ...record, cgroup: opened.state };
+    directory.write(record);
     const { channel, pid } = spawn(sys, {
       request,
       config,
@@ -209,7 +212,7 @@ function openGift(sys: Sys, want: SpawnRequest): Omit<InitGift, "channel" | "joi
     filter:
       seccomp === undefined
         ? undefined
-        : { program: compileSeccomp(seccomp, { native: "SCMP_ARCH_X86_64" }), flags: 0 },
+        : { program: loadFilter(sys, request.root, seccomp), flags: filterFlags(seccomp) },
     preserveFds: request.preserveFds,
     state: toState({ ...record, pid: 0 }, "creating"),
   };

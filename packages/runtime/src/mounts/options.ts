@@ -97,30 +97,40 @@ function merge(before: Attributes, next: Attributes): Attributes {
 
 /** Reads the words of one mount. Unknown words are the file system's, which refuses what it cannot use. */
 export function parseMountOptions(words: readonly string[]): MountOptions {
-  let attributes = NO_ATTRIBUTES;
-  let recursive = NO_ATTRIBUTES;
-  const propagation: Propagation[] = [];
-  const data: string[] = [];
-  for (const word of words) {
-    const plain = ATTRIBUTES.get(word);
-    const below = word.startsWith("r") ? ATTRIBUTES.get(word.slice(1)) : undefined;
-    const flag = PROPAGATION.get(word);
-    const flagBelow = word.startsWith("r") ? PROPAGATION.get(word.slice(1)) : undefined;
-    if (plain !== undefined) attributes = merge(attributes, plain);
-    else if (below !== undefined) recursive = merge(recursive, below);
-    else if (flag !== undefined) propagation.push({ flag, recursive: false });
-    else if (flagBelow !== undefined) propagation.push({ flag: flagBelow, recursive: true });
-    else if (!NOTHING.has(word) && word !== "") data.push(word);
-  }
+  const known = words.map(meaningOf);
+  const all = (scope: "attributes" | "recursive") =>
+    known.reduce((sum, { [scope]: next }) => (next ? merge(sum, next) : sum), NO_ATTRIBUTES);
   return {
     bind: words.includes("rbind") ? "rbind" : words.includes("bind") ? "bind" : "none",
-    attributes,
-    recursive,
-    propagation,
+    attributes: all("attributes"),
+    recursive: all("recursive"),
+    propagation: known.flatMap(({ propagation }) => propagation ?? []),
     idmap: words.includes("ridmap") ? "ridmap" : words.includes("idmap") ? "idmap" : "none",
     copyUp: words.includes("tmpcopyup"),
-    data,
+    data: known.flatMap(({ data }) => data ?? []),
   };
+}
+
+type Meaning = {
+  readonly attributes?: Attributes;
+  readonly recursive?: Attributes;
+  readonly propagation?: Propagation;
+  readonly data?: string;
+};
+
+/** One word; an "r" before a known one is the same with everything below. */
+function meaningOf(word: string): Meaning {
+  const attributes = ATTRIBUTES.get(word);
+  if (attributes !== undefined) return { attributes };
+  const flag = PROPAGATION.get(word);
+  if (flag !== undefined) return { propagation: { flag, recursive: false } };
+  if (NOTHING.has(word) || word === "") return {};
+  const rest = word.startsWith("r") ? word.slice(1) : "";
+  const recursive = ATTRIBUTES.get(rest);
+  if (recursive !== undefined) return { recursive };
+  const flagBelow = PROPAGATION.get(rest);
+  if (flagBelow !== undefined) return { propagation: { flag: flagBelow, recursive: true } };
+  return { data: word };
 }
 
 /** The mask for fsmount(2), which knows only attributes that are set. */

@@ -16,7 +16,6 @@ import {
   PR_CAPBSET_DROP,
   PR_SET_KEEPCAPS,
   PR_SET_NO_NEW_PRIVS,
-  SIG_SETMASK,
 } from "../sys/abi-process.ts";
 import { check, errnoOf } from "../sys/check.ts";
 import { readTextAt } from "../sys/file.ts";
@@ -184,9 +183,4 @@ function setCapabilities(sys: Sys, { sets }: Extract<ProcessStep, { op: "capabil
     const raise = sys.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0);
     check(raise, "prctl PR_CAP_AMBIENT_RAISE", String(capability));
   }
-}
-
-/** The program starts with no signal blocked, whatever the runtime or its caller had. */
-export function clearSignalMask(sys: Sys): void {
-  check(sys.sigprocmask(SIG_SETMASK, 0), "rt_sigprocmask");
 }

@@ -13,10 +13,10 @@ import {
   S_IFREG,
   X_OK,
 } from "../sys/abi-file.ts";
-import { errnoOf } from "../sys/check.ts";
+import { SIG_SETMASK } from "../sys/abi-process.ts";
+import { check, errnoOf } from "../sys/check.ts";
 import { statAt } from "../sys/stat.ts";
 import type { Fd, Sys } from "../sys/types.ts";
-import { clearSignalMask } from "./apply.ts";
 import { withHome } from "./home.ts";
 
 /** What execvp(3) searches where the environment names nothing. */
@@ -27,16 +27,18 @@ const FIRST_FD = 3;
 /** The path to execute. A name without "/" is searched in the PATH of the program's environment. */
 export function findProgram(sys: Sys, process: Process): string {
   const name = process.args[0] ?? "";
-  if (name.includes("/")) {
-    const path = name.startsWith("/") ? name : `${process.cwd}/${name}`;
-    const errno = whyNot(sys, path);
-    if (errno !== 0) throw refusal(name, errno);
-    return path;
-  }
+  if (!name.includes("/")) return searchProgram(sys, process, name);
+  const path = name.startsWith("/") ? name : `${process.cwd}/${name}`;
+  const errno = whyNot(sys, path);
+  if (errno !== 0) throw refusal(name, errno);
+  return path;
+}
+
+function searchProgram(sys: Sys, process: Process, name: string): string {
   let refused = ENOENT;
-  for (const directory of searchPath(process)) {
+  for (const directory of name === "" ? [] : searchPath(process)) {
     const path = `${directory === "" ? process.cwd : directory}/${name}`;
-    const errno = name === "" ? ENOENT : whyNot(sys, path);
+    const errno = whyNot(sys, path);
     if (errno === 0) return path;
     if (errno === EACCES) refused = EACCES;
   }
@@ -78,7 +80,8 @@ export function becomeProgram(sys: Sys, process: Process, ready: Ready): void {
   }
   const env = withHome(sys, process);
   closeAllBut(sys, ready.reportTo.fd, ready.preserveFds);
-  clearSignalMask(sys);
+  // The program starts with no signal blocked, whatever the runtime or its caller had.
+  check(sys.sigprocmask(SIG_SETMASK, 0), "rt_sigprocmask");
   const errno = errnoOf(sys.execve(ready.program, process.args, env));
   const known = errno === ENOENT || errno === EACCES || errno === ENOEXEC || errno === ENOTDIR;
   if (known) throw refusal(name, errno === ENOTDIR ? ENOENT : errno, errnoText(errno));

@@ -62,13 +62,16 @@ export function relay(sys: Sys, what: Foreground): "ended" | "abandoned" {
     );
     if (came(set, 1)) forwardSignals(sys, what);
     if (came(set, 2) && isClosed(sys, what.lifeline)) return "abandoned";
-    if (came(set, 3) || came(set, 4)) input?.move();
-    if (came(set, 5) || came(set, 6)) output?.move();
-    if (came(set, 0)) {
-      output?.drain();
-      return "ended";
-    }
+    moveIfReady(input, set, 3);
+    moveIfReady(output, set, 5);
+    if (!came(set, 0)) continue;
+    output?.drain();
+    return "ended";
   }
+}
+
+function moveIfReady(pump: Pump | undefined, set: Int32Array, entry: number): void {
+  if (pump !== undefined && (came(set, entry) || came(set, entry + 1))) pump.move();
 }
 
 /** Two entries of the poll set: where a pump reads and where it writes, if it wants to. */
