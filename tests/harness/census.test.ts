@@ -117,6 +117,18 @@ describe("the census finds", () => {
     ]);
   });
 
+  test("in a shared directory only what bears the mark, and no cache in its own", () => {
+    const { scope, dir, before } = open();
+    const shared = mkdtempSync(join(tmpdir(), "shared-"));
+    undo.push(() => rmSync(shared, { recursive: true, force: true }));
+    mkdirSync(join(dir, ".cache"));
+    writeFileSync(join(dir, ".cache/filter"), "");
+    writeFileSync(join(shared, "of-others"), "");
+    writeFileSync(join(shared, `${scope.mark}-state`), "");
+    const found = leaks(before, takeCensus({ ...scope, sharedRoots: [shared] }));
+    expect(found).toEqual([`files: ${shared}/${scope.mark}-state`]);
+  });
+
   test("a named network namespace", async () => {
     const { scope, before } = open();
     const path = `/run/netns/${scope.mark}`;

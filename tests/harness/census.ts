@@ -14,8 +14,10 @@ import { readMountTable } from "./mount-table.ts";
 export type CensusScope = {
   /** Unique text in the names of everything the test makes. */
   readonly mark: string;
-  /** Directories whose every file counts. */
+  /** Directories of the test whose every file counts, but not a cache: a first name with a dot. */
   readonly stateRoots: readonly string[];
+  /** Directories that others use too: only what bears the mark counts. */
+  readonly sharedRoots?: readonly string[];
   /** Long-lived processes whose open descriptors count, besides this one. */
   readonly pids?: readonly number[];
   /** Processes whose mount tables count; this one's and pid 1's unless given. */
@@ -44,7 +46,7 @@ export function takeCensus(scope: CensusScope): Census {
     mounts: new Set(findMounts(scope)),
     cgroups: new Set(allCgroups().filter((dir) => dir.includes(scope.mark))),
     namespaces: new Set(processes.flatMap(({ pid }) => foreignNamespaces(pid))),
-    files: new Set(scope.stateRoots.flatMap(filesBelow)),
+    files: new Set(findFiles(scope)),
     networks: new Set(findNetworks(scope)),
     loops: new Set(findLoops(scope)),
     descriptors: new Set(
@@ -150,6 +152,13 @@ function foreignNamespaces(pid: number): string[] {
     const link = readLink(`/proc/${pid}/ns/${name}`);
     return link === "" || link === readLink(`/proc/self/ns/${name}`) ? [] : [`${link} of ${pid}`];
   });
+}
+
+function findFiles({ mark, stateRoots, sharedRoots = [] }: CensusScope): string[] {
+  const own = stateRoots.flatMap((dir) =>
+    filesBelow(dir).filter((path) => !path.startsWith(`${dir}/.`)),
+  );
+  return [...own, ...sharedRoots.flatMap(filesBelow).filter((path) => path.includes(mark))];
 }
 
 function filesBelow(dir: string): string[] {

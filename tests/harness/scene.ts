@@ -4,7 +4,15 @@
  * test for whatever is left; it also removes it, so that the next test starts clean.
  */
 import { onTestFinished } from "bun:test";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmdirSync, rmSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type BundleConfig, type BundleOptions, makeConfig, writeBundle } from "./bundle.ts";
@@ -81,7 +89,7 @@ export class Scene {
     Bun.spawnSync(["chmod", "755", this.dir]);
     this.stateRoot = join(this.dir, "state");
     mkdirSync(this.stateRoot, { mode: 0o711 });
-    this.scope = { mark, stateRoots: [this.stateRoot, "/run/tare"] };
+    this.scope = { mark, stateRoots: [this.stateRoot], sharedRoots: ["/run/tare"] };
     this.#before = takeCensus(this.scope);
   }
 
@@ -205,6 +213,8 @@ export class Scene {
     for (const id of known.filter((name) => name.includes(this.mark))) {
       await this.delete(id, "--force");
     }
+    const groups = allCgroups().filter((dir) => dir.includes(this.mark));
+    for (const dir of groups) thaw(dir);
     for (let round = 0; round < 20; round++) {
       const alive = findProcesses(this.scope);
       if (alive.length === 0) break;
@@ -214,8 +224,17 @@ export class Scene {
     for (const { point } of readMountTable("self").reverse()) {
       if (point.includes(this.mark)) Bun.spawnSync(["umount", "-l", point]);
     }
-    const groups = allCgroups().filter((dir) => dir.includes(this.mark));
     for (const dir of groups.reverse()) removeQuietly(dir);
+  }
+}
+
+/** A frozen process of v1 does not even die. */
+function thaw(cgroup: string): void {
+  for (const [file, value] of [
+    ["freezer.state", "THAWED"],
+    ["cgroup.freeze", "0"],
+  ] as const) {
+    if (existsSync(join(cgroup, file))) writeFileSync(join(cgroup, file), value);
   }
 }
 
