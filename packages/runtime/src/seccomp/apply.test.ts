@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import type { Seccomp } from "@tare/spec/oci-runtime.ts";
 import type { Sys } from "../sys/types.ts";
 import { loadFilter } from "./apply.ts";
+import { compileSeccomp } from "./compile.ts";
 
 const ROOT = "/run/x";
 const DIRECTORY = `${ROOT}/.seccomp`;
@@ -40,6 +41,8 @@ class FakeKernel {
       geteuid: () => 1000,
       getpid: () => 42,
       sha256: fakeDigest,
+      load_part: () => ({ compileSeccomp }),
+      encode_utf8: (text: string) => Uint8Array.from(text, (one) => one.charCodeAt(0)),
       mkdirat: (_dirfd: number, path: string) => this.#mkdir(path),
       openat2: (dirfd: number, path: string, flags: number, mode: number) =>
         this.#open(this.#resolve(dirfd, path), flags, mode),

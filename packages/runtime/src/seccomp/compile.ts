@@ -62,9 +62,7 @@ function toSegments(ranges: readonly Range[]): Segment[] {
     const [range, hole, after] = ranges.slice(index, index + 3);
     if (range === undefined) break;
     const isHole =
-      hole !== undefined &&
-      after?.start === hole.start + 1 &&
-      outcomeKey(after.outcome) === outcomeKey(range.outcome);
+      hole !== undefined && after?.start === hole.start + 1 && after.outcome === range.outcome;
     if (!isHole) {
       segments.push(range);
       continue;

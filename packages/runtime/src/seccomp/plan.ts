@@ -12,7 +12,7 @@
  */
 
 import { TareError } from "@tare/spec/error.ts";
-import type { Seccomp, SeccompArg } from "@tare/spec/oci-runtime.ts";
+import type { Seccomp, SeccompArg, SeccompRule } from "@tare/spec/oci-runtime.ts";
 import {
   actionValue,
   isPermissive,
@@ -24,7 +24,7 @@ import {
 import { type Architecture, filterArchitectures, X32_BIT } from "./architectures.ts";
 import { type Condition, checkArgument, toCondition } from "./conditions.ts";
 import { multiplexed } from "./multiplexed.ts";
-import { argumentWidth, isSyscallName, syscallTable } from "./tables.ts";
+import { argumentWidth, isSyscallName, type Numbers, syscallNumbers } from "./tables.ts";
 
 /** All conditions must hold; none means always. */
 export type ArgumentRule = { readonly action: number; readonly conditions: readonly Condition[] };
@@ -37,23 +37,36 @@ export type Outcome =
 /** Numbers from `start` up to the next range's start. */
 export type Range = { readonly start: number; readonly outcome: Outcome };
 
-/** Ranges cover all 32-bit numbers, sorted; neighbours differ. */
+/** Ranges cover all 32-bit numbers, sorted. */
 export type Section = { readonly token: number; readonly ranges: readonly Range[] };
 
 export type FilterPlan = { readonly bigEndian: boolean; readonly sections: readonly Section[] };
 
-type NamedRule = {
-  readonly name: string;
+/** A rule of the profile, checked. */
+type Rule = {
+  readonly names: readonly string[];
   readonly action: number;
   readonly args: readonly SeccompArg[];
 };
 
-/** What the rules say of one number. */
-type Call = { always?: number; readonly some: ArgumentRule[] };
+/**
+ * What the rules say of the calls of one architecture, by slot: a slot is the number less the base,
+ * and behind the table's slots are those of ARM's own calls.
+ */
+type Calls = {
+  readonly architecture: Architecture;
+  /** Actions of rules without arguments, or UNDECIDED. QuickJS takes 4 ms to fill a Map so. */
+  readonly always: Float64Array;
+  readonly some: Map<number, ArgumentRule[]>;
+};
 
-/** ARM's own calls lie here, far above the table: <asm/unistd.h>, __ARM_NR_BASE. */
+const UNDECIDED = -1;
+/** More than any table has. */
+const TABLE_SLOTS = 1024;
+
+/** ARM's own calls begin here, far above the table: <asm/unistd.h>, __ARM_NR_BASE. */
 const ARM_PRIVATE_FIRST = 0xf0000;
-const ARM_PRIVATE_LAST = 0xf0006;
+const ARM_PRIVATE_SLOTS = 7;
 /** What a tracer puts there to skip a call. */
 const SKIPPED_CALL = 0xffffffff;
 
@@ -66,7 +79,7 @@ export function planFilter(profile: Seccomp, native: string): FilterPlan {
   if (fallback === RET_NOTIFY) {
     throw new TareError("bad_input", "SCMP_ACT_NOTIFY cannot be used as default action");
   }
-  const rules = nameRules(profile);
+  const rules = profile.syscalls.map(checkRule);
   const architectures = filterArchitectures(native, profile.architectures);
   const tokens = [...new Set(architectures.map((architecture) => architecture.token))];
   const sections = tokens.map((token) =>
@@ -86,91 +99,164 @@ export function unknownSyscalls(profile: Seccomp): string[] {
   return [...names].filter((name) => !isSyscallName(name));
 }
 
-function nameRules(profile: Seccomp): NamedRule[] {
-  const named: NamedRule[] = [];
-  for (const rule of profile.syscalls) {
-    const action = actionValue(rule.action, rule.errnoRet);
-    for (const name of rule.names) {
-      if (name === "") throw new TareError("bad_input", "Cannot use an empty system call name");
-      if (action === RET_NOTIFY && name === "write") {
-        // The listener is handed over by a write of the process that the filter already binds.
-        throw new TareError("bad_input", "SCMP_ACT_NOTIFY cannot be used for the write syscall");
-      }
-      for (const arg of rule.args) checkArgument(arg, name);
-      named.push({ name, action, args: rule.args });
-    }
+function checkRule({ names, action, errnoRet, args }: SeccompRule): Rule {
+  if (names.includes("")) {
+    throw new TareError("bad_input", "Cannot use an empty system call name");
   }
-  return named;
+  const value = actionValue(action, errnoRet);
+  if (value === RET_NOTIFY && names.includes("write")) {
+    // The listener is handed over by a write of the process that the filter already binds.
+    throw new TareError("bad_input", "SCMP_ACT_NOTIFY cannot be used for the write syscall");
+  }
+  for (const arg of args) checkArgument(arg, names.join(" "));
+  return { names, action: value, args };
 }
 
 function planSection(
   token: number,
   architectures: readonly Architecture[],
-  rules: readonly NamedRule[],
+  rules: readonly Rule[],
   fallback: number,
 ): Section {
-  const calls = new Map<number, Call>();
-  for (const architecture of architectures) collectCalls(calls, architecture, rules, fallback);
-  const singles = new Map<number, Outcome>();
-  for (const [number, call] of calls) singles.set(number, toOutcome(call, fallback));
-  const background = planBackground(architectures, rules, fallback);
-  const s390 = architectures.some(({ table }) => table.startsWith("s390"));
-  // Numbers that s390 does not know arrive as 0, setup(2), which nothing calls any more.
-  if (s390 && !isPermissive(fallback)) singles.set(0, RET_ENOSYS);
-  return { token, ranges: overlay(background, singles) };
+  const ranges: Range[] = [];
+  if (architectures.every(({ base }) => base === X32_BIT)) {
+    ranges.push({ start: 0, outcome: RET_KILL_PROCESS });
+  }
+  // x32 comes behind: its numbers are above those of x86_64.
+  for (const architecture of architectures.toSorted((a, b) => a.base - b.base)) {
+    addRanges(ranges, architecture, rules, fallback);
+  }
+  if (architectures.length === 1 && architectures[0]?.table === "x86_64") {
+    addRange(ranges, X32_BIT, RET_KILL_PROCESS);
+    addRange(ranges, SKIPPED_CALL, fallback);
+  }
+  return { token, ranges };
 }
 
-function collectCalls(
-  calls: Map<number, Call>,
+function addRange(ranges: Range[], start: number, outcome: Outcome): void {
+  const before = ranges.at(-1);
+  if (before?.outcome === outcome) return;
+  if (before?.start === start) ranges.pop();
+  ranges.push({ start, outcome });
+}
+
+/** All numbers from where those of the architecture begin. */
+function addRanges(
+  ranges: Range[],
   architecture: Architecture,
-  rules: readonly NamedRule[],
+  rules: readonly Rule[],
   fallback: number,
 ): void {
-  const table = syscallTable(architecture);
-  const callOf = (number: number): Call => {
-    const known = calls.get(number);
-    if (known !== undefined) return known;
-    const call: Call = { some: [] };
-    calls.set(number, call);
-    return call;
-  };
-  for (const rule of rules) {
-    if (rule.action === fallback) continue;
-    const number = table.get(rule.name);
-    if (number !== undefined) addRule(callOf(number), architecture, rule);
-    const inner = multiplexed(rule.name);
-    const outer = inner === undefined ? undefined : table.get(inner.call);
-    if (inner === undefined || outer === undefined) continue;
-    // The other arguments lie in memory that a filter cannot read. A stricter rule then binds the
-    // whole inner call, and a laxer one does not bind it: libseccomp drops the condition on the
-    // first argument and would allow socketcall(SYS_SOCKET) for every family (CVE-2026-31431).
-    if (rule.args.length > 0 && leniency(rule.action) >= leniency(fallback)) continue;
-    addRule(callOf(outer), architecture, { ...rule, name: inner.call, args: [inner.selects] });
+  const always = new Float64Array(TABLE_SLOTS + ARM_PRIVATE_SLOTS).fill(UNDECIDED);
+  const calls: Calls = { architecture, always, some: new Map() };
+  const last = collectCalls(calls, rules, fallback);
+  const beyond = isPermissive(fallback) || last === 0 ? fallback : RET_ENOSYS;
+  addRange(ranges, architecture.base === X32_BIT ? X32_BIT : 0, fallback);
+  // What lies beyond the profile gets ENOSYS even where a rule for an inner call binds it.
+  const to = beyond === fallback ? TABLE_SLOTS : last - architecture.base + 1;
+  addSlots(ranges, calls, { first: architecture.base, from: 0, to }, fallback);
+  addRange(ranges, architecture.base + to, beyond);
+  if (architecture.table !== "arm") return;
+  const window = { first: ARM_PRIVATE_FIRST, from: TABLE_SLOTS, to: always.length };
+  addRange(ranges, ARM_PRIVATE_FIRST, fallback);
+  addSlots(ranges, calls, window, fallback);
+  addRange(ranges, ARM_PRIVATE_FIRST + ARM_PRIVATE_SLOTS, beyond);
+}
+
+/** Numbers from `first` on have the slots from `from` up to `to`. */
+type Window = { readonly first: number; readonly from: number; readonly to: number };
+
+/** Slots that no rule decides get `fallback`. */
+function addSlots(ranges: Range[], calls: Calls, window: Window, fallback: number): void {
+  const { always, some } = calls;
+  let current: Outcome = fallback;
+  for (let slot = window.from; slot < window.to; slot++) {
+    const rules = some.get(slot);
+    let outcome: Outcome = always[slot] ?? UNDECIDED;
+    if (outcome === UNDECIDED) outcome = toOutcome(rules ?? [], fallback);
+    if (outcome === current) continue;
+    addRange(ranges, window.first + slot - window.from, outcome);
+    current = outcome;
   }
 }
 
-function addRule(call: Call, architecture: Architecture, rule: NamedRule): void {
-  if (rule.args.length === 0) {
-    call.always ??= rule.action;
+/** Fills `calls` from the rules; the answer is the largest number that they name. */
+function collectCalls(calls: Calls, rules: readonly Rule[], fallback: number): number {
+  const { architecture } = calls;
+  const numberOf = syscallNumbers(architecture);
+  const hasOuter = numberOf("socketcall") !== undefined || numberOf("ipc") !== undefined;
+  let last = 0;
+  for (const rule of rules) {
+    const numbers = rule.names.map(numberOf);
+    last = largest(numbers, last, architecture.base + TABLE_SLOTS);
+    if (rule.action === fallback) continue;
+    for (let index = 0; index < numbers.length; index++) {
+      const number = numbers[index];
+      const name = rule.names[index] as string;
+      if (number !== undefined) addRule(calls, number, name, rule);
+      if (hasOuter) addInner(calls, numberOf, name, rule, fallback);
+    }
+  }
+  // Numbers that s390 does not know arrive as 0, setup(2), which nothing calls any more.
+  const hasSetup = architecture.table.startsWith("s390") && !isPermissive(fallback);
+  if (hasSetup) calls.always[0] = RET_ENOSYS;
+  return last;
+}
+
+/** ARM's own calls are above `limit`: they would lift the bound over everything; libcontainer lets them. */
+function largest(numbers: readonly (number | undefined)[], least: number, limit: number): number {
+  let last = least;
+  for (let index = 0; index < numbers.length; index++) {
+    const number = numbers[index] ?? 0;
+    if (number > last && number < limit) last = number;
+  }
+  return last;
+}
+
+/** Binds a call also where it is reached through socketcall or ipc. */
+function addInner(
+  calls: Calls,
+  numberOf: Numbers,
+  name: string,
+  rule: Rule,
+  fallback: number,
+): void {
+  const inner = multiplexed(name);
+  const outer = inner === undefined ? undefined : numberOf(inner.call);
+  if (inner === undefined || outer === undefined) return;
+  // The other arguments lie in memory that a filter cannot read. A stricter rule then binds the
+  // whole inner call, and a laxer one does not bind it: libseccomp drops the condition on the
+  // first argument and would allow socketcall(SYS_SOCKET) for every family (CVE-2026-31431).
+  if (rule.args.length > 0 && leniency(rule.action) >= leniency(fallback)) return;
+  addRule(calls, outer, inner.call, { ...rule, args: [inner.selects] });
+}
+
+function addRule(calls: Calls, number: number, name: string, { action, args }: Rule): void {
+  const { architecture, always } = calls;
+  const offset = number - architecture.base;
+  const slot = offset < TABLE_SLOTS ? offset : number - ARM_PRIVATE_FIRST + TABLE_SLOTS;
+  if (args.length === 0) {
+    if (always[slot] === UNDECIDED) always[slot] = action;
     return;
   }
-  const indexes = new Set(rule.args.map((arg) => arg.index));
-  const apart = indexes.size < rule.args.length;
-  for (const args of apart ? rule.args.map((arg) => [arg]) : [rule.args]) {
-    const conditions = args.map((arg) =>
-      toCondition(arg, argumentWidth(architecture, rule.name, arg.index)),
+  const some = calls.some.get(slot) ?? [];
+  calls.some.set(slot, some);
+  const apart = new Set(args.map((arg) => arg.index)).size < args.length;
+  for (const list of apart ? args.map((arg) => [arg]) : [args]) {
+    const conditions = list.map((arg) =>
+      toCondition(arg, argumentWidth(architecture, name, arg.index)),
     );
     if (conditions.includes(false)) continue;
-    call.some.push({
-      action: rule.action,
+    some.push({
+      action,
       conditions: conditions.filter((condition) => typeof condition !== "boolean"),
     });
   }
 }
 
-function toOutcome(call: Call, fallback: number): Outcome {
-  if (call.always !== undefined) return call.always;
-  const sorted = call.some.toSorted((a, b) => leniency(a.action) - leniency(b.action));
+function toOutcome(some: readonly ArgumentRule[], fallback: number): Outcome {
+  if (some.length === 0) return fallback;
+  const sorted = some.toSorted((a, b) => leniency(a.action) - leniency(b.action));
   const rules: ArgumentRule[] = [];
   const seen = new Set<string>();
   for (const rule of sorted) {
@@ -183,70 +269,6 @@ function toOutcome(call: Call, fallback: number): Outcome {
   const first = rules[0];
   if (first === undefined) return fallback;
   return first.conditions.length === 0 ? first.action : { rules, otherwise: fallback };
-}
-
-/** What numbers get that no rule names, as ranges sorted by their start. */
-function planBackground(
-  architectures: readonly Architecture[],
-  rules: readonly NamedRule[],
-  fallback: number,
-): Range[] {
-  const ranges: Range[] = [];
-  const x32 = architectures.find(({ base }) => base === X32_BIT);
-  const plain = architectures.find(({ base }) => base !== X32_BIT);
-  if (plain === undefined) ranges.push({ start: 0, outcome: RET_KILL_PROCESS });
-  else ranges.push(...planNumbers(0, plain, rules, fallback));
-  if (x32 !== undefined) {
-    ranges.push(...planNumbers(X32_BIT, x32, rules, fallback));
-  } else if (plain?.table === "x86_64") {
-    ranges.push({ start: X32_BIT, outcome: RET_KILL_PROCESS });
-    ranges.push({ start: SKIPPED_CALL, outcome: fallback });
-  }
-  return ranges;
-}
-
-function planNumbers(
-  start: number,
-  architecture: Architecture,
-  rules: readonly NamedRule[],
-  fallback: number,
-): Range[] {
-  const ranges: Range[] = [{ start, outcome: fallback }];
-  if (isPermissive(fallback)) return ranges;
-  const table = syscallTable(architecture);
-  const arm = architecture.table === "arm";
-  let last = 0;
-  for (const { name } of rules) {
-    const number = table.get(name) ?? 0;
-    // ARM's own calls would lift the bound over everything; libcontainer lets them.
-    if (number > last && !(arm && number >= ARM_PRIVATE_FIRST)) last = number;
-  }
-  if (last === 0) return ranges;
-  ranges.push({ start: last + 1, outcome: RET_ENOSYS });
-  if (arm) {
-    ranges.push({ start: ARM_PRIVATE_FIRST, outcome: fallback });
-    ranges.push({ start: ARM_PRIVATE_LAST + 1, outcome: RET_ENOSYS });
-  }
-  return ranges;
-}
-
-function overlay(background: readonly Range[], singles: ReadonlyMap<number, Outcome>): Range[] {
-  const starts = new Set(background.map(({ start }) => start));
-  for (const number of singles.keys()) {
-    starts.add(number);
-    if (number < SKIPPED_CALL) starts.add(number + 1);
-  }
-  const ranges: Range[] = [];
-  let under = 0;
-  let last: string | undefined;
-  for (const start of [...starts].sort((a, b) => a - b)) {
-    while ((background[under + 1]?.start ?? Number.POSITIVE_INFINITY) <= start) under++;
-    const outcome = singles.get(start) ?? background[under]?.outcome ?? RET_KILL_PROCESS;
-    const key = outcomeKey(outcome);
-    if (key !== last) ranges.push({ start, outcome });
-    last = key;
-  }
-  return ranges;
 }
 
 /** Equal for outcomes that are the same. */
