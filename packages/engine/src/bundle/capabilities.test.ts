@@ -2,11 +2,17 @@ import { describe, expect, test } from "bun:test";
 import {
   ALL_CAPABILITIES,
   type CapabilityRequest,
+  capabilitiesInMask,
   chooseCapabilities,
   DEFAULT_CAPABILITIES,
 } from "./capabilities.ts";
 
-const base: CapabilityRequest = { add: [], drop: [], privileged: false, last: 40 };
+const base: CapabilityRequest = {
+  add: [],
+  drop: [],
+  privileged: false,
+  available: ALL_CAPABILITIES,
+};
 
 describe("chooseCapabilities", () => {
   test("numbers of the table are the kernel's", () => {
@@ -29,13 +35,18 @@ describe("chooseCapabilities", () => {
       [...ALL_CAPABILITIES],
     ],
     [
-      "leaves out what the kernel lacks",
-      { privileged: true, last: 1 },
+      "leaves out what is not to be had",
+      { privileged: true, available: ALL_CAPABILITIES.slice(0, 2) },
       ["CAP_CHOWN", "CAP_DAC_OVERRIDE"],
     ],
   ];
   test.each(cases)("%s", (_name, change, want) => {
     expect(chooseCapabilities({ ...base, ...change })).toEqual(want);
+  });
+
+  test("reads a mask of the kernel's", () => {
+    expect(capabilitiesInMask(0b101n)).toEqual(["CAP_CHOWN", "CAP_DAC_READ_SEARCH"]);
+    expect(capabilitiesInMask(2n ** 64n - 1n)).toEqual([...ALL_CAPABILITIES]);
   });
 
   test("the default is fourteen, in the kernel's order", () => {

@@ -23,14 +23,14 @@ export type CapabilityRequest = {
   readonly add: readonly string[];
   readonly drop: readonly string[];
   readonly privileged: boolean;
-  /** Number of the newest capability the kernel knows, from /proc/sys/kernel/cap_last_cap. */
-  readonly last: number;
+  /** What the caller could give away: its own bounding set. */
+  readonly available: readonly string[];
 };
 
-/** The container's capabilities in the kernel's order; `ALL` stands for each one the kernel has. */
+/** The container's capabilities in the kernel's order; `ALL` stands for each one that is available. */
 export function chooseCapabilities(request: CapabilityRequest): string[] {
-  const known = ALL_CAPABILITIES.slice(0, request.last + 1);
-  if (request.privileged) return known;
+  const known = request.available;
+  if (request.privileged) return [...known];
   const add = request.add.map((name) => parseCapability(name, "--cap-add"));
   const drop = request.drop.map((name) => parseCapability(name, "--cap-drop"));
   const chosen = new Set(pick(known, add, drop));
@@ -46,6 +46,11 @@ function pick(
   if (add.includes("ALL")) return known.filter((name) => !drop.includes(name));
   if (drop.includes("ALL")) return add;
   return [...DEFAULT_CAPABILITIES.filter((name) => !drop.includes(name)), ...add];
+}
+
+/** The names in a mask such as CapBnd of /proc/self/status; bits without a name are left out. */
+export function capabilitiesInMask(mask: bigint): string[] {
+  return ALL_CAPABILITIES.filter((_name, bit) => (mask >> BigInt(bit)) & 1n);
 }
 
 function parseCapability(text: string, flag: string): string {

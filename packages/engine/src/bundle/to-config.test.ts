@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { parseConfig } from "@tare/spec/oci-runtime-parse.ts";
 import type { ContainerRequest } from "../container/request.ts";
 import type { HostFacts } from "../host/facts.ts";
+import { ALL_CAPABILITIES } from "./capabilities.ts";
 import { printConfig } from "./print.ts";
 import { NO_DEFAULTS } from "./process.ts";
 import { type ContainerPlan, hostnameOf, toConfig } from "./to-config.ts";
@@ -13,7 +14,7 @@ const HOST: HostFacts = {
   kernel: "6.1.0",
   hostname: "machine",
   cgroupVersion: 1,
-  lastCapability: 40,
+  capabilities: ALL_CAPABILITIES,
   cpus: 4,
   swapAccounting: true,
   thermalPaths: ["/sys/devices/system/cpu/cpu0/thermal_throttle"],

@@ -152,7 +152,7 @@ function planCapabilities(plan: ContainerPlan): Capabilities {
     add: request.capAdd,
     drop: request.capDrop,
     privileged: request.privileged,
-    last: host.lastCapability,
+    available: host.capabilities,
   });
   const held = user.uid === 0 ? bounding : [];
   return { bounding, permitted: held, effective: held, inheritable: [], ambient: [] };

@@ -14,7 +14,7 @@ export async function chooseSeccomp(
     add: request.capAdd,
     drop: request.capDrop,
     privileged: request.privileged,
-    last: host.lastCapability,
+    available: host.capabilities,
   });
   const facts = { architecture: host.architecture, capabilities, kernel: host.kernel };
   if (request.seccomp.kind === "default") {

@@ -2,7 +2,9 @@
  * What the engine must know of the machine to plan a container, read once per command.
  * Everything comes from /proc and /sys; nothing is guessed.
  */
+
 import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { capabilitiesInMask } from "../bundle/capabilities.ts";
 
 export type HostFacts = {
   /** As `uname -m` says: x86_64, aarch64. */
@@ -11,7 +13,8 @@ export type HostFacts = {
   readonly kernel: string;
   readonly hostname: string;
   readonly cgroupVersion: 1 | 2;
-  readonly lastCapability: number;
+  /** Our bounding set: nobody can be given more. */
+  readonly capabilities: readonly string[];
   readonly cpus: number;
   readonly swapAccounting: boolean;
   /** Paths of sysfs that tell a neighbour's load by temperature. */
@@ -29,13 +32,20 @@ export function readHostFacts(): HostFacts {
     kernel: readLine("/proc/sys/kernel/osrelease"),
     hostname: readLine("/proc/sys/kernel/hostname"),
     cgroupVersion,
-    lastCapability: Number.parseInt(readLine("/proc/sys/kernel/cap_last_cap"), 10),
+    capabilities: readBoundingSet(),
     cpus: cpuNames.length,
     swapAccounting: hasSwapAccounting(cgroupVersion),
     thermalPaths: cpuNames
       .map((name) => `${CPU_DIR}/${name}/thermal_throttle`)
       .filter((path) => existsSync(path)),
   };
+}
+
+/** The line `CapBnd:` of proc_pid_status(5): 16 hexadecimal digits. */
+function readBoundingSet(): string[] {
+  const status = readFileSync("/proc/self/status", "latin1");
+  const line = status.split("\n").find((each) => each.startsWith("CapBnd:")) ?? "CapBnd:\t0";
+  return capabilitiesInMask(BigInt(`0x${line.slice("CapBnd:".length).trim()}`));
 }
 
 function hasSwapAccounting(cgroupVersion: 1 | 2): boolean {

@@ -2,7 +2,7 @@
  * An image archive as a set of named pieces of one plain file. Nothing of it is ever unpacked by
  * its names: they are only keys of a map, so a name can lead nowhere.
  */
-import { closeSync, fstatSync, openSync, readSync, writeSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readSync, writeSync } from "node:fs";
 import { TareError } from "@tare/spec/error.ts";
 import { type TarEntry, TarReader } from "@tare/spec/tar.ts";
 import { type Compression, decompress, detectCompression, MAGIC_BYTES } from "./compression.ts";
@@ -87,17 +87,21 @@ export async function openArchive(source: ArchiveSource, spool: string): Promise
 /** A descriptor of the plain bytes. */
 async function openPlain(source: ArchiveSource, spool: string): Promise<number> {
   if (source === "stdin") return await spoolStream(Bun.stdin.stream(), undefined, spool);
-  const fd = openSource(source.path);
+  const fd = openRegular(source.path);
   const compression = detectCompression(readPiece({ fd, offset: 0, size: MAGIC_BYTES }));
   if (compression === "plain") return fd;
   closeSync(fd);
   return await spoolStream(Bun.file(source.path).stream(), compression, spool);
 }
 
-function openSource(path: string): number {
+/**
+ * A descriptor of a regular file: another kind could block, or never end.
+ * @throws TareError `not_found`, `bad_input`
+ */
+export function openRegular(path: string): number {
   let fd: number;
   try {
-    fd = openSync(path, "r");
+    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (cause) {
     throw new TareError("not_found", `Cannot open "${path}": ${(cause as Error).message}`, {
       cause,
@@ -106,7 +110,7 @@ function openSource(path: string): number {
   if (fstatSync(fd).isFile()) return fd;
   closeSync(fd);
   throw new TareError("bad_input", `Cannot read "${path}": it is no regular file`, {
-    hint: `For a pipe, use standard input: tare load < "${path}"`,
+    hint: `For a pipe, use standard input: < "${path}"`,
   });
 }
 

@@ -6,7 +6,7 @@ import type { Reference } from "@tare/spec/reference.ts";
 import type { Engine } from "../engine.ts";
 import { readAccounts } from "../helper.ts";
 import { layerPath, Staging, sweepStaging } from "../store/store.ts";
-import type { ArchiveSource } from "./archive.ts";
+import { type ArchiveSource, openRegular } from "./archive.ts";
 import { commitImage, knownLayer, stagedBlob } from "./commit.ts";
 import { machinePlatform } from "./config.ts";
 import { digestOf, finishDigest } from "./digest.ts";
@@ -97,11 +97,6 @@ async function copyIn(source: ArchiveSource, staging: string): Promise<Digest> {
 
 function openStream(source: ArchiveSource): ReadableStream<Uint8Array> {
   if (source === "stdin") return Bun.stdin.stream();
-  try {
-    closeSync(openSync(source.path, "r"));
-  } catch (cause) {
-    const reason = (cause as Error).message;
-    throw new TareError("not_found", `Cannot open "${source.path}": ${reason}`, { cause });
-  }
+  closeSync(openRegular(source.path));
   return Bun.file(source.path).stream();
 }

@@ -6,7 +6,7 @@ import type { Flag } from "./flag.ts";
 export function overview(commands: readonly CommandSummary[]): string {
   const width = Math.max(...commands.map(({ name }) => name.length));
   const lines = commands.map(({ name, help }) => `  ${name.padEnd(width)}  ${help}`);
-  return `Usage: tare [--data-root DIR] COMMAND
+  return `Usage: tare [--data-root DIR] [--run-root DIR] COMMAND
 
 A Linux container engine.
 

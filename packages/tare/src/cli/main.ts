@@ -13,6 +13,12 @@ const GLOBAL_FLAGS = {
     help: "Where images and containers are kept",
     parse: parseText,
   },
+  runRoot: {
+    name: "run-root",
+    arg: "DIR",
+    help: "Where runtimes keep the state of running containers",
+    parse: parseText,
+  },
 } as const;
 
 /** Runs the words after the program's name; answers the exit status. */
@@ -25,7 +31,8 @@ export async function main(words: readonly string[], around: Surroundings): Prom
     name = command;
     if (help || command === "help") return await printHelp(rest[0], around);
     const dataRoot = values.dataRoot ?? around.settings.dataRoot;
-    const settings = { ...around.settings, dataRoot };
+    const runRoot = values.runRoot ?? around.settings.runRoot;
+    const settings = { ...around.settings, dataRoot, runRoot };
     return await runCommand(findCommand(command), rest, { ...around, settings });
   } catch (error) {
     around.complain(printFailure(error));

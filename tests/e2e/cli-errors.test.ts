@@ -1,0 +1,97 @@
+/** Bad input gets one clear line and a hint, the right exit status, and changes nothing. */
+import { expect, test } from "bun:test";
+import { join } from "node:path";
+import { IMAGE, openCli, openLoadedCli } from "./cli-scene.ts";
+
+const cases: [words: string[], code: number, said: RegExp, hint?: RegExp][] = [
+  [["run"], 125, /no image is given/, /@host/],
+  [["run", "no-such-image"], 125, /"no-such-image": it is not in the store/, /tare load -i.*@host/],
+  [["run", "--pull", "missing", "no-such-image"], 125, /not in the store/, /registry/],
+  [["run", "--pull", "always", IMAGE, "true"], 125, /no registry client/],
+  [["run", "Upper/Case", "true"], 125, /"Upper\/Case"/],
+  [["run", "a b", "true"], 125, /a b/],
+  [["run", "--nope", IMAGE], 125, /"--nope": there is no such flag/, /--help/],
+  [["run", "-m", "5x", IMAGE, "true"], 125, /"5x": want a size/],
+  [["run", "-m", "1m", IMAGE, "true"], 125, /the least is 6 MiB/],
+  [["run", "-m", "10m", "--memory-swap", "9m", IMAGE, "true"], 125, /less than --memory/],
+  [["run", "--memory-swap", "9m", IMAGE, "true"], 125, /there is no --memory/],
+  [["run", "--cpus", "1000", IMAGE, "true"], 125, /want 0.01 to/],
+  [["run", "--cpuset-cpus", "x", IMAGE, "true"], 125, /want a list/],
+  [["run", "--cap-add", "SYS_MAGIC", IMAGE, "true"], 125, /no such capability/],
+  [["run", "--ulimit", "files=1", IMAGE, "true"], 125, /no such limit/],
+  [["run", "--sysctl", "kernel.core_pattern=x", IMAGE, "true"], 125, /the whole machine/],
+  [["run", "--device", "/dev/no-such", IMAGE, "true"], 125, /does not exist/],
+  [["run", "--device", "/etc/passwd", IMAGE, "true"], 125, /it is no device/],
+  [
+    ["run", "--mount", "type=bind,source=/no/such,target=/m", IMAGE, "true"],
+    125,
+    /does not exist/,
+    /-v makes/,
+  ],
+  [["run", "-v", "/a:rel", IMAGE, "true"], 125, /not an absolute path/],
+  [["run", "--env-file", "/no/such", IMAGE, "true"], 125, /Cannot read "\/no\/such"/],
+  [["run", "--security-opt", "seccomp=/no/such", IMAGE, "true"], 125, /Cannot read "\/no\/such"/],
+  [["run", "--security-opt", "seccomp=/etc/passwd", IMAGE, "true"], 125, /Cannot read/],
+  [["run", "--runtime", "no-such-runtime", IMAGE, "true"], 125, /there is no such program/, /crun/],
+  [["run", "--rootfs", "/no/such", "true"], 125, /it is no directory/],
+  [["run", "-u", "nobody-here", IMAGE, "true"], 125, /"nobody-here": not in \/etc\/passwd/],
+  [["run", "-u", "4294967296", IMAGE, "true"], 125, /id is 0 to/],
+  [["run", "--network", "bridge", IMAGE, "true"], 125, /want none or host/],
+  [["run", "-t", "-i", IMAGE, "true"], 125, /not a terminal/],
+  [["run", "--name", "a/b", IMAGE, "true"], 125, /--name "a\/b"/],
+  [["load", "-i", "/no/such"], 1, /Cannot open "\/no\/such"/],
+  [["load", "-i", "/etc/passwd"], 1, /Cannot read the archive/],
+  [["load", "-i", "/etc"], 1, /it is no regular file/],
+  [["load", "x"], 1, /want -i ARCHIVE/],
+  [["import"], 1, /want one tarball/],
+  [["import", "/etc/passwd", "name"], 1, /Cannot read the archive/],
+  [["import", "/dev/null", "name"], 1, /no regular file/],
+  [["import", "/etc/passwd", "Bad Name"], 1, /Bad Name/],
+  [["rmi"], 1, /no image is given/],
+  [["rmi", "no-such"], 1, /not in the store/],
+  [["rm", "no-such"], 1, /Cannot find container "no-such"/],
+  [["images", "--format", "yaml"], 1, /want json or table/],
+  [["frobnicate"], 1, /"frobnicate": there is no such command/, /tare help/],
+  [["--nope"], 1, /there is no such flag/],
+];
+
+test("bad input says what is wrong and changes nothing", async () => {
+  const cli = await openLoadedCli();
+  const before = cli.inventory();
+  for (const [words, code, said, hint] of cases) {
+    const ran = await cli.tare(words);
+    const line = words.join(" ");
+    expect([line, ran.code, ran.stdout]).toEqual([line, code, ""]);
+    const [first = "", second] = ran.stderr.split("\n");
+    expect(first).toMatch(said);
+    expect(first).toStartWith("tare: ");
+    if (hint !== undefined) expect(second).toMatch(hint);
+    expect(ran.stderr.trimEnd().split("\n").length).toBeLessThan(3);
+    expect([line, cli.inventory()]).toEqual([line, before]);
+  }
+}, 60_000);
+
+test("the program reads no settings of the current directory", async () => {
+  const cli = await openCli();
+  const dir = join(cli.scene.dir, "cwd");
+  await Bun.write(join(dir, ".env"), "TARE_PROGRAMS=/nonexistent\n");
+  await Bun.write(join(dir, "bunfig.toml"), 'preload = ["./evil.ts"]\n');
+  await Bun.write(join(dir, "evil.ts"), 'console.log("evil");');
+  const ran = await cli.tare(["version"], { cwd: dir });
+  expect(ran.stdout).toStartWith("tare ");
+  expect(ran.stdout).not.toContain("evil");
+});
+
+test("help lists every command and every flag", async () => {
+  const cli = await openCli();
+  const overview = await cli.tare([]);
+  for (const name of ["run", "images", "load", "import", "rmi", "version"]) {
+    expect(overview.stdout).toContain(`  ${name}`);
+    const help = await cli.tare([name, "--help"]);
+    expect([name, help.code]).toEqual([name, 0]);
+  }
+  const { stdout } = await cli.tare(["run", "--help"]);
+  for (const flag of ["--memory-swap", "--cap-add", "--userns", "-v, --volume", "-h, --hostname"]) {
+    expect(stdout).toContain(flag);
+  }
+});

@@ -1,0 +1,359 @@
+/** Images come in whole or not at all: `load`, `import`, `images`, `rmi`, with what other tools write. */
+import { describe, expect, test } from "bun:test";
+import { createHash } from "node:crypto";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { mustSucceed } from "../harness/fixtures.ts";
+import { IMAGE_NAME, IMAGE_TAG, images } from "../harness/images.ts";
+import { run } from "../harness/run.ts";
+import { type Cli, IMAGE, openCli, openLoadedCli } from "./cli-scene.ts";
+
+const NAME = `${IMAGE_NAME}:${IMAGE_TAG}`;
+const MINUTE = 60_000;
+
+const layers = (cli: Cli) => readdirSync(join(cli.dataRoot, "layers"));
+const blobs = (cli: Cli) => readdirSync(join(cli.dataRoot, "blobs/sha256"));
+
+describe("tare load", () => {
+  test(
+    "takes archives of skopeo, umoci and docker save, plain and compressed",
+    async () => {
+      const files = await images();
+      const archives = [
+        files.ociArchive,
+        files.ociArchiveZstd,
+        files.dockerArchive,
+        files.dockerArchiveGzip,
+        files.dockerArchiveZstd,
+        files.dockerLegacy,
+      ];
+      const cli = await openCli();
+      for (const archive of archives) {
+        const loaded = await cli.tare(["load", "-i", archive]);
+        expect([archive, loaded.stderr, loaded.stdout]).toEqual([
+          archive,
+          "",
+          `Loaded image: ${NAME}\n`,
+        ]);
+        const ran = await cli.run(NAME);
+        expect([archive, ran.stdout]).toEqual([
+          archive,
+          "hello from the image\n1000\n/home/test\n",
+        ]);
+      }
+      // Six times the same image: its two layers are there once.
+      expect(layers(cli)).toHaveLength(2);
+    },
+    MINUTE,
+  );
+
+  test("reads standard input", async () => {
+    const cli = await openCli();
+    const { dockerArchiveGzip } = await images();
+    const line = `"${cli.command("load").join('" "')}" < "${dockerArchiveGzip}"`;
+    expect((await run(["sh", "-c", line])).stdout).toBe(`Loaded image: ${NAME}\n`);
+    const piped = `cat "${dockerArchiveGzip}" | "${cli.command("load").join('" "')}"`;
+    expect((await run(["sh", "-c", piped])).stdout).toBe(`Loaded image: ${NAME}\n`);
+  });
+
+  test("unpacks as umoci does", async () => {
+    const { ociArchive, ociLayout } = await images();
+    const cli = await openCli();
+    await cli.tare(["load", "-i", ociArchive]);
+    const theirs = join(cli.scene.dir, "umoci");
+    mustSucceed(await run(["umoci", "unpack", "--image", `${ociLayout}:${IMAGE_TAG}`, theirs]));
+    const listing =
+      "cd / && find bin etc home t tmp var added link hard -printf '%p %y %m %U %G %s %l\\n' | sort";
+    const there = await run(["sh", "-c", listing.replace("cd /", `cd ${theirs}/rootfs`)]);
+    const ours = await cli.run(
+      ...["-u", "0", "-v", "/usr:/usr:ro", "-v", "/lib:/lib:ro", "-v", "/lib64:/lib64:ro"],
+      ...["--entrypoint", "/bin/sh", NAME, "-c", listing.replace("find", "/usr/bin/find")],
+    );
+    const clean = (text: string) =>
+      text.split("\n").filter((line) => !/^etc\/(hosts|hostname|resolv)| d /.test(line));
+    expect(clean(ours.stdout)).toEqual(clean(there.stdout));
+    expect(clean(ours.stdout).length).toBeGreaterThan(50);
+  });
+
+  const spoilt: [name: string, spoil: (dir: string) => void, message: RegExp][] = [
+    ["a layer with one bit changed", (dir) => flip(largestBlob(dir)), /hashes to|damaged|Cannot/],
+    ["a layer that is cut", (dir) => truncateSync(largestBlob(dir), 1000), /bytes, not/],
+    ["a missing layer", (dir) => rmSync(largestBlob(dir)), /lacks "blobs/],
+    [
+      "an index that is no JSON",
+      (dir) => writeFileSync(join(dir, "index.json"), "{"),
+      /not valid JSON/,
+    ],
+    [
+      "an index that is a manifest too",
+      (dir) => edit(dir, (index) => ({ ...index, layers: [] })),
+      /manifest and an index/,
+    ],
+    [
+      "a digest that is a path",
+      (dir) => edit(dir, () => indexOf("sha256:../../../etc/passwd")),
+      /no digest/,
+    ],
+    ["a digest of another kind", (dir) => edit(dir, () => indexOf("md5:abc")), /no digest/],
+    ["no index", (dir) => rmSync(join(dir, "index.json")), /no manifest.json and no index.json/],
+  ];
+  test(
+    "refuses what is not what it says, and keeps nothing of it",
+    async () => {
+      const { ociLayout } = await images();
+      const cli = await openLoadedCli();
+      const before = cli.inventory();
+      for (const [name, spoil, message] of spoilt) {
+        const dir = join(cli.scene.dir, "spoilt");
+        cpSync(ociLayout, dir, { recursive: true });
+        spoil(dir);
+        const archive = join(cli.scene.dir, "spoilt.tar");
+        mustSucceed(await run(["tar", "-C", dir, "-cf", archive, "."]));
+        const ran = await cli.tare(["load", "-i", archive]);
+        expect([name, ran.code, ran.stdout]).toEqual([name, 1, ""]);
+        expect(ran.stderr).toMatch(message);
+        expect(cli.inventory()).toEqual(before);
+        rmSync(dir, { recursive: true });
+      }
+    },
+    MINUTE,
+  );
+
+  test("refuses a layer that is not the one the configuration names", async () => {
+    const { dockerArchive, rootTarball } = await images();
+    const cli = await openLoadedCli();
+    const dir = join(cli.scene.dir, "docker");
+    mkdirSync(dir);
+    mustSucceed(await run(["tar", "-C", dir, "-xf", dockerArchive]));
+    const manifest = JSON.parse(readFileSync(join(dir, "manifest.json"), "utf8"));
+    cpSync(rootTarball, join(dir, manifest[0].Layers[1]), { force: true });
+    const before = cli.inventory();
+    const archive = join(cli.scene.dir, "docker.tar");
+    mustSucceed(await run(["tar", "-C", dir, "-cf", archive, "."]));
+    const ran = await cli.tare(["load", "-i", archive]);
+    expect(ran.stderr).toContain("hashes to");
+    expect(cli.inventory()).toEqual(before);
+  });
+});
+
+describe("a hostile layer", () => {
+  /** Python writes names and types that no archiver would. */
+  const SCRIPT = `
+import io, sys, tarfile
+out, case, canary = sys.argv[1:4]
+def entry(name, type=tarfile.REGTYPE, link="", mode=0o644, data=b""):
+    info = tarfile.TarInfo(name); info.type = type; info.linkname = link; info.mode = mode; info.size = len(data)
+    return info, io.BytesIO(data)
+S, H, D = tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE
+cases = {
+  "dots": [entry("../../../../../../" + canary + "/x", data=b"bad")],
+  "dots inside": [entry("a", D), entry("a/../../x", data=b"bad")],
+  "absolute": [entry(canary + "/x", data=b"bad")],
+  "through a link": [entry("l", S, canary), entry("l/x", data=b"bad")],
+  "through a relative link": [entry("l", S, "../../../../../../../.." + canary), entry("l/x", data=b"bad")],
+  "through two links": [entry("a", S, "b"), entry("b", S, canary), entry("a/x", data=b"bad")],
+  "over a link": [entry("f", S, canary + "/file"), entry("f", data=b"bad")],
+  "mode through a link": [entry("l", S, canary + "/file"), entry("l", H, "l"), entry("l", D, mode=0o777)],
+  "hard link through a link": [entry("l", S, canary), entry("h", H, "l/file"), entry("h", data=b"bad")],
+  "hard link to a link": [entry("l", S, canary + "/file"), entry("h", H, "l"), entry("h", data=b"bad")],
+  "hard link outside": [entry("h", H, "../../../../../../../.." + canary + "/file")],
+  "root is a link": [entry(".", S, canary), entry("x", data=b"bad")],
+  "directory replaced by a link": [entry("d", D), entry("d/x", data=b"1"), entry("d", S, canary), entry("d/x", data=b"bad")],
+  "whiteout outside": [entry("l", S, canary), entry("l/.wh.file")],
+  "opaque outside": [entry("l", S, canary), entry("l/.wh..wh..opq")],
+  "whiteout without a name": [entry(".wh.")],
+  "whiteout of the parent": [entry("d", D), entry("d/.wh...")],
+  "whiteout in disguise": [(lambda i: (setattr(i, "devmajor", 0), setattr(i, "devminor", 0), (i, io.BytesIO()))[2])(entry("c", tarfile.CHRTYPE)[0])],
+  "directory over a link": [entry("l", S, canary), entry("l", D, mode=0o777)],
+}
+if case == "list":
+    print("\\n".join(cases)); sys.exit()
+with tarfile.open(out, "w", format=tarfile.PAX_FORMAT) as tar:
+    tar.addfile(*entry("bin", D, mode=0o755))
+    for item in cases[case]: tar.addfile(*item)
+`;
+
+  test(
+    "touches nothing outside of its directory",
+    async () => {
+      const cli = await openCli();
+      const canary = join(cli.scene.dir, "canary");
+      mkdirSync(canary);
+      writeFileSync(join(canary, "file"), "untouched", { mode: 0o640 });
+      const script = join(cli.scene.dir, "hostile.py");
+      writeFileSync(script, SCRIPT);
+      const state = () => {
+        const stat = statSync(join(canary, "file"));
+        const names = readdirSync(canary).join();
+        const text = readFileSync(join(canary, "file"), "utf8");
+        return `${names} ${stat.mode} ${stat.uid} ${stat.nlink} ${stat.ino} ${text} ${statSync(canary).mode}`;
+      };
+      const before = state();
+      const { stdout } = await run(["python3", script, "-", "list", canary]);
+      const cases = stdout.trim().split("\n");
+      expect(cases.length).toBeGreaterThan(15);
+      for (const [index, name] of cases.entries()) {
+        const tarball = join(cli.scene.dir, "hostile.tar");
+        mustSucceed(await run(["python3", script, tarball, name, canary]));
+        const ran = await cli.tare(["import", tarball, `hostile:${index}`]);
+        expect([name, state()]).toEqual([name, before]);
+        expect([name, ran.stderr.includes("internal")]).toEqual([name, false]);
+        if (ran.code === 0) await cli.tare(["rmi", `hostile:${index}`]);
+      }
+      expect(layers(cli)).toEqual([]);
+    },
+    MINUTE,
+  );
+
+  test("of zeros that decompress without end is stopped by its promise", async () => {
+    const cli = await openCli();
+    const bomb = join(cli.scene.dir, "bomb.tar.gz");
+    const line = `(printf 'not a tar archive'; head -c 300M /dev/zero) | gzip -1 > ${bomb}`;
+    mustSucceed(await run(["sh", "-c", line]));
+    const ran = await cli.tare(["import", bomb, "bomb"]);
+    expect([ran.code, ran.stdout]).toEqual([1, ""]);
+    expect(layers(cli)).toEqual([]);
+  });
+});
+
+describe("tare import", () => {
+  test("keeps owners, modes, setuid bits, capabilities, times, devices and odd names", async () => {
+    const cli = await openCli();
+    const dir = join(cli.scene.dir, "tree");
+    const make = `mkdir -p ${dir}/d && cd ${dir} && echo x > f && chown 12:34 f && chmod 4751 f &&
+      setcap cap_net_raw+ep f; touch -d '2001-02-03T04:05:06.123456789Z' f d; mknod n c 1 3; mkfifo p;
+      ln -s ../nowhere s; ln f h; touch "$(printf 'odd\\377name')"; mkdir e && chmod 1777 e; truncate -s 1G sparse`;
+    mustSucceed(await run(["sh", "-c", make]));
+    const tarball = join(cli.scene.dir, "tree.tar");
+    mustSucceed(
+      await run([
+        "tar",
+        "-C",
+        dir,
+        "--format=posix",
+        "--xattrs",
+        "--xattrs-include=*",
+        "--sparse",
+        "-cf",
+        tarball,
+        ".",
+      ]),
+    );
+    expect((await cli.tare(["import", tarball, "tree"])).code).toBe(0);
+    const [layer = ""] = layers(cli);
+    const list = (at: string) =>
+      run([
+        "sh",
+        "-c",
+        `cd ${at} && find . -printf '%p %y %m %U %G %s %b %T@ %l %n\\n' | sort; getcap f; stat -c %t:%T n`,
+      ]);
+    const [ours, theirs] = await Promise.all([
+      list(join(cli.dataRoot, "layers", layer)),
+      list(dir),
+    ]);
+    const comparable = (text: string) => text.split("\n").filter((line) => !line.startsWith(". "));
+    expect(comparable(ours.stdout)).toEqual(comparable(theirs.stdout));
+    expect(ours.stdout).toContain("cap_net_raw");
+  });
+
+  test("prints the id, and - reads a pipe", async () => {
+    const cli = await openCli();
+    const { rootTarball } = await images();
+    const line = `gzip -1 < ${rootTarball} | "${cli.command("import", "-", "piped:1").join('" "')}"`;
+    const ran = await run(["sh", "-c", line]);
+    expect(ran.stdout).toMatch(/^sha256:[0-9a-f]{64}\n$/);
+    expect((await cli.run("piped:1", "echo", "runs")).stdout).toBe("runs\n");
+  });
+});
+
+describe("tare images and rmi", () => {
+  test("list in Docker's columns, as JSON and as ids", async () => {
+    const cli = await openCli();
+    await cli.tare(["load", "-i", (await images()).ociArchive]);
+    const table = (await cli.tare(["images"])).stdout.split("\n");
+    expect(table[0]).toMatch(/^REPOSITORY +TAG +IMAGE ID +CREATED +SIZE$/);
+    expect(table[1]).toMatch(
+      /^example.test\/fixture\/busybox +1.0 +[0-9a-f]{12} +[0-9]+ \w+ ago +[0-9.]+MB$/,
+    );
+    const json = JSON.parse((await cli.tare(["images", "--format", "json", "--no-trunc"])).stdout);
+    expect(json).toMatchObject({
+      Repository: IMAGE_NAME,
+      Tag: "1.0",
+      CreatedAt: "2024-05-06T07:08:09Z",
+    });
+    expect(json.ID).toMatch(/^sha256:[0-9a-f]{64}$/);
+    expect((await cli.tare(["images", "-q"])).stdout.trim()).toBe(json.ID.slice(7, 19));
+    expect((await cli.tare(["images", "--digests"])).stdout).toMatch(/sha256:[0-9a-f]{64}/);
+    expect((await cli.tare(["images", "nothing"])).stdout.split("\n")).toHaveLength(2);
+  });
+
+  test("rmi takes a name, then the image, then its layers and blobs", async () => {
+    const cli = await openLoadedCli();
+    await cli.tare(["load", "-i", (await images()).ociArchive]);
+    expect(layers(cli).length).toBeGreaterThan(1);
+    const removed = await cli.tare(["rmi", NAME]);
+    expect(removed.stdout).toMatch(/^Untagged: .*\nDeleted: sha256:[0-9a-f]{64}\n$/);
+    expect((await cli.tare(["rmi", IMAGE])).code).toBe(0);
+    expect([layers(cli), blobs(cli)]).toEqual([[], []]);
+    const again = await cli.tare(["rmi", IMAGE]);
+    expect([again.code, again.stderr.includes("not in the store")]).toEqual([1, true]);
+  });
+
+  test("an image in use is not taken from under a container", async () => {
+    const cli = await openLoadedCli();
+    const running = cli.sh("sleep 1; ls /t | wc -l");
+    await Bun.sleep(400);
+    const refused = await cli.tare(["rmi", "-f", IMAGE]);
+    expect([refused.code, refused.stderr.includes("uses it")]).toEqual([1, true]);
+    expect((await running).code).toBe(0);
+    expect((await cli.tare(["rmi", IMAGE])).code).toBe(0);
+  });
+
+  test("two loads of one image at once are one image", async () => {
+    const cli = await openCli();
+    const { dockerArchive } = await images();
+    const both = await Promise.all([1, 2].map(() => cli.tare(["load", "-i", dockerArchive])));
+    expect(both.map(({ code, stderr }) => `${code}${stderr}`)).toEqual(["0", "0"]);
+    expect(layers(cli)).toHaveLength(2);
+    expect(existsSync(join(cli.dataRoot, "tmp")) && readdirSync(join(cli.dataRoot, "tmp"))).toEqual(
+      [],
+    );
+  });
+});
+
+function largestBlob(dir: string): string {
+  const room = join(dir, "blobs/sha256");
+  const sizes = readdirSync(room).map((name) => join(room, name));
+  return sizes.sort((a, b) => statSync(b).size - statSync(a).size)[0] ?? "";
+}
+
+/** Changes a bit in the middle; the size stays. */
+function flip(path: string): void {
+  const bytes = readFileSync(path);
+  const at = bytes.length >> 1;
+  bytes[at] = (bytes[at] ?? 0) ^ 1;
+  writeFileSync(path, bytes);
+  if (path.endsWith(createHash("sha256").update(bytes).digest("hex"))) throw new Error("no change");
+}
+
+type Index = Record<string, unknown>;
+
+function edit(dir: string, change: (index: Index) => Index): void {
+  const path = join(dir, "index.json");
+  writeFileSync(path, JSON.stringify(change(JSON.parse(readFileSync(path, "utf8")))));
+}
+
+function indexOf(digest: string): Index {
+  const mediaType = "application/vnd.oci.image.manifest.v1+json";
+  return { schemaVersion: 2, manifests: [{ mediaType, digest, size: 10 }] };
+}
