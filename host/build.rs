@@ -13,10 +13,11 @@ fn main() {
     println!("cargo:rerun-if-changed={}", scripts.display());
 
     let mut table = String::from("pub static PROGRAMS: &[(&str, &[u8])] = &[\n");
-    for script in scripts_in(&scripts) {
+    let all = scripts_in(&scripts);
+    for script in &all {
         println!("cargo:rerun-if-changed={}", script.display());
         let name = script.file_stem().expect("a file").to_string_lossy().into_owned();
-        fs::write(out.join(format!("{name}.bc")), compile(&name, &script)).expect("write bytecode");
+        fs::write(out.join(format!("{name}.bc")), compile(&name, script, &all)).expect("write bytecode");
         let _ = writeln!(
             table,
             "    ({name:?}, include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{name}.bc\"))),"
@@ -36,13 +37,17 @@ fn scripts_in(folder: &Path) -> Vec<PathBuf> {
     scripts
 }
 
-fn compile(name: &str, script: &Path) -> Vec<u8> {
+fn compile(name: &str, script: &Path, all: &[PathBuf]) -> Vec<u8> {
     let runtime = Runtime::new().expect("a QuickJS runtime");
     let context = Context::full(&runtime).expect("a QuickJS context");
     context.with(|ctx| {
         let source = fs::read(script).expect("read the script");
-        // Compiling resolves imports by name; the real module is there when the bytecode is loaded.
+        // Compiling resolves imports by name; the real modules are there when this is loaded.
         Module::declare(ctx.clone(), "tare:sys", "export {}").expect("an empty module");
+        for other in all.iter().filter(|other| *other != script) {
+            let file = other.file_name().expect("a file").to_string_lossy().into_owned();
+            Module::declare(ctx.clone(), file, "export {}").expect("an empty module");
+        }
         let module = Module::declare(ctx.clone(), name, source)
             .catch(&ctx)
             .unwrap_or_else(|error| panic!("{}: {error}", script.display()));

@@ -1,21 +1,37 @@
 /**
  * Builds dist/: bundles the programs of packages/runtime, compiles them into the host, and compiles
- * the command line into one executable. `bun tools/build.ts [--dev] [--no-cli]`.
+ * the command line into one executable. `bun tools/build.ts [--dev | --no-cli | --only-cli]`.
  */
 
-import { existsSync } from "node:fs";
 import { copyFile, link, mkdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 
 const ROOT = join(import.meta.dir, "..");
 const DIST = join(ROOT, "dist");
-const BIN = join(ROOT, "packages/runtime/src/bin");
+const SOURCE = join(ROOT, "packages/runtime/src");
 
-/** Program names, each with its entry point; all of them are one executable. */
-const PROGRAMS: Record<string, string> = {
-  "tare-runtime": "runtime.ts",
-  "tare-helper": "helper.ts",
-  "tare-init": "init.ts",
+type Program = {
+  readonly entry: string;
+  /** Modules that most runs do not need, by the name they are asked for: their own bytecode. */
+  readonly parts: Readonly<Record<string, string>>;
+};
+
+/** Programs by name; all of them are one executable. */
+const PROGRAMS: Readonly<Record<string, Program>> = {
+  "tare-runtime": {
+    entry: "bin/runtime.ts",
+    parts: {
+      create: "command/create.ts",
+      lifecycle: "command/lifecycle.ts",
+      about: "command/about.ts",
+      "seccomp-compile": "seccomp/compile.ts",
+      idmap: "mounts/idmap.ts",
+      "copy-up": "mounts/copy-up.ts",
+      console: "terminal/console.ts",
+    },
+  },
+  "tare-helper": { entry: "bin/helper.ts", parts: {} },
+  "tare-init": { entry: "bin/init.ts", parts: {} },
 };
 
 async function run(command: readonly string[], env: Record<string, string> = {}): Promise<void> {
@@ -32,20 +48,35 @@ async function run(command: readonly string[], env: Record<string, string> = {})
 async function bundlePrograms(): Promise<string[]> {
   await rm(join(DIST, "js"), { recursive: true, force: true });
   await mkdir(join(DIST, "js"), { recursive: true });
-  const names = Object.keys(PROGRAMS).filter((name) => existsSync(join(BIN, PROGRAMS[name] ?? "")));
-  for (const name of names) {
-    const result = await Bun.build({
-      entrypoints: [join(BIN, PROGRAMS[name] ?? "")],
-      target: "browser",
-      format: "esm",
-      minify: true,
-      external: ["tare:sys"],
-    });
-    const [output] = result.outputs;
-    if (!result.success || output === undefined) throw new AggregateError(result.logs, name);
-    await Bun.write(join(DIST, "js", `${name}.js`), output);
-  }
+  const names = Object.keys(PROGRAMS);
+  for (const [name, program] of Object.entries(PROGRAMS)) await bundleProgram(name, program);
   return names;
+}
+
+/** One program and its parts; what they share becomes modules that each of them imports. */
+async function bundleProgram(name: string, { entry, parts }: Program): Promise<void> {
+  const outputs = new Map([[entry, name]]);
+  for (const [part, file] of Object.entries(parts)) outputs.set(file, `${name}~${part}`);
+  const result = await Bun.build({
+    entrypoints: [...outputs.keys()].map((file) => join(SOURCE, file)),
+    root: SOURCE,
+    // QuickJS knows the same language as Bun, `using` too, which other targets spell out slowly.
+    target: "bun",
+    format: "esm",
+    minify: true,
+    splitting: true,
+    external: ["tare:sys"],
+    naming: { entry: "[dir]/[name].js", chunk: `${name}~[hash].js` },
+  });
+  if (!result.success) throw new AggregateError(result.logs, name);
+  for (const output of result.outputs) {
+    const path = output.path.replace(/^\.\//, "");
+    const source = outputs.get(path.replace(/\.js$/, ".ts"));
+    // Parts lie in folders in the sources; embedded, all modules lie beside each other.
+    const text = (await output.text()).replaceAll(/from"(?:\.\.?\/)+/g, 'from"./');
+    const flat = text.replaceAll(/import"(?:\.\.?\/)+/g, 'import"./');
+    await Bun.write(join(DIST, "js", source === undefined ? path : `${source}.js`), flat);
+  }
 }
 
 /** The target triple: named so that the static C library is for the host, not for build scripts. */
@@ -116,7 +147,9 @@ async function buildCli(): Promise<void> {
 }
 
 const words = new Set(process.argv.slice(2));
-const names = await bundlePrograms();
-if (words.has("--dev")) await buildDevelopmentHost();
-else await buildHost(names);
+if (!words.has("--only-cli")) {
+  const names = await bundlePrograms();
+  if (words.has("--dev")) await buildDevelopmentHost();
+  else await buildHost(names);
+}
 if (!words.has("--dev") && !words.has("--no-cli")) await buildCli();

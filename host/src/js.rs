@@ -36,6 +36,8 @@ impl Arguments {
 
 /// An argument type of the table: how it is read and what TypeScript calls it.
 pub trait Argument: Sized {
+    /// Printed by the development host only.
+    #[cfg_attr(not(feature = "dev"), expect(dead_code))]
     const TYPE: &'static str;
     fn take(args: &Arguments, index: usize) -> Result<Self, WrongArgument>;
 }
@@ -187,6 +189,17 @@ pub fn pointer(path: &Option<Path>) -> *const c_char {
 /// A string as its UTF-8 bytes, NUL allowed.
 pub struct Text(pub Vec<u8>);
 
+/// The context of the calling script, for rows that make values of their own.
+pub struct Caller(pub *mut qjs::JSContext);
+
+impl Argument for Caller {
+    /// No parameter of the call.
+    const TYPE: &'static str = "";
+    fn take(args: &Arguments, _index: usize) -> Result<Self, WrongArgument> {
+        Ok(Caller(args.ctx))
+    }
+}
+
 impl Argument for Text {
     const TYPE: &'static str = "string";
     fn take(args: &Arguments, index: usize) -> Result<Self, WrongArgument> {
@@ -304,6 +317,8 @@ pub fn room(length: usize, want: usize) -> Result<(), WrongArgument> {
 
 /// A result type of the table: how it is given back and what TypeScript calls it.
 pub trait Answer {
+    /// Printed by the development host only.
+    #[cfg_attr(not(feature = "dev"), expect(dead_code))]
     const TYPE: &'static str;
     fn give(self, ctx: *mut qjs::JSContext) -> qjs::JSValue;
 }
@@ -399,5 +414,14 @@ impl Answer for Texts {
             }
             list
         }
+    }
+}
+
+/// A value made by the script engine itself; the caller says what it is.
+pub struct Made(pub qjs::JSValue);
+impl Answer for Made {
+    const TYPE: &'static str = "unknown";
+    fn give(self, _ctx: *mut qjs::JSContext) -> qjs::JSValue {
+        self.0
     }
 }

@@ -6,7 +6,7 @@ use rquickjs::context::intrinsic;
 use rquickjs::{Context, Ctx, Module, Runtime, qjs};
 use std::ffi::CStr;
 use std::io::Write;
-use std::os::raw::c_int;
+use std::os::raw::{c_char, c_int, c_void};
 
 include!(concat!(env!("OUT_DIR"), "/programs.rs"));
 
@@ -31,11 +31,21 @@ pub fn run() -> c_int {
     })
 }
 
+/// Programs are named so; every other entry of the table is a part of one.
+const PROGRAM_PREFIX: &[u8] = b"tare-";
+const PART_SEPARATOR: char = '~';
+
+fn find(name: &[u8]) -> Option<&'static (&'static str, &'static [u8])> {
+    PROGRAMS.iter().find(|(program, _)| program.as_bytes() == name)
+}
+
 /// The program named like the executable; else like the first argument.
 fn chosen() -> Option<&'static (&'static str, &'static [u8])> {
     let named = |word: &CStr| {
         let name = word.to_bytes().rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-        PROGRAMS.iter().find(|(program, _)| program.as_bytes() == name)
+        find(name).filter(|(program, _)| {
+            program.as_bytes().starts_with(PROGRAM_PREFIX) && !program.contains(PART_SEPARATOR)
+        })
     };
     sys::word(0).and_then(named).or_else(|| sys::word(1).and_then(named))
 }
@@ -60,6 +70,7 @@ where
         .build(&runtime)
         .map_err(|error| error.to_string())?;
     let status = context.with(|ctx| {
+        find_parts(&ctx);
         let outcome = declare_sys(&ctx)
             .and_then(|()| load(&ctx))
             .and_then(|module| module.eval())
@@ -96,6 +107,79 @@ fn explain(ctx: &Ctx<'_>, error: rquickjs::Error) -> String {
 
 fn complain(line: &str) {
     let _ = writeln!(std::io::stderr(), "{}", line.trim_end());
+}
+
+/// Lets modules import embedded ones by name: the pieces that programs and their parts share.
+fn find_parts(ctx: &Ctx<'_>) {
+    // SAFETY: both functions have the signatures that QuickJS calls them with.
+    unsafe {
+        qjs::JS_SetModuleLoaderFunc(
+            qjs::JS_GetRuntime(ctx.as_raw().as_ptr()),
+            Some(normalize),
+            Some(load_module),
+            std::ptr::null_mut(),
+        );
+    }
+}
+
+/// `./name.js`, as the bundler writes it, is the entry `name`.
+unsafe extern "C" fn normalize(
+    ctx: *mut qjs::JSContext,
+    _base: *const c_char,
+    name: *const c_char,
+    _opaque: *mut c_void,
+) -> *mut c_char {
+    // SAFETY: QuickJS passes a NUL-terminated name and frees what we give back.
+    unsafe {
+        let name = CStr::from_ptr(name).to_bytes();
+        let name = name.strip_prefix(b"./").unwrap_or(name);
+        let name = name.strip_suffix(b".js").unwrap_or(name);
+        qjs::js_strndup(ctx, name.as_ptr().cast(), name.len() as _)
+    }
+}
+
+unsafe extern "C" fn load_module(
+    ctx: *mut qjs::JSContext,
+    name: *const c_char,
+    _opaque: *mut c_void,
+) -> *mut qjs::JSModuleDef {
+    // SAFETY: the name is NUL-terminated; the bytecode is our own; a module is a pointer value.
+    unsafe {
+        let Some((_, bytecode)) = find(CStr::from_ptr(name).to_bytes()) else {
+            qjs::JS_ThrowReferenceError(ctx, c"no module %s".as_ptr(), name);
+            return std::ptr::null_mut();
+        };
+        let flags = qjs::JS_READ_OBJ_BYTECODE as c_int;
+        let object = qjs::JS_ReadObject(ctx, bytecode.as_ptr(), bytecode.len() as _, flags);
+        if qjs::JS_IsException(object) {
+            return std::ptr::null_mut();
+        }
+        let module = qjs::JS_VALUE_GET_PTR(object).cast();
+        // The context keeps its modules; this value was one more reference.
+        qjs::JS_FreeValue(ctx, object);
+        module
+    }
+}
+
+/// Loads and evaluates a part; the answer is its namespace, or the exception.
+pub fn load_part(raw: *mut qjs::JSContext, name: &str) -> qjs::JSValue {
+    let Some((_, bytecode)) = find(name.as_bytes()) else {
+        let text = std::ffi::CString::new(name).unwrap_or_default();
+        // SAFETY: both strings are NUL-terminated.
+        return unsafe { qjs::JS_ThrowReferenceError(raw, c"no part %s".as_ptr(), text.as_ptr()) };
+    };
+    let Some(pointer) = std::ptr::NonNull::new(raw) else { return qjs::JS_UNDEFINED };
+    // SAFETY: the context is the calling script's, alive while it waits for us.
+    let ctx = unsafe { Ctx::from_raw(pointer) };
+    // SAFETY: the bytecode was written by this very version of QuickJS, at build time.
+    let loaded = unsafe { Module::load(ctx.clone(), bytecode) }
+        .and_then(|module| module.eval())
+        .and_then(|(module, promise)| promise.finish::<()>().and_then(|()| module.namespace()));
+    match loaded {
+        // SAFETY: one more reference, which the caller of the row gets.
+        Ok(namespace) => unsafe { qjs::JS_DupValue(raw, namespace.as_value().as_raw()) },
+        Err(_) => qjs::JS_EXCEPTION,
+    }
 }
 
 /// Declares the module `tare:sys`: a function for each row, one C function behind them all.

@@ -10,6 +10,7 @@ mod file;
 mod memory;
 
 mod mount;
+mod part;
 mod poll;
 mod process;
 mod security;
@@ -35,6 +36,7 @@ pub static AREAS: &[(&str, &[Row])] = &[
     ("socket", socket::ROWS),
     ("poll", poll::ROWS),
     ("memory", memory::ROWS),
+    ("part", part::ROWS),
 ];
 
 pub fn rows() -> impl Iterator<Item = &'static Row> {

@@ -38,6 +38,7 @@ fn types() -> String {
             let parameters: Vec<String> = row
                 .parameters
                 .iter()
+                .filter(|(_, kind)| !kind.is_empty())
                 .map(|(name, kind)| format!("{}: {kind}", camel(name)))
                 .collect();
             let _ = writeln!(text, "  /** {} */", doc.join(" ").trim());

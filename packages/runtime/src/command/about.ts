@@ -15,8 +15,6 @@ import { exampleConfig } from "./example.ts";
 
 export const VERSION = "0.1.0";
 
-export const SPEC_OPTIONS = { bundle: "value", b: { short: "bundle" }, rootless: "flag" } as const;
-
 export function runSpec(context: Context): number {
   const { sys, args } = context;
   const directory = absolutePath(sys, args.options.get("bundle") ?? ".");

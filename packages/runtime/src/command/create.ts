@@ -24,25 +24,6 @@ import { catchSignals, relay } from "../terminal/relay.ts";
 import { sendTerminal } from "../terminal/send.ts";
 import { absolutePath, type Context, containerId, effectiveUser } from "./context.ts";
 
-export const CREATE_OPTIONS = {
-  bundle: "value",
-  b: { short: "bundle" },
-  "console-socket": "value",
-  "pid-file": "value",
-  "preserve-fds": "value",
-  "no-pivot": "flag",
-  "no-new-keyring": "flag",
-} as const;
-
-export const RUN_OPTIONS = {
-  ...CREATE_OPTIONS,
-  detach: "flag",
-  d: { short: "detach" },
-  keep: "flag",
-  "no-subreaper": "flag",
-  "kill-on-close": "value",
-} as const;
-
 const STDIN = 0 as Fd;
 
 type ConsoleTaker = { take: (terminal: OwnedFd) => void; taken: OwnedFd | undefined };

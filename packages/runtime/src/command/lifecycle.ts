@@ -27,15 +27,6 @@ import { type Context, containerId, print } from "./context.ts";
 
 const CONFIG_BYTES_MAX = 4 * 1024 * 1024;
 
-export const KILL_OPTIONS = { all: "flag", a: { short: "all" } } as const;
-export const DELETE_OPTIONS = { force: "flag", f: { short: "force" } } as const;
-export const LIST_OPTIONS = {
-  format: "value",
-  f: { short: "format" },
-  quiet: "flag",
-  q: { short: "quiet" },
-} as const;
-
 type Known = {
   readonly directory: ContainerDirectory;
   readonly record: Record;

@@ -8,21 +8,18 @@ import { checkKernel, readKernel } from "../container/facts.ts";
 import { AT_FDCWD, O_CREAT, O_WRONLY } from "../sys/abi-file.ts";
 import { check } from "../sys/check.ts";
 import { openAt, writeAll } from "../sys/file.ts";
+import { loadPart } from "../sys/part.ts";
 import type { Fd, Sys } from "../sys/types.ts";
-import { HELP, runFeatures, runSpec, SPEC_OPTIONS, versionText } from "./about.ts";
 import { type Arguments, type OptionTable, parseArguments } from "./arguments.ts";
 import { type Context, print } from "./context.ts";
-import { CREATE_OPTIONS, RUN_OPTIONS, runCreate, runRun } from "./create.ts";
 import {
+  CREATE_OPTIONS,
   DELETE_OPTIONS,
   KILL_OPTIONS,
   LIST_OPTIONS,
-  runDelete,
-  runKill,
-  runList,
-  runStart,
-  runState,
-} from "./lifecycle.ts";
+  RUN_OPTIONS,
+  SPEC_OPTIONS,
+} from "./options.ts";
 
 type Command = {
   readonly options: OptionTable;
@@ -30,16 +27,28 @@ type Command = {
 };
 
 const COMMANDS: { readonly [name: string]: Command } = {
-  run: { options: RUN_OPTIONS, run: runRun },
-  create: { options: CREATE_OPTIONS, run: runCreate },
-  start: { options: {}, run: runStart },
-  state: { options: {}, run: runState },
-  kill: { options: KILL_OPTIONS, run: runKill },
-  delete: { options: DELETE_OPTIONS, run: runDelete },
-  list: { options: LIST_OPTIONS, run: runList },
-  spec: { options: SPEC_OPTIONS, run: runSpec },
-  features: { options: {}, run: runFeatures },
+  run: { options: RUN_OPTIONS, run: (context) => creating(context).runRun(context) },
+  create: { options: CREATE_OPTIONS, run: (context) => creating(context).runCreate(context) },
+  start: { options: {}, run: (context) => living(context).runStart(context) },
+  state: { options: {}, run: (context) => living(context).runState(context) },
+  kill: { options: KILL_OPTIONS, run: (context) => living(context).runKill(context) },
+  delete: { options: DELETE_OPTIONS, run: (context) => living(context).runDelete(context) },
+  list: { options: LIST_OPTIONS, run: (context) => living(context).runList(context) },
+  spec: { options: SPEC_OPTIONS, run: (context) => about(context.sys).runSpec(context) },
+  features: { options: {}, run: (context) => about(context.sys).runFeatures(context) },
 };
+
+function creating({ sys }: Context) {
+  return loadPart(sys, "tare-runtime~create");
+}
+
+function living({ sys }: Context) {
+  return loadPart(sys, "tare-runtime~lifecycle");
+}
+
+function about(sys: Sys) {
+  return loadPart(sys, "tare-runtime~about");
+}
 
 const GLOBAL_OPTIONS = {
   root: "value",
@@ -77,8 +86,9 @@ export function runProgram(sys: Sys): number {
 
 function runCommand(sys: Sys, global: Arguments): number {
   const [name, ...rest] = global.words;
-  if (global.flags.has("version")) return said(sys, versionText());
-  if (global.flags.has("help") || name === undefined || name === "help") return said(sys, HELP);
+  if (global.flags.has("version")) return said(sys, about(sys).versionText());
+  if (global.flags.has("help") || name === undefined || name === "help")
+    return said(sys, about(sys).HELP);
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (command === undefined) {
     throw new TareError("bad_input", `Cannot run "${name}": unknown command`, {
@@ -87,7 +97,7 @@ function runCommand(sys: Sys, global: Arguments): number {
   }
   const table = { ...command.options, help: "flag", h: { short: "help" } } as const;
   const args = parseArguments(rest, table, { mixed: true });
-  if (args.flags.has("help")) return said(sys, HELP);
+  if (args.flags.has("help")) return said(sys, about(sys).HELP);
   if (global.flags.has("systemd-cgroup")) {
     throw new TareError(
       "unsupported",

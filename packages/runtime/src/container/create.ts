@@ -13,13 +13,13 @@ import { readCgroupHost } from "../cgroup/read-host.ts";
 import { NO_CGROUP, plannedState } from "../cgroup/state.ts";
 import { runHooks } from "../hooks/run.ts";
 import { openBindSource } from "../mounts/attach.ts";
-import { mapOwners } from "../mounts/idmap.ts";
 import { waitFor } from "../process/wait.ts";
 import { loadFilter } from "../seccomp/apply.ts";
 import { filterFlags } from "../seccomp/flags.ts";
 import { SIGKILL } from "../sys/abi-process.ts";
 import { readText } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
+import { loadPart } from "../sys/part.ts";
 import type { Fd, Sys } from "../sys/types.ts";
 import { Channel } from "./channel.ts";
 import { cloneFirst } from "./clone.ts";
@@ -224,7 +224,9 @@ function openBindSources(sys: Sys, steps: readonly Step[], all: boolean): Map<nu
   for (const step of steps) {
     if (step.op !== "bind" || (!all && step.idmap === undefined)) continue;
     const source = openBindSource(sys, step);
-    if (step.idmap !== undefined) mapOwners(sys, source, step.idmap, step.source);
+    if (step.idmap !== undefined) {
+      loadPart(sys, "tare-runtime~idmap").mapOwners(sys, source, step.idmap, step.source);
+    }
     sources.set(step.index, source);
   }
   return sources;

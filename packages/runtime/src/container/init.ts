@@ -23,8 +23,8 @@ import {
 import { applyProcessStep, type Launch } from "../process/apply.ts";
 import { AT_EMPTY_PATH, AT_FDCWD } from "../sys/abi-file.ts";
 import { check } from "../sys/check.ts";
+import { loadPart } from "../sys/part.ts";
 import type { Fd, Sys } from "../sys/types.ts";
-import { adoptTerminal, bindConsole, openConsole } from "../terminal/console.ts";
 import type { Channel } from "./channel.ts";
 import { applyNamespaceStep } from "./namespace-apply.ts";
 import { openProcfs, writeProcfs } from "./procfs.ts";
@@ -233,6 +233,7 @@ function makeConsole(
   root: Fd,
   step: Extract<DeviceStep, { op: "console" }>,
 ): void {
+  const { adoptTerminal, bindConsole, openConsole } = loadPart(sys, "tare-runtime~console");
   const { ours, theirs } = openConsole(sys, root, step);
   bindConsole(sys, root, theirs.fd);
   const uid = gift.config.process?.user.uid ?? 0;

@@ -28,9 +28,9 @@ import {
 } from "../sys/abi-mount.ts";
 import { check, errnoOf } from "../sys/check.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
+import { loadPart } from "../sys/part.ts";
 import { statAt } from "../sys/stat.ts";
 import type { Fd, Sys } from "../sys/types.ts";
-import { copyUp } from "./copy-up.ts";
 import { kindOf, lookup, openOrCreate, openOrCreatePlain } from "./in-root.ts";
 import { type Attributes, fsmountAttributes, type MountOptions } from "./options.ts";
 
@@ -49,7 +49,9 @@ export function attachNew(sys: Sys, root: Fd, step: NewMount): void {
   refuseRoot(sys, root, target.fd, step.target);
   using mount = makeFilesystem(sys, step);
   setAttributes(sys, mount.fd, step.options);
-  if (step.options.copyUp) copyUp(sys, target.fd, mount.fd, step.target);
+  if (step.options.copyUp) {
+    loadPart(sys, "tare-runtime~copy-up").copyUp(sys, target.fd, mount.fd, step.target);
+  }
   attach(sys, mount.fd, target.fd, step.target);
 }
 
@@ -138,7 +140,8 @@ function setAttributes(sys: Sys, mount: Fd, options: MountOptions): void {
   }
 }
 
-function change(sys: Sys, mount: Fd, flags: number, { set, clear }: Attributes): void {
+/** Sets and clears attributes of a mount; with AT_RECURSIVE also of those below. */
+export function change(sys: Sys, mount: Fd, flags: number, { set, clear }: Attributes): void {
   if (set === 0 && clear === 0) return;
   const all = AT_EMPTY_PATH | flags;
   check(sys.mount_setattr(mount, "", all, set, clear, 0, NO_FD), "mount_setattr");

@@ -25,6 +25,7 @@ import { check, errnoOf, SysError } from "../sys/check.ts";
 import { entriesOf } from "../sys/directory.ts";
 import { openAt, readAll, writeAll } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
+import { loadPart } from "../sys/part.ts";
 import { statAt } from "../sys/stat.ts";
 import type { Fd, Sys } from "../sys/types.ts";
 import { nativeArchitecture } from "./architectures.ts";
@@ -37,7 +38,6 @@ import {
   entryName,
   profileText,
 } from "./cache.ts";
-import { compileSeccomp } from "./compile.ts";
 
 /** Beside the containers in the runtime's root; `list` passes over names that begin with a dot. */
 const CACHE_DIRECTORY = ".seccomp";
@@ -56,13 +56,18 @@ const MACHINE_AT = 4 * UTS_BYTES;
 export function loadFilter(sys: Sys, root: string, profile: Seccomp): Uint8Array {
   const native = nativeArchitecture(machineName(sys), isLittleEndian());
   using directory = openCache(sys, root);
-  if (directory === undefined) return compileSeccomp(profile, { native });
-  const key = cacheKey(profileText(profile), native, sys.sha256);
+  if (directory === undefined) return compile(sys, profile, native);
+  const key = cacheKey(sys.encode_utf8(profileText(profile)), native, sys.sha256);
   const cached = readEntry(sys, directory.fd, key);
   if (cached !== undefined) return cached;
-  const program = compileSeccomp(profile, { native });
+  const program = compile(sys, profile, native);
   writeEntry(sys, directory.fd, key, program);
   return program;
+}
+
+function compile(sys: Sys, profile: Seccomp, native: string): Uint8Array {
+  const { compileSeccomp } = loadPart(sys, "tare-runtime~seccomp-compile");
+  return compileSeccomp(profile, { native });
 }
 
 function machineName(sys: Sys): string {

@@ -39,7 +39,9 @@ export const SIGRTMAX = 64;
 
 /** The number of a signal named `TERM`, `SIGTERM`, `15` or `RTMIN+3`; undefined where there is none. */
 export function signalNumber(text: string): number | undefined {
-  const name = text.toUpperCase().startsWith("SIG") ? text.slice(3).toUpperCase() : text.toUpperCase();
+  const name = text.toUpperCase().startsWith("SIG")
+    ? text.slice(3).toUpperCase()
+    : text.toUpperCase();
   const number = Number(name);
   if (name !== "" && Number.isInteger(number)) {
     return number >= 0 && number <= SIGRTMAX ? number : undefined;

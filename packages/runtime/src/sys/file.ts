@@ -1,6 +1,7 @@
 /** Whole small files by descriptor: read with a limit, written whole, replaced in one step. */
 
 import { TareError } from "@tare/spec/error.ts";
+import { EAGAIN, EINTR, ENOENT } from "./abi-errno.ts";
 import {
   AT_FDCWD,
   O_CLOEXEC,
@@ -10,7 +11,6 @@ import {
   O_RDONLY,
   O_WRONLY,
 } from "./abi-file.ts";
-import { EAGAIN, EINTR, ENOENT } from "./abi-errno.ts";
 import { check, errnoOf } from "./check.ts";
 import type { Fd, Ret, Sys } from "./types.ts";
 
@@ -46,11 +46,18 @@ export function readAll(sys: Sys, fd: Fd, what: string, bytesMax: number): Uint8
   let buffer = new Uint8Array(Math.min(CHUNK_BYTES, bytesMax + 1));
   let length = 0;
   for (;;) {
-    const count = check(retried(() => sys.read(fd, buffer.subarray(length))), "read", what);
+    const count = check(
+      retried(() => sys.read(fd, buffer.subarray(length))),
+      "read",
+      what,
+    );
     if (count === 0) return buffer.subarray(0, length);
     length += count;
     if (length > bytesMax) {
-      throw new TareError("bad_input", `Cannot read "${what}": it is larger than ${bytesMax} bytes`);
+      throw new TareError(
+        "bad_input",
+        `Cannot read "${what}": it is larger than ${bytesMax} bytes`,
+      );
     }
     if (length === buffer.length) {
       const larger = new Uint8Array(Math.min(buffer.length * 4, bytesMax + 1));
@@ -91,15 +98,31 @@ export function writeAll(sys: Sys, fd: Fd, bytes: Uint8Array, what: string): voi
   let rest = bytes;
   while (rest.length > 0) {
     const from = rest;
-    rest = rest.subarray(check(retried(() => sys.write(fd, from)), "write", what));
+    rest = rest.subarray(
+      check(
+        retried(() => sys.write(fd, from)),
+        "write",
+        what,
+      ),
+    );
   }
 }
 
 /** Writes a text in one write(2), as kernel files want it. */
-export function writeTextAt(sys: Sys, dirfd: Fd, path: string, text: string, resolve: number): void {
+export function writeTextAt(
+  sys: Sys,
+  dirfd: Fd,
+  path: string,
+  text: string,
+  resolve: number,
+): void {
   const fd = check(openAt(sys, dirfd, path, O_WRONLY, resolve), "openat2", path);
   try {
-    check(retried(() => sys.write(fd, sys.encode_utf8(text))), "write", path);
+    check(
+      retried(() => sys.write(fd, sys.encode_utf8(text))),
+      "write",
+      path,
+    );
   } finally {
     sys.close(fd);
   }

@@ -250,4 +250,8 @@ declare module "tare:sys" {
   export function environ(): readonly string[];
   /** Random bytes of getrandom(2). */
   export function getrandom(length: number): Uint8Array;
+
+  // part
+  /** The exports of an embedded part, by its name. */
+  export function load_part(name: string): unknown;
 }

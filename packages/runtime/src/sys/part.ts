@@ -1,0 +1,23 @@
+/**
+ * Parts of a program that most runs do not need. Their bytecode is embedded apart from the
+ * program's and read when they are asked for: reading all of it takes longer than a container does.
+ * Which module is which part stands in tools/build.ts.
+ */
+
+import type { Sys } from "./types.ts";
+
+/** The module of each part, by its name. */
+type Parts = {
+  readonly "tare-runtime~create": typeof import("../command/create.ts");
+  readonly "tare-runtime~lifecycle": typeof import("../command/lifecycle.ts");
+  readonly "tare-runtime~about": typeof import("../command/about.ts");
+  readonly "tare-runtime~seccomp-compile": typeof import("../seccomp/compile.ts");
+  readonly "tare-runtime~idmap": typeof import("../mounts/idmap.ts");
+  readonly "tare-runtime~copy-up": typeof import("../mounts/copy-up.ts");
+  readonly "tare-runtime~console": typeof import("../terminal/console.ts");
+};
+
+/** The exports of a part; the second call of the same name gives the same module. */
+export function loadPart<Name extends keyof Parts>(sys: Sys, name: Name): Parts[Name] {
+  return sys.load_part(name) as Parts[Name];
+}
