@@ -1,0 +1,20 @@
+/** What a bench file exports. */
+import type { Contest, Verdict } from "./contest.ts";
+import type { Place } from "./place.ts";
+import type { Programs } from "./programs.ts";
+
+export type Surroundings = Place & { readonly programs: Programs };
+
+export type Prepared = {
+  readonly contests: readonly Contest[];
+  /** Measured once, without time. */
+  readonly facts?: readonly Verdict[];
+  /** Why contests are left out. */
+  readonly missing?: string;
+};
+
+export type Bench = {
+  readonly name: string;
+  /** Makes in the scratch directory what the contests need. */
+  readonly prepare: (around: Surroundings) => Prepared | Promise<Prepared>;
+};

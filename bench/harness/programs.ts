@@ -1,0 +1,64 @@
+/**
+ * The programs that are measured. Ours are copied into the scratch directory first, so that a build
+ * that runs meanwhile does not change what is measured.
+ */
+import { copyFileSync, existsSync, mkdirSync } from "node:fs";
+import { cpus, release } from "node:os";
+import { join } from "node:path";
+import { REPO } from "../../tests/harness/places.ts";
+import { run } from "../../tests/harness/run.ts";
+
+const OURS = ["tare-runtime", "tare-helper", "tare-init", "tare"] as const;
+const PEERS = ["crun", "runc", "podman"] as const;
+type Ours = (typeof OURS)[number];
+type Peer = (typeof PEERS)[number];
+
+export type Programs = {
+  readonly ours: ReadonlyMap<Ours, string>;
+  readonly peers: ReadonlyMap<Peer, string>;
+};
+
+/** Absolute paths of what there is; a program that is missing has no entry. */
+export function findPrograms(scratch: string): Programs {
+  const dir = join(scratch, "dist");
+  mkdirSync(dir);
+  const ours = new Map<Ours, string>();
+  for (const name of OURS) {
+    const built = join(REPO, "dist", name);
+    if (!existsSync(built)) continue;
+    copyFileSync(built, join(dir, name));
+    ours.set(name, join(dir, name));
+  }
+  const peers = new Map<Peer, string>();
+  for (const name of PEERS) {
+    const found = Bun.which(name);
+    if (found !== null) peers.set(name, found);
+  }
+  return { ours, peers };
+}
+
+export type Machine = {
+  readonly kernel: string;
+  readonly cpuCount: number;
+  readonly cpuModel: string;
+  readonly loadAverage: string;
+  /** First line of `--version` of each peer. */
+  readonly versions: Readonly<Record<string, string>>;
+};
+
+/** What a result must say of where it was measured. */
+export async function describeMachine(programs: Programs): Promise<Machine> {
+  const versions: Record<string, string> = {};
+  for (const [name, path] of programs.peers) {
+    const said = await run([path, "--version"]);
+    versions[name] = said.stdout.split("\n")[0] ?? "";
+  }
+  const processors = cpus();
+  return {
+    kernel: release(),
+    cpuCount: processors.length,
+    cpuModel: processors[0]?.model ?? "unknown",
+    loadAverage: (await Bun.file("/proc/loadavg").text()).split(" ").slice(0, 3).join(" "),
+    versions,
+  };
+}
