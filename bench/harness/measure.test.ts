@@ -1,8 +1,10 @@
-import { afterAll, describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openMeasure, SETTLE, THEN } from "./measure.ts";
+
+setDefaultTimeout(60_000);
 
 const dir = mkdtempSync(join(tmpdir(), "tare-measure-"));
 afterAll(() => rmSync(dir, { recursive: true }));
@@ -11,7 +13,7 @@ describe.skipIf(Bun.which("gcc") === null)("measuring", async () => {
   const measure = Bun.which("gcc") === null ? () => null as never : await openMeasure(dir);
 
   test("counts what children use that outlive the command", () => {
-    const busy = "i=0; while [ $i -lt 20000 ]; do i=$((i + 1)); done";
+    const busy = "i=0; while [ $i -lt 200000 ]; do i=$((i + 1)); done";
     const quick = measure(["sh", "-c", "exit 0"]);
     const orphan = measure(["sh", "-c", `(sleep 0.05; ${busy}) & exit 0`]);
     expect(orphan.cpuMs).toBeGreaterThan(quick.cpuMs);
