@@ -5,7 +5,7 @@
  */
 
 import { dlopen, FFIType, type Pointer, ptr } from "bun:ffi";
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -616,6 +616,9 @@ function installedProfile(architectures: readonly string[]): Seccomp {
   };
 }
 
+/** Both filters run some 100,000 calls a test: seconds on a busy machine. */
+setDefaultTimeout(120_000);
+
 describe("against libseccomp", () => {
   for (const [native, listed] of Object.entries(NATIVES)) {
     test(`the profile of containers-common on ${native}`, () => {
@@ -635,7 +638,7 @@ describe("against libseccomp", () => {
         compareFilters(profile, native, [...numbers, ...boundaryCalls(context)]);
       });
       fc.assert(property, { numRuns: 15, seed: 1, endOnFailure: true, includeErrorInReport: true });
-    }, 120_000);
+    });
   }
 
   test.each(DIFFERENCES.map((one) => [one.name]))("the listed difference is one: %s", (name) => {
