@@ -1,5 +1,5 @@
 /** Images come in whole or not at all: `load`, `import`, `images`, `rmi`, with what other tools write. */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { createHash } from "node:crypto";
 import {
   cpSync,
@@ -18,44 +18,39 @@ import { IMAGE_NAME, IMAGE_TAG, images } from "../harness/images.ts";
 import { run } from "../harness/run.ts";
 import { type Cli, IMAGE, openCli, openLoadedCli } from "./cli-scene.ts";
 
+// On a busy machine a whole test takes seconds.
+setDefaultTimeout(120_000);
+
 const NAME = `${IMAGE_NAME}:${IMAGE_TAG}`;
-const MINUTE = 60_000;
 
 const layers = (cli: Cli) => readdirSync(join(cli.dataRoot, "layers"));
 const blobs = (cli: Cli) => readdirSync(join(cli.dataRoot, "blobs/sha256"));
 
 describe("tare load", () => {
-  test(
-    "takes archives of skopeo, umoci and docker save, plain and compressed",
-    async () => {
-      const files = await images();
-      const archives = [
-        files.ociArchive,
-        files.ociArchiveZstd,
-        files.dockerArchive,
-        files.dockerArchiveGzip,
-        files.dockerArchiveZstd,
-        files.dockerLegacy,
-      ];
-      const cli = await openCli();
-      for (const archive of archives) {
-        const loaded = await cli.tare(["load", "-i", archive]);
-        expect([archive, loaded.stderr, loaded.stdout]).toEqual([
-          archive,
-          "",
-          `Loaded image: ${NAME}\n`,
-        ]);
-        const ran = await cli.run(NAME);
-        expect([archive, ran.stdout]).toEqual([
-          archive,
-          "hello from the image\n1000\n/home/test\n",
-        ]);
-      }
-      // Six times the same image: its two layers are there once.
-      expect(layers(cli)).toHaveLength(2);
-    },
-    MINUTE,
-  );
+  test("takes archives of skopeo, umoci and docker save, plain and compressed", async () => {
+    const files = await images();
+    const archives = [
+      files.ociArchive,
+      files.ociArchiveZstd,
+      files.dockerArchive,
+      files.dockerArchiveGzip,
+      files.dockerArchiveZstd,
+      files.dockerLegacy,
+    ];
+    const cli = await openCli();
+    for (const archive of archives) {
+      const loaded = await cli.tare(["load", "-i", archive]);
+      expect([archive, loaded.stderr, loaded.stdout]).toEqual([
+        archive,
+        "",
+        `Loaded image: ${NAME}\n`,
+      ]);
+      const ran = await cli.run(NAME);
+      expect([archive, ran.stdout]).toEqual([archive, "hello from the image\n1000\n/home/test\n"]);
+    }
+    // Six times the same image: its two layers are there once.
+    expect(layers(cli)).toHaveLength(2);
+  });
 
   test("reads standard input", async () => {
     const cli = await openCli();
@@ -107,27 +102,23 @@ describe("tare load", () => {
     ["a digest of another kind", (dir) => edit(dir, () => indexOf("md5:abc")), /no digest/],
     ["no index", (dir) => rmSync(join(dir, "index.json")), /no manifest.json and no index.json/],
   ];
-  test(
-    "refuses what is not what it says, and keeps nothing of it",
-    async () => {
-      const { ociLayout } = await images();
-      const cli = await openLoadedCli();
-      const before = cli.inventory();
-      for (const [name, spoil, message] of spoilt) {
-        const dir = join(cli.scene.dir, "spoilt");
-        cpSync(ociLayout, dir, { recursive: true });
-        spoil(dir);
-        const archive = join(cli.scene.dir, "spoilt.tar");
-        mustSucceed(await run(["tar", "-C", dir, "-cf", archive, "."]));
-        const ran = await cli.tare(["load", "-i", archive]);
-        expect([name, ran.code, ran.stdout]).toEqual([name, 1, ""]);
-        expect(ran.stderr).toMatch(message);
-        expect(cli.inventory()).toEqual(before);
-        rmSync(dir, { recursive: true });
-      }
-    },
-    MINUTE,
-  );
+  test("refuses what is not what it says, and keeps nothing of it", async () => {
+    const { ociLayout } = await images();
+    const cli = await openLoadedCli();
+    const before = cli.inventory();
+    for (const [name, spoil, message] of spoilt) {
+      const dir = join(cli.scene.dir, "spoilt");
+      cpSync(ociLayout, dir, { recursive: true });
+      spoil(dir);
+      const archive = join(cli.scene.dir, "spoilt.tar");
+      mustSucceed(await run(["tar", "-C", dir, "-cf", archive, "."]));
+      const ran = await cli.tare(["load", "-i", archive]);
+      expect([name, ran.code, ran.stdout]).toEqual([name, 1, ""]);
+      expect(ran.stderr).toMatch(message);
+      expect(cli.inventory()).toEqual(before);
+      rmSync(dir, { recursive: true });
+    }
+  });
 
   test("refuses a layer that is not the one the configuration names", async () => {
     const { dockerArchive, rootTarball } = await images();
@@ -183,37 +174,33 @@ with tarfile.open(out, "w", format=tarfile.PAX_FORMAT) as tar:
     for item in cases[case]: tar.addfile(*item)
 `;
 
-  test(
-    "touches nothing outside of its directory",
-    async () => {
-      const cli = await openCli();
-      const canary = join(cli.scene.dir, "canary");
-      mkdirSync(canary);
-      writeFileSync(join(canary, "file"), "untouched", { mode: 0o640 });
-      const script = join(cli.scene.dir, "hostile.py");
-      writeFileSync(script, SCRIPT);
-      const state = () => {
-        const stat = statSync(join(canary, "file"));
-        const names = readdirSync(canary).join();
-        const text = readFileSync(join(canary, "file"), "utf8");
-        return `${names} ${stat.mode} ${stat.uid} ${stat.nlink} ${stat.ino} ${text} ${statSync(canary).mode}`;
-      };
-      const before = state();
-      const { stdout } = await run(["python3", script, "-", "list", canary]);
-      const cases = stdout.trim().split("\n");
-      expect(cases.length).toBeGreaterThan(15);
-      for (const [index, name] of cases.entries()) {
-        const tarball = join(cli.scene.dir, "hostile.tar");
-        mustSucceed(await run(["python3", script, tarball, name, canary]));
-        const ran = await cli.tare(["import", tarball, `hostile:${index}`]);
-        expect([name, state()]).toEqual([name, before]);
-        expect([name, ran.stderr.includes("internal")]).toEqual([name, false]);
-        if (ran.code === 0) await cli.tare(["rmi", `hostile:${index}`]);
-      }
-      expect(layers(cli)).toEqual([]);
-    },
-    MINUTE,
-  );
+  test("touches nothing outside of its directory", async () => {
+    const cli = await openCli();
+    const canary = join(cli.scene.dir, "canary");
+    mkdirSync(canary);
+    writeFileSync(join(canary, "file"), "untouched", { mode: 0o640 });
+    const script = join(cli.scene.dir, "hostile.py");
+    writeFileSync(script, SCRIPT);
+    const state = () => {
+      const stat = statSync(join(canary, "file"));
+      const names = readdirSync(canary).join();
+      const text = readFileSync(join(canary, "file"), "utf8");
+      return `${names} ${stat.mode} ${stat.uid} ${stat.nlink} ${stat.ino} ${text} ${statSync(canary).mode}`;
+    };
+    const before = state();
+    const { stdout } = await run(["python3", script, "-", "list", canary]);
+    const cases = stdout.trim().split("\n");
+    expect(cases.length).toBeGreaterThan(15);
+    for (const [index, name] of cases.entries()) {
+      const tarball = join(cli.scene.dir, "hostile.tar");
+      mustSucceed(await run(["python3", script, tarball, name, canary]));
+      const ran = await cli.tare(["import", tarball, `hostile:${index}`]);
+      expect([name, state()]).toEqual([name, before]);
+      expect([name, ran.stderr.includes("internal")]).toEqual([name, false]);
+      if (ran.code === 0) await cli.tare(["rmi", `hostile:${index}`]);
+    }
+    expect(layers(cli)).toEqual([]);
+  });
 
   test("of zeros that decompress without end is stopped by its promise", async () => {
     const cli = await openCli();

@@ -4,7 +4,7 @@ import type { Digest } from "@tare/spec/digest.ts";
 import { TareError } from "@tare/spec/error.ts";
 import type { Engine } from "../engine.ts";
 import { isAlive, type OwnerTag } from "../store/owner.ts";
-import type { Store } from "../store/store.ts";
+import { type Store, sweepStaging } from "../store/store.ts";
 
 export type ContainerRecord = {
   readonly id: string;
@@ -118,6 +118,7 @@ export function findUser(store: Store, image: Digest): string | undefined {
  */
 export async function sweepContainers(engine: Engine): Promise<void> {
   const { store } = engine;
+  sweepStaging(store);
   for (const id of readdirSync(`${store.root}/containers`)) {
     const file = readOwner(store, id);
     if (file === undefined || isAlive(file.owner)) continue;

@@ -1,5 +1,5 @@
 /** The program `tare`: the only place of the CLI that touches the process. */
-import { isatty } from "node:tty";
+import { writeSync } from "node:fs";
 import { main } from "../cli/main.ts";
 
 const FORWARDED: readonly NodeJS.Signals[] = [
@@ -17,6 +17,25 @@ const env = new Map(Object.entries(process.env).map(([key, value]) => [key, valu
 const programs =
   env.get("TARE_PROGRAMS") ?? process.execPath.slice(0, process.execPath.lastIndexOf("/"));
 
+/** 128 + SIGPIPE, as a shell gives for a program that the signal ended. */
+const EXIT_BROKEN_PIPE = 141;
+
+/** The streams of the process object would cost as much as starting it. */
+function writeWhole(fd: number, text: string): void {
+  const bytes = new TextEncoder().encode(text);
+  for (let at = 0; at < bytes.length; ) {
+    try {
+      at += writeSync(fd, bytes, at);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      // A reader that went, as `head`, is no failure of ours to report.
+      if (code === "EPIPE") process.exit(EXIT_BROKEN_PIPE);
+      if (code !== "EAGAIN") throw error;
+      Bun.sleepSync(1);
+    }
+  }
+}
+
 const status = await main(process.argv.slice(2), {
   env,
   directory: process.cwd(),
@@ -28,13 +47,11 @@ const status = await main(process.argv.slice(2), {
     init: `${programs}/tare-init`,
     rootless: false,
   },
-  isTerminal: (fd) => isatty(fd),
-  print: (text) => {
-    process.stdout.write(text);
-  },
-  complain: (text) => {
-    process.stderr.write(text);
-  },
+  // Loading this module costs as much as starting the program.
+  isTerminal: async (fd) => (await import("node:tty")).isatty(fd),
+  uid: process.getuid?.() ?? 0,
+  print: (text) => writeWhole(1, text),
+  complain: (text) => writeWhole(2, text),
   onSignal: (handler) => {
     for (const signal of FORWARDED) process.on(signal, () => handler(signal));
   },

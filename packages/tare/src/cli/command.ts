@@ -12,7 +12,9 @@ export type Surroundings = {
   /** Directory of the executable, where the other programs are. */
   readonly programs: string;
   readonly settings: EngineSettings;
-  readonly isTerminal: (fd: 0 | 1 | 2) => boolean;
+  readonly isTerminal: (fd: 0 | 1 | 2) => Promise<boolean>;
+  /** The caller's user id. */
+  readonly uid: number;
   readonly print: (text: string) => void;
   readonly complain: (text: string) => void;
   /** Calls back for each signal that should reach the container instead of us. */
@@ -32,6 +34,8 @@ export type Command = {
   readonly flags: FlagTable;
   /** False: flags end at the first word that is none. */
   readonly interspersed: boolean;
+  /** Whether it works on the store, which is root's. */
+  readonly needsRoot: boolean;
   /** Runs with the words after the command's name; answers the exit status. */
   readonly run: (words: readonly string[], around: Surroundings) => Promise<number>;
 };

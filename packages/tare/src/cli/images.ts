@@ -20,6 +20,7 @@ export const IMAGES = {
   summary: { name: "images", usage: "[NAME]", help: "List images" },
   flags: FLAGS,
   interspersed: true,
+  needsRoot: true,
   run: runImages,
 } satisfies Command;
 

@@ -25,6 +25,7 @@ export const IMPORT = {
   },
   flags: FLAGS,
   interspersed: true,
+  needsRoot: true,
   run: runImport,
 } satisfies Command;
 

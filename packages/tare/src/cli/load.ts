@@ -27,6 +27,7 @@ export const LOAD = {
   },
   flags: FLAGS,
   interspersed: true,
+  needsRoot: true,
   run: runLoad,
 } satisfies Command;
 
@@ -37,7 +38,7 @@ async function runLoad(words: readonly string[], around: Surroundings): Promise<
     throw new TareError("bad_input", `Cannot load "${line.positionals[0]}": want -i ARCHIVE`);
   }
   const { input, quiet = false } = line.values;
-  if (input === undefined && around.isTerminal(0)) {
+  if (input === undefined && (await around.isTerminal(0))) {
     throw new TareError("bad_input", "Cannot load: standard input is a terminal", {
       hint: "tare load -i ARCHIVE",
     });

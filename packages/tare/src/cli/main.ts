@@ -46,7 +46,15 @@ async function runCommand(
   around: Surroundings,
 ): Promise<number> {
   const command = await entry.load();
+  const asksHelp = words[0] === "--help";
+  if (command.needsRoot && around.uid !== 0 && !asksHelp) throw notRoot(entry.name, around.uid);
   return await command.run(words, around);
+}
+
+function notRoot(command: string, uid: number): TareError {
+  return new TareError("no_permission", `Cannot "${command}" as user ${uid}: root is needed`, {
+    hint: `Run it with sudo; tare-runtime alone runs bundles with a user namespace for everyone`,
+  });
 }
 
 async function printHelp(name: string | undefined, around: Surroundings): Promise<number> {

@@ -14,6 +14,7 @@ export const RM = {
   },
   flags: {},
   interspersed: true,
+  needsRoot: true,
   run: runRm,
 } satisfies Command;
 

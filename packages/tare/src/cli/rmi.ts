@@ -20,6 +20,7 @@ export const RMI = {
   summary: { name: "rmi", usage: "IMAGE [IMAGE...]", help: "Remove images" },
   flags: FLAGS,
   interspersed: true,
+  needsRoot: true,
   run: runRmi,
 } satisfies Command;
 

@@ -22,6 +22,7 @@ export const RUN: Command = {
   },
   flags: RUN_FLAGS,
   interspersed: false,
+  needsRoot: true,
   run: runRun,
 };
 
@@ -36,7 +37,7 @@ async function runRun(words: readonly string[], around: Surroundings): Promise<n
   if (line.values.pull === "always") throw noRegistry();
   const runtime = findRuntime(line.values.runtime ?? OWN_RUNTIME, around);
   const engine = openEngine(around.settings);
-  const stdio = chooseStdio(request, around);
+  const stdio = await chooseStdio(request, around);
   // What a crash left is swept while the container runs: it costs the user no time.
   let sweep: Promise<void> = Promise.resolve();
   const outcome = await runContainer(engine, request, {
@@ -54,8 +55,8 @@ async function runRun(words: readonly string[], around: Surroundings): Promise<n
   return runStatus(outcome.failure);
 }
 
-function chooseStdio(request: ContainerRequest, around: Surroundings): Stdio {
-  if (request.terminal && request.interactive && !around.isTerminal(0)) {
+async function chooseStdio(request: ContainerRequest, around: Surroundings): Promise<Stdio> {
+  if (request.terminal && request.interactive && !(await around.isTerminal(0))) {
     throw new TareError("bad_input", "Cannot use -t: standard input is not a terminal", {
       hint: "Leave -t out when the input is a pipe or a file",
     });
