@@ -11,9 +11,10 @@ import {
   readCgroupFile,
 } from "../harness/cgroups.ts";
 import { mustSucceed } from "../harness/fixtures.ts";
+import { patiently } from "../harness/places.ts";
 import { openScene, type Scene } from "../harness/scene.ts";
 
-setDefaultTimeout(90_000);
+setDefaultTimeout(patiently(90_000));
 
 const V2 = onlyCgroup2();
 const has = (controller: string) => cgroupDir(controller, "x") !== null;

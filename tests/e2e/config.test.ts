@@ -4,10 +4,11 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { BundleConfig, JsonObject } from "../harness/bundle.ts";
 import { mustSucceed } from "../harness/fixtures.ts";
+import { patiently } from "../harness/places.ts";
 import { type Ran, run } from "../harness/run.ts";
 import { openScene, type Scene } from "../harness/scene.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(patiently(60_000));
 
 /** Refused: not run, told on standard error, soon. */
 function expectRefused(ran: Ran): void {
@@ -15,7 +16,7 @@ function expectRefused(ran: Ran): void {
   expect(ran.code).not.toBe(0);
   expect(ran.code).not.toBeNull();
   expect(ran.stderr.trim()).not.toBe("");
-  expect(ran.wallMs).toBeLessThan(5_000);
+  expect(ran.wallMs).toBeLessThan(patiently(5_000));
 }
 
 /** Runs a bundle whose config.json is this text. */

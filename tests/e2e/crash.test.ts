@@ -5,10 +5,11 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { findProcesses } from "../harness/census.ts";
+import { patiently } from "../harness/places.ts";
 import { OutputFiles, runToFiles } from "../harness/run.ts";
 import { openScene, type Scene, type SceneBundle } from "../harness/scene.ts";
 
-setDefaultTimeout(180_000);
+setDefaultTimeout(patiently(180_000));
 
 const ROUNDS = 50;
 /** Longer than a start takes anywhere; short delays are the most frequent, see below. */

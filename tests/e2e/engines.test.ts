@@ -3,11 +3,11 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { copyRootfs } from "../harness/fixtures.ts";
-import { runtimeProgram } from "../harness/places.ts";
+import { patiently, runtimeProgram } from "../harness/places.ts";
 import { type Ran, run } from "../harness/run.ts";
 import { openScene, type Scene } from "../harness/scene.ts";
 
-setDefaultTimeout(120_000);
+setDefaultTimeout(patiently(120_000));
 
 /** Directories podman writes to whatever it is told; the scene's lie over them. */
 const PODMAN_STATE = ["/run/libpod", "/run/containers", "/var/lib/containers", "/var/lib/cni"];

@@ -20,11 +20,11 @@ import {
 import { join } from "node:path";
 import type { BundleConfig } from "../harness/bundle.ts";
 import { copyRootfs } from "../harness/fixtures.ts";
-import { runtimeProgram } from "../harness/places.ts";
+import { patiently, runtimeProgram } from "../harness/places.ts";
 import { run } from "../harness/run.ts";
 import { openScene, type Scene, type SceneBundleOptions } from "../harness/scene.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(patiently(60_000));
 
 let scene: Scene;
 let rootfs: string;

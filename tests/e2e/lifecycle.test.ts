@@ -4,10 +4,11 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { HookConfig } from "../harness/bundle.ts";
 import { mustSucceed } from "../harness/fixtures.ts";
+import { patiently } from "../harness/places.ts";
 import { run, until } from "../harness/run.ts";
 import { openScene, type Scene } from "../harness/scene.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(patiently(60_000));
 
 describe("an ordinary life", () => {
   test("created, running, stopped, gone; the program runs only after start", async () => {

@@ -15,10 +15,11 @@ import type { BundleConfig, MountConfig } from "../harness/bundle.ts";
 import { onlyCgroup2 } from "../harness/cgroups.ts";
 import { copyRootfs, mustSucceed } from "../harness/fixtures.ts";
 import { type MountEntry, mountAt, parseMountTable } from "../harness/mount-table.ts";
+import { patiently } from "../harness/places.ts";
 import { run } from "../harness/run.ts";
 import { openScene, type Scene, type SceneBundleOptions } from "../harness/scene.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(patiently(60_000));
 
 /** The mount table inside a container with these mounts. */
 async function tableInside(scene: Scene, options: SceneBundleOptions): Promise<MountEntry[]> {

@@ -4,10 +4,11 @@ import { existsSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { DEFAULT_NAMESPACES } from "../harness/bundle.ts";
+import { patiently } from "../harness/places.ts";
 import { run } from "../harness/run.ts";
 import { openScene } from "../harness/scene.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(patiently(60_000));
 
 const NAMESPACE_FILES = ["cgroup", "ipc", "mnt", "net", "pid", "uts"];
 

@@ -4,10 +4,11 @@ import { chmodSync, chownSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DEFAULT_NAMESPACES, type ProcessConfig } from "../harness/bundle.ts";
 import { copyRootfs } from "../harness/fixtures.ts";
+import { patiently } from "../harness/places.ts";
 import { run } from "../harness/run.ts";
 import { openScene, type Scene, type SceneBundleOptions } from "../harness/scene.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(patiently(60_000));
 
 /** What the program `report` prints. */
 type Report = {

@@ -1,9 +1,10 @@
 /** The filter decides as configured: calls, arguments, architectures, actions. Numbers are x86-64's. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { Json, JsonObject } from "../harness/bundle.ts";
+import { patiently } from "../harness/places.ts";
 import { openScene, type Scene } from "../harness/scene.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(patiently(60_000));
 
 const ALL_ARCHES = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"];
 const EPERM = 1;

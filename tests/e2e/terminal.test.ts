@@ -3,10 +3,11 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { mustSucceed } from "../harness/fixtures.ts";
+import { patiently } from "../harness/places.ts";
 import { run, runOnTerminal, until } from "../harness/run.ts";
 import { openScene, type Scene, type SceneBundleOptions } from "../harness/scene.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(patiently(60_000));
 
 function terminalBundle(scene: Scene, options: SceneBundleOptions) {
   return scene.bundle({

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { type BundleConfig, DEFAULT_NAMESPACES, type IdMap } from "../harness/bundle.ts";
 import { onlyCgroup2 } from "../harness/cgroups.ts";
 import { copyRootfs, mustSucceed } from "../harness/fixtures.ts";
+import { patiently } from "../harness/places.ts";
 import { type Ran, run } from "../harness/run.ts";
 import {
   openScene,
@@ -13,7 +14,7 @@ import {
   type SceneBundleOptions,
 } from "../harness/scene.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(patiently(60_000));
 
 const MAP: IdMap[] = [{ containerID: 0, hostID: 100_000, size: 65_536 }];
 const namespaces = [...DEFAULT_NAMESPACES, "user"].map((type) => ({ type }));

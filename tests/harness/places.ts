@@ -7,7 +7,7 @@ import { resolve } from "node:path";
 
 export const REPO = resolve(import.meta.dir, "../..");
 
-const { TARE_RUNTIME, TARE_TEST_BUILD } = process.env;
+const { TARE_RUNTIME, TARE_TEST_BUILD, TARE_TEST_PATIENCE } = process.env;
 
 /** Caches made at test time; git ignores it. */
 export const BUILD = TARE_TEST_BUILD ?? resolve(REPO, ".build");
@@ -28,4 +28,9 @@ export function runtimeProgram(): string {
 /** Namespaces, mounts and cgroups of these tests need root; say so once instead of failing oddly. */
 export function requireRoot(): void {
   if (process.getuid?.() !== 0) throw new Error("Cannot run end-to-end tests: they need root");
+}
+
+/** A time limit in milliseconds, longer on a machine that is known to be slow (TARE_TEST_PATIENCE). */
+export function patiently(limitMs: number): number {
+  return limitMs * Number(TARE_TEST_PATIENCE ?? 1);
 }

@@ -6,6 +6,7 @@
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { patiently } from "./places.ts";
 
 const TIMEOUT_MS = 30_000;
 
@@ -40,7 +41,7 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
     detached: true,
   });
   options.onStart?.(child.pid);
-  const limit = limitTime(child.pid, options.timeoutMs ?? TIMEOUT_MS);
+  const limit = limitTime(child.pid, patiently(options.timeoutMs ?? TIMEOUT_MS));
   const [stdout, stderr] = await Promise.all([
     new Response(child.stdout).text(),
     new Response(child.stderr).text(),
@@ -88,7 +89,7 @@ export async function runToFiles(
       detached: true,
     });
     options.onStart?.(child.pid);
-    const limit = limitTime(child.pid, options.timeoutMs ?? TIMEOUT_MS);
+    const limit = limitTime(child.pid, patiently(options.timeoutMs ?? TIMEOUT_MS));
     await child.exited;
     const ended = limit.finish(child);
     const wallMs = performance.now() - began;
@@ -133,7 +134,7 @@ export async function runOnTerminal(
     },
   });
   options.onStart?.(child.pid);
-  const limit = limitTime(child.pid, options.timeoutMs ?? TIMEOUT_MS);
+  const limit = limitTime(child.pid, patiently(options.timeoutMs ?? TIMEOUT_MS));
   const { terminal } = child;
   if (terminal === undefined) throw new Error("Cannot run on a terminal: Bun made none");
   try {
@@ -163,7 +164,7 @@ export async function until(
   timeoutMs: number,
   what: () => string,
 ): Promise<void> {
-  const end = performance.now() + timeoutMs;
+  const end = performance.now() + patiently(timeoutMs);
   while (!test()) {
     if (performance.now() > end) throw new Error(`Waited ${timeoutMs} ms in vain for ${what()}`);
     await Bun.sleep(10);

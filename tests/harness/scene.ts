@@ -20,7 +20,7 @@ import { type CensusScope, findProcesses, leaksThatStay, takeCensus } from "./ce
 import { allCgroups } from "./cgroups.ts";
 import { busyboxRootfs, mustSucceed } from "./fixtures.ts";
 import { readMountTable } from "./mount-table.ts";
-import { requireRoot, runtimeProgram } from "./places.ts";
+import { patiently, requireRoot, runtimeProgram } from "./places.ts";
 import {
   OutputFiles,
   type Ran,
@@ -165,7 +165,7 @@ export class Scene {
 
   /** Waits for a status; throws after the time limit. */
   async waitForStatus(id: string, status: StateAnswer["status"], timeoutMs = 5_000): Promise<void> {
-    const end = performance.now() + timeoutMs;
+    const end = performance.now() + patiently(timeoutMs);
     let seen: string | undefined;
     while (performance.now() < end) {
       seen = (await this.state(id))?.status;

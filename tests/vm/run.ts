@@ -14,6 +14,8 @@ import { makePayload } from "./payload.ts";
 
 const TIME_LIMIT_MS = 15 * 60_000;
 const TEST_TIMEOUT_MS = 180_000;
+/** Software emulation is that much slower, and more on a busy machine. */
+const PATIENCE = "5";
 const MEMORY_MB = 2048;
 const DEFAULT_FILES = ["tests/vm/machine.check.ts", "tests/e2e/cgroup.test.ts"];
 const COMMAND_LINE =
@@ -42,11 +44,14 @@ export async function runInVm(options: VmOptions): Promise<Outcome> {
   const began = performance.now();
   const machine = await makeMachine();
   const dir = mkdtempSync(join(tmpdir(), "tare-vm-"));
+  const remove = () => rmSync(dir, { recursive: true, force: true });
+  process.once("exit", remove);
   try {
     const payload = await makePayload(dir, {
       files: options.files,
       environment: {
         TEST_TIMEOUT_MS: String(TEST_TIMEOUT_MS),
+        TARE_TEST_PATIENCE: PATIENCE,
         ...(options.runtime === undefined ? {} : { TARE_RUNTIME: options.runtime }),
       },
     });
@@ -56,7 +61,8 @@ export async function runInVm(options: VmOptions): Promise<Outcome> {
     if (outcome.code === null) options.onOutput?.(tailOf(consoleLog));
     return outcome;
   } finally {
-    rmSync(dir, { recursive: true, force: true });
+    remove();
+    process.off("exit", remove);
   }
 }
 
@@ -137,4 +143,7 @@ async function main(): Promise<number> {
   return failed === 0 ? 0 : 1;
 }
 
-if (import.meta.main) process.exit(await main());
+if (import.meta.main) {
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1));
+  process.exit(await main());
+}
