@@ -24,6 +24,7 @@ import type { Fd, Sys } from "../sys/types.ts";
 import { Channel } from "./channel.ts";
 import { cloneFirst } from "./clone.ts";
 import { destroy } from "./destroy.ts";
+import { readModules } from "./facts.ts";
 import { writeIdMaps } from "./id-maps.ts";
 import { type InitGift, runInit } from "./init.ts";
 import { planContainer } from "./plan.ts";
@@ -36,6 +37,7 @@ import {
   type Record,
   toState,
 } from "./store.ts";
+import { refuseUnsupported } from "./unsupported.ts";
 
 const CONFIG_BYTES_MAX = 4 * 1024 * 1024;
 
@@ -79,6 +81,7 @@ export function prepare(
   }
   const config = parseConfig(text);
   checkConsole(config, request.console);
+  refuseUnsupported(config, readModules(sys, config));
   const cgroup = planCgroup({
     host: readCgroupHost(sys),
     id: request.id,
@@ -106,14 +109,17 @@ export function create(sys: Sys, request: CreateRequest): Created {
   const { config, plan, cgroup } = prepare(sys, request);
   const directory = createDirectory(sys, request.root, request.id);
   let record = firstRecord(sys, request, config, cgroup);
-  directory.write(record);
+  const note = (change: Partial<Record>) => {
+    record = { ...record, ...change };
+    directory.note(change);
+  };
+  directory.begin(record);
   try {
     using opened = makeCgroup(sys, cgroup, () => {
       record = { ...record, cgroup: NO_CGROUP };
     });
     // Before anybody is in it: who finds this after a crash may kill what is there.
-    record = { ...record, cgroup: opened.state };
-    directory.write(record);
+    note({ cgroup: opened.state });
     const { channel, pid } = spawn(sys, {
       request,
       config,
@@ -124,13 +130,9 @@ export function create(sys: Sys, request: CreateRequest): Created {
     });
     const startTime = processStart(sys, pid)?.startTime ?? "";
     // Where nobody else gives the word to start, there is nothing to tell apart from running.
-    record = { ...record, pid, startTime, ready: !request.startElsewhere };
-    directory.write(record);
+    note({ pid, startTime, ready: !request.startElsewhere });
     follow(sys, request, config, record, channel);
-    if (request.startElsewhere) {
-      record = { ...record, ready: true };
-      directory.write(record);
-    }
+    if (request.startElsewhere) note({ ready: true });
     request.pidFile?.(pid);
     return { directory, record, config, channel, pid };
   } catch (error) {

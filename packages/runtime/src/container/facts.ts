@@ -1,8 +1,11 @@
 /** What is read of the host once, before anything is planned. */
 
 import { TareError } from "@tare/spec/error.ts";
+import type { Config } from "@tare/spec/oci-runtime.ts";
 import { check } from "../sys/check.ts";
+import { readText } from "../sys/file.ts";
 import type { Sys } from "../sys/types.ts";
+import type { Modules } from "./unsupported.ts";
 
 const UTSNAME_BYTES = 390;
 /** Offset of `release` in `struct new_utsname` (uname(2)). */
@@ -37,3 +40,16 @@ export function checkKernel({ major, minor }: Kernel): void {
     },
   );
 }
+
+const PARAMETER_BYTES_MAX = 64;
+
+/** Which security modules run; asked only where the configuration has a label. */
+export function readModules(sys: Sys, { process, linux }: Config): Modules {
+  const labels = [process?.apparmorProfile, process?.selinuxLabel, linux.mountLabel];
+  if (labels.every((label) => label === undefined || label === "")) return NO_MODULES;
+  const parameter = readText(sys, "/sys/module/apparmor/parameters/enabled", PARAMETER_BYTES_MAX);
+  const enforce = readText(sys, "/sys/fs/selinux/enforce", PARAMETER_BYTES_MAX);
+  return { apparmor: parameter?.startsWith("Y") === true, selinux: enforce !== undefined };
+}
+
+const NO_MODULES: Modules = { apparmor: false, selinux: false };

@@ -1,21 +1,34 @@
 /**
  * The state of containers on disk: a directory each, below the runtime's root, readable by its owner
- * only. state.json is written before the first resource is made, so that whatever a crash leaves is
+ * only. Its record is written before the first resource is made, so that whatever a crash leaves is
  * found by its name. A process is known by its pid and its start time: pids are used again.
+ *
+ * The record is a file that only grows: each line is a JSON object whose fields replace those of the
+ * lines before. A line is one write(2), so it is there whole or not at all; replacing a file by
+ * rename would make some file systems (ext4, "auto_da_alloc") wait for the disk at each start.
  */
 
-import { TareError } from "@tare/spec/error.ts";
+import { assert, TareError } from "@tare/spec/error.ts";
 import type { State, Status } from "@tare/spec/oci-runtime.ts";
 import { EEXIST, ENOENT, ESRCH } from "../sys/abi-errno.ts";
-import { AT_FDCWD, AT_REMOVEDIR, O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from "../sys/abi-file.ts";
+import {
+  AT_FDCWD,
+  AT_REMOVEDIR,
+  O_CREAT,
+  O_DIRECTORY,
+  O_EXCL,
+  O_NOFOLLOW,
+  O_RDONLY,
+  O_WRONLY,
+} from "../sys/abi-file.ts";
 import { check, errnoOf, SysError } from "../sys/check.ts";
 import { entriesOf } from "../sys/directory.ts";
-import { openAt, readText, readTextAt, replaceTextAt } from "../sys/file.ts";
+import { openAt, readText, readTextAt, retried } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import type { Fd, Sys } from "../sys/types.ts";
 import { START_SOCKET } from "./start-socket.ts";
 
-/** What state.json holds. */
+/** What is recorded of a container. */
 export type Record = {
   readonly ociVersion: string;
   readonly id: string;
@@ -35,7 +48,8 @@ export type Record = {
   readonly ready: boolean;
 };
 
-const STATE_FILE = "state.json";
+const STATE_FILE = "state.jsonl";
+const O_APPEND = 0o2000;
 const STATE_BYTES_MAX = 1024 * 1024;
 const STAT_BYTES_MAX = 4096;
 
@@ -45,6 +59,7 @@ export class ContainerDirectory {
   readonly #directory: OwnedFd;
   readonly id: string;
   readonly #root: string;
+  #lines: OwnedFd | undefined;
 
   constructor(sys: Sys, directory: OwnedFd, root: string, id: string) {
     this.#sys = sys;
@@ -57,15 +72,34 @@ export class ContainerDirectory {
     return this.#directory.fd;
   }
 
-  write(record: Record): void {
-    replaceTextAt(this.#sys, this.fd, STATE_FILE, JSON.stringify(record), 0o600);
+  /** Writes the first line, once. */
+  begin(record: Record): void {
+    const flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_APPEND;
+    const opened = openAt(this.#sys, this.fd, STATE_FILE, flags, 0, 0o600);
+    this.#lines = new OwnedFd(this.#sys, check(opened, "openat2", STATE_FILE));
+    this.note(record);
+  }
+
+  /** Adds what became known. */
+  note(change: Partial<Record>): void {
+    assert(this.#lines !== undefined, "a record is continued by who began it");
+    const line = this.#sys.encode_utf8(`${JSON.stringify(change)}\n`);
+    const { fd } = this.#lines;
+    const written = check(
+      retried(() => this.#sys.write(fd, line)),
+      "write",
+      STATE_FILE,
+    );
+    if (written === line.length) return;
+    throw new TareError("system", `Cannot record container "${this.id}": the file system is full`);
   }
 
   /** The record; undefined where a crash came before it was written. */
   read(): Record | undefined {
     const text = readTextAt(this.#sys, this.fd, STATE_FILE, STATE_BYTES_MAX);
-    if (text === undefined) return undefined;
-    return parseRecord(text, this.id);
+    // What comes after the last newline is just being written.
+    const whole = text?.slice(0, text.lastIndexOf("\n") + 1) ?? "";
+    return whole === "" && (text ?? "") === "" ? undefined : parseRecord(whole, this.id);
   }
 
   /** Whether the first process still waits for the word to start. */
@@ -78,7 +112,7 @@ export class ContainerDirectory {
     this.#sys.unlinkat(this.fd, START_SOCKET, 0);
   }
 
-  /** Removes the directory and all in it; state.json last, so that a crash here is found again. */
+  /** Removes the directory and all in it; the record last, so that a crash here is found again. */
   remove(): void {
     const names = entriesOf(this.#sys, this.fd).map((name) => this.#sys.decode_utf8(name) ?? "");
     for (const name of names.filter((each) => each !== STATE_FILE)) {
@@ -90,23 +124,31 @@ export class ContainerDirectory {
   }
 
   [Symbol.dispose](): void {
+    this.#lines?.close();
     this.#directory.close();
   }
 }
 
 function parseRecord(text: string, id: string): Record {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (cause) {
-    throw damaged(id, "it is not JSON", cause);
+  let fields: object = {};
+  for (const line of text.split("\n").slice(0, -1)) {
+    const value = parseLine(line, id);
+    if (typeof value !== "object" || value === null) throw damaged(id, "a line is no object");
+    fields = { ...fields, ...value };
   }
-  if (typeof value !== "object" || value === null) throw damaged(id, "it is not an object");
-  const record = value as Record;
+  const record = fields as Record;
   const strings = [record.ociVersion, record.id, record.bundle, record.created];
   if (strings.some((each) => typeof each !== "string")) throw damaged(id, "a field is missing");
   if (record.id !== id) throw damaged(id, `it belongs to "${record.id}"`);
   return record;
+}
+
+function parseLine(line: string, id: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch (cause) {
+    throw damaged(id, "a line is not JSON", cause);
+  }
 }
 
 function damaged(id: string, why: string, cause?: unknown): TareError {

@@ -1,0 +1,43 @@
+/**
+ * What the configuration asks for and this runtime cannot do is an error that names the field, before
+ * anything is made: a container that silently lacks what was asked for would be worse. Pure.
+ */
+
+import { TareError } from "@tare/spec/error.ts";
+import type { Config } from "@tare/spec/oci-runtime.ts";
+
+/** Which security modules the kernel runs: their labels mean nothing elsewhere. */
+export type Modules = { readonly apparmor: boolean; readonly selinux: boolean };
+
+export function refuseUnsupported(config: Config, modules: Modules): void {
+  const { linux, process } = config;
+  refuse("linux.intelRdt", linux.intelRdt !== undefined);
+  refuse("linux.netDevices", linux.netDevices.size > 0);
+  refuse("linux.memoryPolicy", linux.memoryPolicy !== undefined);
+  const seccomp = linux.seccomp;
+  refuse("linux.seccomp.listenerPath", (seccomp?.listenerPath ?? "") !== "");
+  const notifies = seccomp?.syscalls.some(({ action }) => action === "SCMP_ACT_NOTIFY") === true;
+  refuse('linux.seccomp action "SCMP_ACT_NOTIFY"', notifies);
+  lacks("process.apparmorProfile", process?.apparmorProfile, modules.apparmor, "AppArmor");
+  lacks("process.selinuxLabel", process?.selinuxLabel, modules.selinux, "SELinux");
+  lacks("linux.mountLabel", linux.mountLabel, modules.selinux, "SELinux");
+  refuse("linux.mountLabel", (linux.mountLabel ?? "") !== "");
+}
+
+function refuse(field: string, asked: boolean): void {
+  if (!asked) return;
+  throw new TareError("unsupported", `Cannot honour ${field}: this runtime does not implement it`, {
+    hint: "See the table of fields in the documentation",
+  });
+}
+
+function lacks(field: string, value: string | undefined, present: boolean, module: string): void {
+  if (value === undefined || value === "" || present) return;
+  throw new TareError(
+    "unsupported",
+    `Cannot honour ${field} "${value}": this kernel runs no ${module}`,
+    {
+      hint: "Leave the field out, or start the kernel with the module",
+    },
+  );
+}
