@@ -437,10 +437,34 @@ describe("hooks", () => {
     expect((await scene.run(bundle)).code).not.toBe(0);
   });
 
-  test("a hook that ends without reading the state is no failure", async () => {
+  test("a hook that ends without reading the state is no failure, long or short", async () => {
     const scene = await openScene();
     const annotations = { long: "x".repeat(200_000) };
-    const hooks = { createRuntime: [{ path: "/bin/true" }] };
+    // The moment between its end and our writing is short: many hooks, so that some meet it.
+    const hooks = { createRuntime: Array.from({ length: 40 }, () => ({ path: "/bin/true" })) };
+    mustSucceed(await scene.runIn({ args: ["true"], hooks }));
     mustSucceed(await scene.runIn({ args: ["true"], hooks, annotations }));
+  });
+
+  test("a hook that reads late gets the whole of a long state", async () => {
+    const scene = await openScene();
+    const log = join(scene.dir, "log");
+    const annotations = { long: "x".repeat(300_000) };
+    const script = `sleep 0.2; cat > ${log}`;
+    const hook = { path: "/bin/sh", args: ["sh", "-c", script], env: ["PATH=/bin:/usr/bin"] };
+    mustSucceed(
+      await scene.runIn({ args: ["true"], hooks: { createRuntime: [hook] }, annotations }),
+    );
+    expect(JSON.parse(readFileSync(log, "utf8")).annotations).toEqual(annotations);
+  });
+
+  test("the time limit holds too for a hook that does not read a long state", async () => {
+    const scene = await openScene();
+    const annotations = { long: "x".repeat(200_000) };
+    const slow = recorder(scene, "slow", { timeout: 1, args: ["sh", "-c", "exec sleep 20"] });
+    const hooks = { createRuntime: [slow] };
+    const { ran } = await scene.create(scene.bundle({ args: ["true"], hooks, annotations }));
+    expect(ran.code).not.toBe(0);
+    expect(ran.wallMs).toBeLessThan(patiently(8_000));
   });
 });
