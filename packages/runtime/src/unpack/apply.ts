@@ -164,7 +164,7 @@ class Layer {
       if ((stat.mode & S_IFMT) !== S_IFDIR) {
         opaque = isWhiteout(stat);
         this.#clear(parent, step.name, stat);
-        check(this.#sys.mkdirat(parent, step.name, 0o700), "mkdirat", printPath(step.name));
+        check(this.#sys.mkdirat(parent, step.name, 0o700), "mkdirat", step.name);
       }
     } else if (made !== 0) {
       throw failure(made, "mkdirat", step.name);
@@ -186,7 +186,7 @@ class Layer {
     }
     const parent = this.#parentOf(step.at);
     const fd = this.#createFile(parent, step.name);
-    if (step.segments === undefined) this.#write(fd, content, step.name);
+    if (step.segments === undefined) this.#write(fd, content);
     else this.#writeSparse(fd, content, step);
     this.#setMetadata(fd, step.metadata);
     this.#sys.close(fd);
@@ -197,30 +197,29 @@ class Layer {
     const flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
     const create = () => openAt(this.#sys, parent, name, flags, LAST, 0o600);
     const first = create();
-    if (errnoOf(first) !== EEXIST) return check(first, "openat2", printPath(name));
+    if (errnoOf(first) !== EEXIST) return check(first, "openat2", name);
     this.#clear(parent, name);
-    return check(create(), "openat2", printPath(name));
+    return check(create(), "openat2", name);
   }
 
-  #write(fd: Fd, content: TarReader, name: Uint8Array): void {
+  #write(fd: Fd, content: TarReader): void {
     for (let piece = content.chunk(); piece !== undefined; piece = content.chunk()) {
-      writeAll(this.#sys, fd, piece, printPath(name));
+      writeAll(this.#sys, fd, piece, CONTENT);
     }
   }
 
   #writeSparse(fd: Fd, content: TarReader, step: Extract<UnpackStep, { op: "file" }>): void {
-    const shown = printPath(step.name);
     const pieces = new Pieces(content);
     for (const segment of step.segments ?? []) {
-      check(this.#sys.lseek(fd, segment.offset, 0), "lseek", shown);
+      check(this.#sys.lseek(fd, segment.offset, 0), "lseek", step.name);
       let left = segment.length;
       while (left > 0) {
         const piece = pieces.take(left);
-        writeAll(this.#sys, fd, piece, shown);
+        writeAll(this.#sys, fd, piece, CONTENT);
         left -= piece.length;
       }
     }
-    check(this.#sys.ftruncate(fd, step.size), "ftruncate", shown);
+    check(this.#sys.ftruncate(fd, step.size), "ftruncate", step.name);
   }
 
   #symlink(step: Extract<UnpackStep, { op: "symlink" }>): void {
@@ -273,7 +272,7 @@ class Layer {
     this.#chown(parent, step.name, metadata, AT_SYMLINK_NOFOLLOW);
     this.#setXattrsOfLast(parent, step.name, metadata.xattrs);
     // Made a moment ago in a directory that nobody else reaches: it is no link.
-    check(this.#sys.fchmodat(parent, step.name, metadata.mode), "fchmodat", printPath(step.name));
+    check(this.#sys.fchmodat(parent, step.name, metadata.mode), "fchmodat", step.name);
     this.#setTimes(parent, step.name, metadata, AT_SYMLINK_NOFOLLOW);
   }
 
@@ -310,11 +309,11 @@ class Layer {
   #create(parent: Fd, name: Uint8Array, make: () => ReturnType<Sys["linkat"]>): void {
     const first = make();
     if (errnoOf(first) !== EEXIST) {
-      check(first, "create", printPath(name));
+      check(first, "create", name);
       return;
     }
     this.#clear(parent, name);
-    check(make(), "create", printPath(name));
+    check(make(), "create", name);
   }
 
   #clear(parent: Fd, name: Uint8Array, known?: Stat): void {
@@ -324,7 +323,7 @@ class Layer {
     if ((stat.mode & S_IFMT) === S_IFDIR) {
       removeTree(this.#sys, parent, name);
     } else {
-      check(this.#sys.unlinkat(parent, name, 0), "unlinkat", printPath(name));
+      check(this.#sys.unlinkat(parent, name, 0), "unlinkat", name);
     }
   }
 
@@ -349,7 +348,7 @@ class Layer {
   #openDirectory(at: Components): Fd {
     const path = joinPath(at);
     const ret = openAt(this.#sys, this.#root, path, O_PATH | O_DIRECTORY, IN_ROOT);
-    if (errnoOf(ret) !== ENOENT) return check(ret, "openat2", printPath(path));
+    if (errnoOf(ret) !== ENOENT) return check(ret, "openat2", path);
     let directory = check(
       openAt(this.#sys, this.#root, ".", O_PATH | O_DIRECTORY, IN_ROOT),
       "openat2",
@@ -368,8 +367,8 @@ class Layer {
     const name = path[path.length - 1] ?? new Uint8Array(0);
     const whole = joinPath(path);
     const there = openAt(this.#sys, this.#root, whole, O_PATH | O_DIRECTORY, IN_ROOT);
-    if (errnoOf(there) !== ENOENT) return check(there, "openat2", printPath(whole));
-    check(this.#sys.mkdirat(parent, name, 0o755), "mkdirat", printPath(whole));
+    if (errnoOf(there) !== ENOENT) return check(there, "openat2", whole);
+    check(this.#sys.mkdirat(parent, name, 0o755), "mkdirat", whole);
     const fd = this.#openLast(parent, name, O_RDONLY | O_DIRECTORY);
     this.#looksAsBelow(fd, path);
     return fd;
@@ -387,17 +386,13 @@ class Layer {
   }
 
   #openLast(parent: Fd, name: Uint8Array, flags: number): Fd {
-    return check(
-      openAt(this.#sys, parent, name, flags | O_NOFOLLOW, LAST),
-      "openat2",
-      printPath(name),
-    );
+    return check(openAt(this.#sys, parent, name, flags | O_NOFOLLOW, LAST), "openat2", name);
   }
 
   #exists(parent: Fd, name: Uint8Array): boolean {
     const ret = openAt(this.#sys, parent, name, O_PATH | O_NOFOLLOW, LAST);
     if (errnoOf(ret) === ENOENT) return false;
-    const fd = check(ret, "openat2", printPath(name));
+    const fd = check(ret, "openat2", name);
     const stat = statAt(this.#sys, fd, "", AT_EMPTY_PATH);
     this.#sys.close(fd);
     if (!isWhiteout(stat)) return true;
@@ -434,7 +429,7 @@ class Layer {
   #checkXattr(ret: ReturnType<Sys["fsetxattr"]>, xattr: TarXattr): void {
     const errno = errnoOf(ret);
     const rootless = this.#options.marks === "user" && errno === EPERM;
-    if (errno !== EOPNOTSUPP && !rootless) check(ret, "setxattr", printPath(xattr.name));
+    if (errno !== EOPNOTSUPP && !rootless) check(ret, "setxattr", xattr.name);
   }
 
   #chown(dirfd: Fd, name: Uint8Array | "", metadata: Metadata, flags: number): void {
@@ -467,6 +462,9 @@ class Pieces {
   }
 }
 
+/** What a failed write is said to be of: names are put into words only for errors. */
+const CONTENT = "a file of the layer";
+
 const IN_ROOT = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
 /** For a last component: no link at all. */
 const LAST = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
@@ -495,6 +493,6 @@ function sameComponents(a: Components, b: Components): boolean {
 }
 
 function failure(errno: number, call: string, name: Uint8Array): TareError {
-  check(-errno as never, call, printPath(name));
+  check(-errno as never, call, name);
   return new TareError("internal", "an error number is never zero");
 }
