@@ -23,6 +23,7 @@ import {
 import { catchSignals, relay } from "../terminal/relay.ts";
 import { sendTerminal } from "../terminal/send.ts";
 import { absolutePath, type Context, containerId, effectiveUser } from "./context.ts";
+import { checkPreserved } from "./inherited.ts";
 
 const STDIN = 0 as Fd;
 
@@ -47,10 +48,13 @@ function consoleTaker(sys: Sys, socket: string | undefined): ConsoleTaker {
   return taker;
 }
 
-function preserveFds({ args }: Context): number {
+function preserveFds({ sys, args }: Context): number {
   const text = args.options.get("preserve-fds") ?? "0";
   const count = Number(text);
-  if (Number.isInteger(count) && count >= 0 && count < 1000) return count;
+  if (Number.isInteger(count) && count >= 0 && count < 1000) {
+    checkPreserved(sys, count);
+    return count;
+  }
   throw new TareError(
     "bad_input",
     `Cannot use --preserve-fds "${text}": want a number of descriptors`,
@@ -90,13 +94,15 @@ export function runRun(context: Context): number {
   const { sys, args } = context;
   const detach = args.flags.has("detach");
   const taker = consoleTaker(sys, args.options.get("console-socket"));
+  const request = requestOf(context, taker, false);
   using signals = catchSignals(sys);
-  const created = create(sys, requestOf(context, taker, false));
+  const created = create(sys, request);
   const { directory, record, config, channel, pid } = created;
   using pidfd = new OwnedFd(sys, check(sys.pidfd_open(pid, 0), "pidfd_open"));
   try {
     channel.send({ kind: "start" });
     awaitExec(channel);
+    directory.note({ ready: true });
     channel.close();
     runHooks(sys, "poststart", config.hooks.poststart, toState(record, "running"));
     if (detach) return 0;

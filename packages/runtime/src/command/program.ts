@@ -12,6 +12,7 @@ import { loadPart } from "../sys/part.ts";
 import type { Fd, Sys } from "../sys/types.ts";
 import { type Arguments, type OptionTable, parseArguments } from "./arguments.ts";
 import { type Context, print } from "./context.ts";
+import { closeInherited } from "./inherited.ts";
 import {
   CREATE_OPTIONS,
   DELETE_OPTIONS,
@@ -120,30 +121,6 @@ function defaultRoot(sys: Sys): string {
   return entry === undefined
     ? `/tmp/tare-runtime-${sys.geteuid()}`
     : `${entry.slice(16)}/tare-runtime`;
-}
-
-/**
- * Closes what the caller left open, really, before anything else: a descriptor of a host directory
- * that reaches the container is a way out (CVE-2024-21626). What the caller names stays.
- */
-function closeInherited(sys: Sys, words: readonly string[]): void {
-  const preserve = numberAfter(words, "--preserve-fds") ?? 0;
-  const lifeline = numberAfter(words, "--kill-on-close");
-  const first = 3 + preserve;
-  if (lifeline !== undefined && lifeline >= first) {
-    if (lifeline > first) sys.close_range(first, lifeline - 1, 0);
-    sys.close_range(lifeline + 1, 0xffffffff, 0);
-    check(sys.fcntl(lifeline as Fd, 2, 1), "fcntl F_SETFD", String(lifeline));
-  } else sys.close_range(first, 0xffffffff, 0);
-}
-
-/** A number given as `--name 3` or `--name=3`, read before the words are parsed. */
-function numberAfter(words: readonly string[], name: string): number | undefined {
-  const at = words.findIndex((word) => word === name || word.startsWith(`${name}=`));
-  if (at < 0) return undefined;
-  const word = words[at] ?? "";
-  const value = Number(word === name ? words[at + 1] : word.slice(name.length + 1));
-  return Number.isInteger(value) && value >= 0 && value < 1_000_000 ? value : undefined;
 }
 
 /** One line on standard error, and the log where the caller asked for one. */

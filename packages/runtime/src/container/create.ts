@@ -129,8 +129,7 @@ export function create(sys: Sys, request: CreateRequest): Created {
       record,
     });
     const startTime = processStart(sys, pid)?.startTime ?? "";
-    // Where nobody else gives the word to start, there is nothing to tell apart from running.
-    note({ pid, startTime, ready: !request.startElsewhere });
+    note({ pid, startTime });
     follow(sys, request, config, record, channel);
     if (request.startElsewhere) note({ ready: true });
     request.pidFile?.(pid);

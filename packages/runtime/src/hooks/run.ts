@@ -6,16 +6,17 @@
 import { TareError } from "@tare/spec/error.ts";
 import type { Hook, HookName, State } from "@tare/spec/oci-runtime.ts";
 import { describeStatus, waitFor } from "../process/wait.ts";
-import { EPIPE, errnoText } from "../sys/abi-errno.ts";
-import { CLOSE_RANGE_CLOEXEC, NO_FD, O_CLOEXEC } from "../sys/abi-file.ts";
+import { errnoText } from "../sys/abi-errno.ts";
+import { CLOSE_RANGE_CLOEXEC, NO_FD } from "../sys/abi-file.ts";
 import { SIG_SETMASK, SIGCHLD, SIGKILL } from "../sys/abi-process.ts";
 import { POLLIN } from "../sys/abi-socket.ts";
 import { check, errnoOf } from "../sys/check.ts";
-import { retried } from "../sys/file.ts";
+import { retried, writeAll } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import type { Fd, Sys } from "../sys/types.ts";
 
 const EXIT_NOT_STARTED = 127;
+const MFD_CLOEXEC = 1;
 
 /** Runs all hooks of one kind; the first that fails ends it with an error that names it. */
 export function runHooks(sys: Sys, name: HookName, hooks: readonly Hook[], state: State): void {
@@ -42,23 +43,23 @@ function failed(name: HookName, index: number, hook: Hook, failure: string): Tar
 
 /** What went wrong with a hook, or undefined. */
 function runHook(sys: Sys, hook: Hook, input: string): string | undefined {
-  const pipe = new Int32Array(2);
-  check(sys.pipe2(pipe, O_CLOEXEC), "pipe2");
-  using reading = new OwnedFd(sys, pipe[0] as Fd);
-  using writing = new OwnedFd(sys, pipe[1] as Fd);
+  using state = stateFile(sys, input);
   const pid = check(sys.clone3(0, SIGCHLD, NO_FD), "clone3");
-  if (pid === 0) return becomeHook(sys, hook, reading.fd);
-  reading.close();
+  if (pid === 0) return becomeHook(sys, hook, state.fd);
   using pidfd = new OwnedFd(sys, check(sys.pidfd_open(pid, 0), "pidfd_open"));
-  // The state is small: it fits the pipe, so a hook that never reads it does not block us.
-  const sent = sys.write(writing.fd, sys.encode_utf8(input));
-  if (errnoOf(sent) !== 0 && errnoOf(sent) !== EPIPE) check(sent, "write");
-  writing.close();
   const done = waitReadable(sys, pidfd.fd, hook.timeout);
   if (!done) sys.pidfd_send_signal(pidfd.fd, SIGKILL);
   const status = waitFor(sys, pid);
   if (!done) return `it ran longer than ${hook.timeout} s`;
   return status === 0 ? undefined : describeStatus(status);
+}
+
+/** A file in memory, not a pipe: a hook that never reads it can neither block us nor break us (SIGPIPE). */
+function stateFile(sys: Sys, input: string): OwnedFd {
+  const file = new OwnedFd(sys, check(sys.memfd_create("state", MFD_CLOEXEC), "memfd_create"));
+  writeAll(sys, file.fd, sys.encode_utf8(input), "the state for a hook");
+  check(sys.lseek(file.fd, 0, 0), "lseek");
+  return file;
 }
 
 /** In the child: standard input is the state, everything else is the runtime's; never returns. */

@@ -44,6 +44,7 @@ export const S_IFIFO = 0o010000;
 
 export const X_OK = 1;
 
+export const F_GETFD = 1;
 export const F_SETFD = 2;
 export const F_SETFL = 4;
 export const F_DUPFD_CLOEXEC = 1030;

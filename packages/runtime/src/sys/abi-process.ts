@@ -30,6 +30,7 @@ const SIGNALS =
   "TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS";
 export const SIGHUP = 1;
 export const SIGKILL = 9;
+export const SIGPIPE = 13;
 export const SIGTERM = 15;
 export const SIGCHLD = 17;
 export const SIGURG = 23;

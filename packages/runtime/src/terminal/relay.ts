@@ -4,7 +4,7 @@
  */
 
 import { EAGAIN, EIO } from "../sys/abi-errno.ts";
-import { SIG_SETMASK, SIGCHLD, SIGURG, SIGWINCH } from "../sys/abi-process.ts";
+import { SIG_SETMASK, SIGCHLD, SIGPIPE, SIGURG, SIGWINCH } from "../sys/abi-process.ts";
 import {
   POLLERR,
   POLLHUP,
@@ -98,7 +98,8 @@ function forwardSignals(sys: Sys, what: Foreground): void {
     if (errnoOf(ret) === EAGAIN || errnoOf(ret) === EIO) return;
     check(ret, "read", "signalfd");
     const signal = new DataView(info.buffer).getUint32(0, true);
-    if (signal === SIGCHLD || signal === SIGURG) continue;
+    // A pipe of ours that broke is our own matter; the other two are for a parent of children.
+    if (signal === SIGCHLD || signal === SIGURG || signal === SIGPIPE) continue;
     if (signal === SIGWINCH && what.terminal !== undefined) copySize(sys, STDIN, what.terminal);
     else sys.pidfd_send_signal(what.pidfd, signal);
   }

@@ -1,0 +1,66 @@
+/**
+ * Descriptors that the caller left open. A directory of the host that reaches the container is a way
+ * out (CVE-2024-21626), and a number that is free will be one of ours by and by: so nothing stays
+ * but what the caller names, and what the caller names must be there.
+ */
+
+import { TareError } from "@tare/spec/error.ts";
+import { AT_FDCWD, F_GETFD, F_SETFD, FD_CLOEXEC, O_RDWR } from "../sys/abi-file.ts";
+import { check, errnoOf } from "../sys/check.ts";
+import type { Fd, Sys } from "../sys/types.ts";
+
+const STREAMS = [0, 1, 2] as Fd[];
+const FIRST_FD = 3;
+const FD_MAX = 0xffffffff;
+const NUMBER_MAX = 999_999;
+
+/**
+ * Closes the others, really, before anything is opened. Names are read from the words as they are:
+ * what parseArguments makes of them is checked again by `checkPreserved`.
+ */
+export function closeInherited(sys: Sys, words: readonly string[]): void {
+  openStreams(sys);
+  const first = FIRST_FD + (numberAfter(words, "preserve-fds") ?? 0);
+  const lifeline = numberAfter(words, "kill-on-close");
+  if (lifeline === undefined || lifeline < first) {
+    sys.close_range(first, FD_MAX, 0);
+    return;
+  }
+  if (lifeline > first) sys.close_range(first, lifeline - 1, 0);
+  sys.close_range(lifeline + 1, FD_MAX, 0);
+  check(sys.fcntl(lifeline as Fd, F_SETFD, FD_CLOEXEC), "fcntl F_SETFD", String(lifeline));
+}
+
+/** A standard stream that is closed becomes the null device: else a file of ours would be it. */
+function openStreams(sys: Sys): void {
+  for (const stream of STREAMS) {
+    if (errnoOf(sys.fcntl(stream, F_GETFD, 0)) === 0) continue;
+    check(sys.openat2(AT_FDCWD, "/dev/null", O_RDWR, 0, 0), "openat2", "/dev/null");
+  }
+}
+
+/** A number given as `--name 3` or `--name=3`, with one dash or two. */
+function numberAfter(words: readonly string[], name: string): number | undefined {
+  for (const [index, word] of words.entries()) {
+    const bare = word.startsWith("--") ? word.slice(2) : word.startsWith("-") ? word.slice(1) : "";
+    if (bare !== name && !bare.startsWith(`${name}=`)) continue;
+    const value = Number(bare === name ? words[index + 1] : bare.slice(name.length + 1));
+    return Number.isInteger(value) && value >= 0 && value <= NUMBER_MAX ? value : undefined;
+  }
+  return undefined;
+}
+
+/**
+ * That `count` descriptors from 3 on are open, as long as nothing of ours is: the program would else
+ * be given whatever the runtime opened under these numbers.
+ */
+export function checkPreserved(sys: Sys, count: number): void {
+  for (let fd = FIRST_FD; fd < FIRST_FD + count; fd++) {
+    if (errnoOf(sys.fcntl(fd as Fd, F_GETFD, 0)) === 0) continue;
+    throw new TareError(
+      "bad_input",
+      `Cannot use --preserve-fds ${count}: descriptor ${fd} is not open`,
+      { hint: "Descriptors from 3 on are passed, without a gap" },
+    );
+  }
+}
