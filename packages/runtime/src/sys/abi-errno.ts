@@ -168,7 +168,8 @@ const NAMES =
   "129 EKEYREJECTED Key was rejected by service\n" +
   "130 EOWNERDEAD Owner died\n" +
   "131 ENOTRECOVERABLE State not recoverable\n" +
-  "132 ERFKILL Operation not possible due to RF-kill";
+  "132 ERFKILL Operation not possible due to RF-kill\n" +
+  "133 EHWPOISON Memory page has hardware error";
 
 function find(errno: number): readonly [name: string, text: string] {
   const prefix = `${errno} `;
