@@ -1,0 +1,83 @@
+import { describe, expect, test } from "bun:test";
+import { scriptedSys } from "../sys/scripted-sys.ts";
+import { checkPreserved, closeInherited } from "./inherited.ts";
+
+const EBADF = 9;
+const F_GETFD = 1;
+const MAX = 0xffffffff;
+
+/** A caller that has these numbers open. */
+function caller(...numbers: readonly number[]) {
+  const isOpen = new Set(numbers);
+  return scriptedSys({
+    fcntl: (fd: number) => (isOpen.has(fd) ? 0 : -EBADF),
+    openat2: () => {
+      const free = [0, 1, 2, 3].find((each) => !isOpen.has(each)) ?? 3;
+      isOpen.add(free);
+      return free;
+    },
+  });
+}
+
+describe("closing what the caller left open", () => {
+  const cases: [name: string, words: string[], closed: [number, number][]][] = [
+    ["everything from 3 on", ["state", "x"], [[3, MAX]]],
+    ["not what is passed on", ["run", "--preserve-fds", "2", "x"], [[5, MAX]]],
+    ["with an equals sign", ["run", "--preserve-fds=2", "x"], [[5, MAX]]],
+    ["with one dash", ["run", "-preserve-fds", "2", "x"], [[5, MAX]]],
+    ["a number that is none counts as 0", ["run", "--preserve-fds", "2x", "x"], [[3, MAX]]],
+    ["a negative number too", ["run", "--preserve-fds=-1", "x"], [[3, MAX]]],
+    ["and a word that is missing", ["run", "--preserve-fds"], [[3, MAX]]],
+    [
+      "all but the lifeline",
+      ["run", "--kill-on-close=7", "x"],
+      [
+        [3, 6],
+        [8, MAX],
+      ],
+    ],
+    ["a lifeline in the first place", ["run", "--kill-on-close", "3", "x"], [[4, MAX]]],
+    [
+      "a lifeline among what is passed on",
+      ["run", "--preserve-fds", "4", "--kill-on-close", "5", "x"],
+      [[7, MAX]],
+    ],
+  ];
+  test.each(cases)("%s", (_name, words, closed) => {
+    const { sys, calls } = caller(0, 1, 2, 3, 4, 5, 6, 7);
+    closeInherited(sys, words);
+    const ranges = calls.filter(([name]) => name === "close_range");
+    expect(ranges.map(([, first, last]) => [first, last])).toEqual(closed);
+  });
+
+  test("a lifeline that is not open is an error", () => {
+    const { sys } = caller(0, 1, 2);
+    expect(() => closeInherited(sys, ["run", "--kill-on-close", "9", "x"])).toThrow("fcntl");
+  });
+
+  test("a closed standard stream becomes the null device before anything else is opened", () => {
+    const { sys, calls } = caller(1);
+    closeInherited(sys, ["state", "x"]);
+    const opened = calls.filter(([name]) => name === "openat2").map(([, , path]) => path);
+    expect(opened).toEqual(["/dev/null", "/dev/null"]);
+    expect(calls.findIndex(([name]) => name === "close_range")).toBe(calls.length - 1);
+  });
+});
+
+describe("descriptors that are passed on", () => {
+  test("must all be open: a gap would be filled by one of ours", () => {
+    expect(() => checkPreserved(caller(0, 1, 2, 3).sys, 2)).toThrow("descriptor 4 is not open");
+    expect(() => checkPreserved(caller(0, 1, 2, 4).sys, 2)).toThrow("descriptor 3 is not open");
+  });
+
+  test("are looked at and left as they are", () => {
+    const { sys, calls } = caller(0, 1, 2, 3, 4);
+    checkPreserved(sys, 2);
+    expect(calls).toEqual([
+      ["fcntl", 3, F_GETFD, 0],
+      ["fcntl", 4, F_GETFD, 0],
+    ]);
+    checkPreserved(sys, 0);
+    expect(calls).toHaveLength(2);
+  });
+});
