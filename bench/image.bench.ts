@@ -8,6 +8,7 @@ import { mustSucceed } from "../tests/harness/fixtures.ts";
 import { images } from "../tests/harness/images.ts";
 import { run } from "../tests/harness/run.ts";
 import type { Bench, Prepared, Surroundings } from "./harness/bench.ts";
+import { STATE_DIR } from "./harness/place.ts";
 
 const IMAGE = "example.test/bench/busybox:1";
 /** What podman asks for by default is more than an ordinary machine lets it have. */
@@ -45,15 +46,16 @@ async function prepare(around: Surroundings): Promise<Prepared> {
   };
 }
 
-/** All of podman's state in the scratch directory; no systemd, no journal. */
+/** All of podman's state in this run's directories; no systemd, no journal. */
 function podmanFlags(scratch: string): string[] {
-  const dir = (name: string): string => {
-    const path = join(scratch, "podman", name);
-    mkdirSync(path, { recursive: true });
+  const make = (...parts: string[]): string => {
+    const path = join(...parts, "podman");
+    mkdirSync(path);
     return path;
   };
+  const state = make(STATE_DIR);
   return [
-    ...["--root", dir("root"), "--runroot", dir("runroot"), "--tmpdir", dir("tmp")],
+    ...["--root", make(scratch), "--runroot", state, "--tmpdir", join(state, "tmp")],
     ...["--storage-driver", "overlay", "--cgroup-manager", "cgroupfs"],
     ...["--events-backend", "none", "--runtime", "crun"],
   ];

@@ -9,6 +9,7 @@ import type { Bench, Prepared, Surroundings } from "./harness/bench.ts";
 import { rewriteConfig, withNewProfile, writeDockerLikeBundle } from "./harness/bundle.ts";
 import type { Bars, Contest, Side } from "./harness/contest.ts";
 import { SETTLE, THEN } from "./harness/measure.ts";
+import { STATE_DIR } from "./harness/place.ts";
 
 type Scene = { readonly root: string; readonly bundle: string; readonly id: string };
 type Runtime = { readonly label: string; readonly program: string };
@@ -23,7 +24,7 @@ async function prepare(around: Surroundings): Promise<Prepared> {
   const rootfs = await copyRootfs(await busyboxRootfs(), join(around.scratch, "run-rootfs"));
   const wish = { dir: join(around.scratch, "run-bundle"), cgroup: `${around.mark}-c`, rootfs };
   const config = writeDockerLikeBundle(wish);
-  const scene = { root: join(around.scratch, "state"), bundle: wish.dir, id: wish.cgroup };
+  const scene = { root: STATE_DIR, bundle: wish.dir, id: wish.cgroup };
   const usual = () => rewriteConfig(wish.dir, config);
   let profiles = 0;
   const unseen = () => rewriteConfig(wish.dir, withNewProfile(config, profiles++));

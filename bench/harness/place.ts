@@ -16,8 +16,10 @@ import { BUILD } from "../../tests/harness/places.ts";
 import { run } from "../../tests/harness/run.ts";
 
 const SCRATCH_VARIABLE = "TARE_BENCH_SCRATCH";
-/** States that podman keeps here whatever it is told. */
-const PODMAN_STATE = ["/run/libpod", "/run/containers", "/var/lib/containers", "/var/lib/cni"];
+/** States are written here whatever a program is told; inside they lie in memory, as /run should. */
+const STATE_DIRS = ["/run", "/var/lib/containers", "/var/lib/cni"];
+/** For the states of the runtimes. */
+export const STATE_DIR = "/run/bench";
 const UNIFIED = "/sys/fs/cgroup/unified";
 const SWEEP_TRIES = 50;
 const SWEEP_WAIT_MS = 20;
@@ -63,8 +65,10 @@ export async function runInPlace(script: string, words: readonly string[]): Prom
 
 /** To be called once inside: mounts what the runtimes need. */
 export async function furnish(): Promise<void> {
-  for (const dir of PODMAN_STATE)
+  for (const dir of STATE_DIRS) {
     if (existsSync(dir)) await must("mount", "-t", "tmpfs", "none", dir);
+  }
+  mkdirSync(STATE_DIR);
   const isHybrid = readMountTable("self").some(({ point }) => point === UNIFIED);
   if (!isHybrid) return;
   await must("umount", UNIFIED);

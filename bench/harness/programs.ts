@@ -41,7 +41,8 @@ export type Machine = {
   readonly kernel: string;
   readonly cpuCount: number;
   readonly cpuModel: string;
-  readonly loadAverage: string;
+  /** /proc/loadavg: over 1, 5 and 15 minutes, and running and existing threads. */
+  readonly load: string;
   /** First line of `--version` of each peer. */
   readonly versions: Readonly<Record<string, string>>;
 };
@@ -58,7 +59,7 @@ export async function describeMachine(programs: Programs): Promise<Machine> {
     kernel: release(),
     cpuCount: processors.length,
     cpuModel: processors[0]?.model ?? "unknown",
-    loadAverage: (await Bun.file("/proc/loadavg").text()).split(" ").slice(0, 3).join(" "),
+    load: (await Bun.file("/proc/loadavg").text()).split(" ").slice(0, 4).join(" "),
     versions,
   };
 }

@@ -23,7 +23,7 @@ const HEADER: Header = {
   date: "2020-01-02T03:04:05.000Z",
   commit: "abc",
   quick: true,
-  machine: { kernel: "6.1", cpuCount: 2, cpuModel: "x", loadAverage: "0 0 0", versions: {} },
+  machine: { kernel: "6.1", cpuCount: 2, cpuModel: "x", load: "0 0 0 1/2", versions: {} },
 };
 
 test("the table names both sides, the ratio with its interval, and each bar", () => {
