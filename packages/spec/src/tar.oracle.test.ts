@@ -18,7 +18,8 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { decodeLatin1 } from "./bytes.ts";
-import { type TarEntry, TarReader } from "./tar.ts";
+import { TarReader } from "./tar.ts";
+import type { TarEntry } from "./tar-entry.ts";
 
 const root = mkdtempSync(join(tmpdir(), "tare-tar-"));
 const tree = join(root, "tree");

@@ -4,7 +4,8 @@
  */
 import { closeSync, constants, fstatSync, openSync, readSync, writeSync } from "node:fs";
 import { TareError } from "@tare/spec/error.ts";
-import { type TarEntry, TarReader } from "@tare/spec/tar.ts";
+import { TarReader } from "@tare/spec/tar.ts";
+import type { TarEntry } from "@tare/spec/tar-entry.ts";
 import { type Compression, decompress, detectCompression, MAGIC_BYTES } from "./compression.ts";
 
 /** Some bytes of an open file. */

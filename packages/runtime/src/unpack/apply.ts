@@ -6,7 +6,8 @@
  */
 
 import { assertNever, TareError } from "@tare/spec/error.ts";
-import type { TarReader, TarXattr } from "@tare/spec/tar.ts";
+import type { TarReader } from "@tare/spec/tar.ts";
+import type { TarXattr } from "@tare/spec/tar-entry.ts";
 import { EEXIST, ENOENT, ENOTDIR, EOPNOTSUPP, EPERM } from "../sys/abi-errno.ts";
 import {
   AT_EMPTY_PATH,

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { decodeLatin1 } from "@tare/spec/bytes.ts";
-import type { TarEntry } from "@tare/spec/tar.ts";
+import type { TarEntry } from "@tare/spec/tar-entry.ts";
 import { joinPath, planEntry, printPath } from "./plan.ts";
 
 const bytes = (text: string) => Uint8Array.from(text, (char) => char.charCodeAt(0));
@@ -86,10 +86,8 @@ describe("planEntry", () => {
     expect(step.op === "symlink" && decodeLatin1(step.target)).toBe("../\xff//./x");
   });
 
-  test("a long hostile path is planned in no time", () => {
-    const began = performance.now();
-    expect(() => plan("../".repeat(300_000))).toThrow();
-    expect(performance.now() - began).toBeLessThan(500);
+  test("a path of a hundred thousand names is refused, not followed", () => {
+    expect(() => plan("a/".repeat(100_000))).toThrow(/deeper than 1024/);
   });
 
   test("messages show no control characters", () => {

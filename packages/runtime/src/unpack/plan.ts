@@ -6,7 +6,7 @@
  */
 
 import { TareError } from "@tare/spec/error.ts";
-import type { TarEntry, TarSegment, TarXattr } from "@tare/spec/tar.ts";
+import type { TarEntry, TarSegment, TarXattr } from "@tare/spec/tar-entry.ts";
 
 /** Names from the root down; never empty names, "." or "..". */
 export type Components = readonly Uint8Array[];
