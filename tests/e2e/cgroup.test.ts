@@ -44,6 +44,8 @@ describe("memory", () => {
     const ran = await scene.runIn({ args: ["/t/eat-memory", "200"], linux: { resources } });
     expect(ran.stdout).toBe("");
     expect(ran.code).toBe(137);
+    // Whoever reads 137 must be told that memory was the reason.
+    expect(ran.stderr).toMatch(/out of memory.*104857600/);
   });
 
   test("the same program lives with a limit of 300 MB", async () => {

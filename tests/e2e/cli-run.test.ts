@@ -342,6 +342,7 @@ describe("limits", () => {
       "/t/eat-memory",
       "200",
     );
+    expect(ran.stderr).toContain("out of memory");
     expect(ran.code).toBe(137);
   });
 

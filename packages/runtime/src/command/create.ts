@@ -1,6 +1,8 @@
 /** `create` and `run`. */
 
 import { TareError } from "@tare/spec/error.ts";
+import { oomKills } from "../cgroup/processes.ts";
+import { parseCgroupState } from "../cgroup/state.ts";
 import { type CreateRequest, create } from "../container/create.ts";
 import { destroy } from "../container/destroy.ts";
 import { awaitExec } from "../container/start-socket.ts";
@@ -116,15 +118,27 @@ export function runRun(context: Context): number {
       }),
     );
     if (end === "abandoned") sys.pidfd_send_signal(pidfd.fd, SIGKILL);
-    const status = exitStatus(waitFor(sys, pid));
-    finish(context, created);
-    return status;
   } catch (error) {
     sys.pidfd_send_signal(pidfd.fd, SIGKILL);
     waitFor(sys, pid);
     destroy(sys, directory, record);
     throw error;
   }
+  const status = exitStatus(waitFor(sys, pid));
+  if (status !== 0) tellOutOfMemory(sys, created);
+  finish(context, created);
+  return status;
+}
+
+/** An exit status of 137 alone does not say that memory was the reason; the kernel's count does. */
+function tellOutOfMemory(sys: Sys, { record, config }: ReturnType<typeof create>): void {
+  const kills = oomKills(sys, parseCgroupState(record.cgroup));
+  if (kills === 0) return;
+  const { limit } = config.linux.resources.memory;
+  const bound = limit === undefined ? "" : ` of ${limit} bytes`;
+  const who = kills === 1 ? "a process" : `${kills} processes`;
+  const line = `tare-runtime: out of memory: the kernel killed ${who} at the memory limit${bound}\n`;
+  sys.write(2 as Fd, sys.encode_utf8(line));
 }
 
 /** Takes the container away; failing poststop hooks are only told (runtime.md, "Lifecycle" 13). */
