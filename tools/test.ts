@@ -9,7 +9,7 @@ import { basename, join, relative } from "node:path";
 
 const ROOT = join(import.meta.dir, "..");
 const LOGS = join(ROOT, ".build/test");
-const SHOWN_LINES_MAX = 300;
+const SHOWN_LINES_MAX = 120;
 const MINUTE_MS = 60_000;
 /** For one test: it may make a root file system first, and the machine may be busy. */
 const SLOW = `--timeout=${3 * MINUTE_MS}`;
