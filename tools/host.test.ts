@@ -74,8 +74,13 @@ function libraryTexts(): string[] {
 /** `Name` for a global, `Name.member` for what is on it, `Name#member` for what its instances have. */
 function declared(texts: readonly string[]): string[] {
   const all = texts.join("\n").replaceAll(/\/\*[\s\S]*?\*\//g, "");
+  // A module says `declare global {`, and its globals are indented.
+  const indented = texts.filter((text) => text.includes("declare global")).join("\n");
   const globals = Array.from(
-    all.matchAll(/^declare (?:var|let|const|function) (\w+)/gm),
+    [
+      ...all.matchAll(/^declare (?:var|let|const|function) (\w+)/gm),
+      ...indented.matchAll(/^ {4}var (\w+)/gm),
+    ],
     ([, name = ""]) => name,
   );
   const found = new Set<string>(globals);
