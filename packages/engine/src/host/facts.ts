@@ -50,8 +50,12 @@ function readBoundingSet(): string[] {
 
 function hasSwapAccounting(cgroupVersion: 1 | 2): boolean {
   if (cgroupVersion === 1) return existsSync("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes");
-  // The root group has no memory.swap.max; the file of any group below the root tells.
-  return existsSync("/proc/swaps");
+  // The root group has no such file; where no other group is, nothing tells, and most kernels count.
+  const groups = readdirSync("/sys/fs/cgroup", { withFileTypes: true }).filter((entry) =>
+    entry.isDirectory(),
+  );
+  const counts = groups.map(({ name }) => existsSync(`/sys/fs/cgroup/${name}/memory.swap.max`));
+  return counts.length === 0 || counts.includes(true);
 }
 
 function isCpuName(name: string): boolean {
