@@ -27,6 +27,7 @@ const ABSENT: Readonly<Record<string, string>> = {
   FinalizationRegistry: "nothing is collected in programs that live for milliseconds",
   "FinalizationRegistry#register": "as above",
   "FinalizationRegistry#unregister": "as above",
+  "Iterator#next": "abstract: each iterator brings its own",
   WeakRef: "as above",
   "WeakRef#deref": "as above",
 };
