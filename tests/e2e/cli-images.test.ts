@@ -137,6 +137,58 @@ describe("tare load", () => {
   });
 });
 
+describe("a layer on another", () => {
+  /** Two layers in the form of `docker save`; the upper one is as sparse as the format allows. */
+  const SCRIPT = `
+import hashlib, io, json, sys, tarfile
+def layer(*entries):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for name, type, link, mode, uid, data in entries:
+            info = tarfile.TarInfo(name); info.type = type; info.linkname = link
+            info.mode = mode; info.uid = uid; info.gid = uid; info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+F, D, H, S = tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.LNKTYPE, tarfile.SYMTYPE
+busybox = open("/bin/busybox", "rb").read()
+lower = layer(("bin", D, "", 0o755, 0, b""), ("bin/busybox", F, "", 0o755, 0, busybox), ("bin/sh", S, "busybox", 0o777, 0, b""),
+    ("tmp", D, "", 0o1777, 0, b""), ("mine", D, "", 0o750, 7, b""), ("mine/old", F, "", 0o640, 7, b"old"),
+    ("gone", D, "", 0o755, 0, b""), ("gone/a", F, "", 0o644, 0, b"a"), ("kept", D, "", 0o755, 0, b""), ("kept/a", F, "", 0o644, 0, b"a"), ("kept/b", F, "", 0o644, 0, b"b"),
+    ("swap", D, "", 0o755, 0, b""), ("swap/a", F, "", 0o644, 0, b"a"))
+upper = layer(("tmp/new", F, "", 0o644, 0, b"n"), ("mine/deep/new", F, "", 0o644, 0, b"n"), ("linked", H, "mine/old", 0, 0, b""),
+    ("gone/b", F, "", 0o644, 0, b"b"), ("gone/.wh..wh..opq", F, "", 0, 0, b""), ("kept/.wh.a", F, "", 0, 0, b""), ("kept/.wh.b", F, "", 0, 0, b""), ("kept/b", F, "", 0o644, 0, b"B"),
+    (".wh.swap", F, "", 0, 0, b""), ("swap", D, "", 0o755, 0, b""), ("swap/c", F, "", 0o644, 0, b"c"))
+config = json.dumps({"architecture": "amd64", "os": "linux", "config": {}, "rootfs": {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(x).hexdigest() for x in (lower, upper)]}}).encode()
+files = {"c.json": config, "0/layer.tar": lower, "1/layer.tar": upper, "manifest.json": json.dumps([{"Config": "c.json", "RepoTags": ["stack:1"], "Layers": ["0/layer.tar", "1/layer.tar"]}]).encode()}
+with tarfile.open(sys.argv[1], "w") as tar:
+    for name, data in files.items():
+        info = tarfile.TarInfo(name); info.size = len(data); tar.addfile(info, io.BytesIO(data))
+`;
+
+  test("may leave out parents, link to files below, hide and bring back", async () => {
+    const cli = await openCli();
+    const script = join(cli.scene.dir, "stack.py");
+    writeFileSync(script, SCRIPT);
+    const archive = join(cli.scene.dir, "stack.tar");
+    mustSucceed(await run(["python3", script, archive]));
+    expect((await cli.tare(["load", "-i", archive])).stderr).toBe("");
+    const see = `cd /; B=/bin/busybox; for f in tmp mine mine/deep linked mine/old; do $B stat -c '%n %a %u %h' $f; done
+      $B cat linked; echo; echo gone: $($B ls gone) kept: $($B ls kept) $($B cat kept/b) swap: $($B ls swap)`;
+    const ran = await cli.run("stack:1", "/bin/sh", "-c", see);
+    expect(ran.stderr).toBe("");
+    expect(ran.stdout.split("\n")).toEqual([
+      "tmp 1777 0 1",
+      "mine 750 7 1",
+      "mine/deep 755 0 2",
+      "linked 640 7 2",
+      "mine/old 640 7 2",
+      "old",
+      "gone: b kept: b B swap: c",
+      "",
+    ]);
+  });
+});
+
 describe("a hostile layer", () => {
   /** Python writes names and types that no archiver would. */
   const SCRIPT = `
@@ -200,6 +252,34 @@ with tarfile.open(out, "w", format=tarfile.PAX_FORMAT) as tar:
       if (ran.code === 0) await cli.tare(["rmi", `hostile:${index}`]);
     }
     expect(layers(cli)).toEqual([]);
+  });
+
+  const accounts: [name: string, make: string, works: boolean][] = [
+    ["a fifo", "mkfifo passwd", false],
+    ["a device", "mknod passwd c 1 5", false],
+    ["a directory", "mkdir passwd", false],
+    ["a link to itself", "ln -s passwd passwd", false],
+    ["a file of a gigabyte", "truncate -s 1G passwd", false],
+    ["a link out of the image", "ln -s ../../../../../../../../CANARY passwd", true],
+    ["a link inside the image", "echo 'me:x:77:77::/:' > real; ln -s /etc/real passwd", true],
+  ];
+  test("with odd account files neither blocks nor reads the host's", async () => {
+    const cli = await openCli();
+    const canary = join(cli.scene.dir, "canary");
+    writeFileSync(canary, "secret:x:4242:4242::/:\n");
+    for (const [name, make, works] of accounts) {
+      const dir = join(cli.scene.dir, "tree");
+      const script = `mkdir -p ${dir}/bin ${dir}/etc && cp /bin/busybox ${dir}/bin/ && cd ${dir}/etc && ${make}`;
+      mustSucceed(await run(["sh", "-c", script.replace("CANARY", canary)]));
+      const tarball = join(cli.scene.dir, "tree.tar");
+      mustSucceed(await run(["tar", "-C", dir, "--sparse", "-cf", tarball, "."]));
+      const made = await cli.tare(["import", tarball, "odd"], { timeoutMs: 20_000 });
+      expect([name, made.code === 0, made.timedOut]).toEqual([name, works, false]);
+      const ran = await cli.run("-u", "secret", "odd", "/bin/busybox", "id");
+      expect([name, ran.stdout]).toEqual([name, ""]);
+      await cli.tare(["rmi", "odd"]);
+      rmSync(dir, { recursive: true });
+    }
   });
 
   test("of zeros that decompress without end is stopped by its promise", async () => {

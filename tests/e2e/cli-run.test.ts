@@ -344,6 +344,7 @@ describe("limits", () => {
     );
     expect(ran.stderr).toContain("out of memory");
     expect(ran.code).toBe(137);
+    expect(ran.stderr).toContain("out of memory");
   });
 
   test("--pids-limit holds", async () => {
