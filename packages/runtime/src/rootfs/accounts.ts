@@ -14,7 +14,6 @@ import {
   O_RDONLY,
   RESOLVE_IN_ROOT,
   RESOLVE_NO_MAGICLINKS,
-  S_IFCHR,
   S_IFMT,
   S_IFREG,
 } from "../sys/abi-file.ts";
@@ -22,6 +21,7 @@ import { check, errnoOf } from "../sys/check.ts";
 import { openAt, readAll } from "../sys/file.ts";
 import { statAt } from "../sys/stat.ts";
 import type { Sys } from "../sys/types.ts";
+import { isWhiteout } from "../unpack/lower.ts";
 
 const FILE_BYTES_MAX = 10 * 1024 * 1024;
 
@@ -47,10 +47,9 @@ function readIn(sys: Sys, root: string, path: string): string | undefined {
   const found = openAt(sys, dir, path, O_PATH, resolve);
   if (errnoOf(found) === ENOENT || errnoOf(found) === ENOTDIR) return undefined;
   const place = check(found, "openat2", path);
-  const type = statAt(sys, place, "", AT_EMPTY_PATH).mode & S_IFMT;
-  // A whiteout is a character device: the file is deleted.
-  if (type === S_IFCHR) return "";
-  if (type !== S_IFREG) {
+  const stat = statAt(sys, place, "", AT_EMPTY_PATH);
+  if (isWhiteout(stat)) return "";
+  if ((stat.mode & S_IFMT) !== S_IFREG) {
     throw new TareError("bad_input", `Cannot read "/${path}" of the image: it is no regular file`);
   }
   const again = `/proc/self/fd/${place}`;

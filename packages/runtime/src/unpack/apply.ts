@@ -30,7 +30,7 @@ import { check, errnoOf } from "../sys/check.ts";
 import { openAt, writeAll } from "../sys/file.ts";
 import { type Stat, statAt } from "../sys/stat.ts";
 import type { Fd, Sys } from "../sys/types.ts";
-import { copyFromLower, findInLower } from "./lower.ts";
+import { copyFromLower, findInLower, isWhiteout } from "./lower.ts";
 import {
   type Components,
   joinPath,
@@ -474,10 +474,6 @@ const LAST = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
 function isKept(xattr: TarXattr): boolean {
   const name = printPath(xattr.name);
   return !name.startsWith("trusted.overlay.") && !name.startsWith("user.overlay.");
-}
-
-function isWhiteout(stat: Stat): boolean {
-  return (stat.mode & S_IFMT) === S_IFCHR && stat.rdevMajor === 0 && stat.rdevMinor === 0;
 }
 
 function sameComponents(a: Components, b: Components): boolean {

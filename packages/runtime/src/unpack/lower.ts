@@ -19,7 +19,7 @@ import {
 } from "../sys/abi-file.ts";
 import { check, errnoOf } from "../sys/check.ts";
 import { openAt } from "../sys/file.ts";
-import { statAt } from "../sys/stat.ts";
+import { type Stat, statAt } from "../sys/stat.ts";
 import type { Fd, Sys } from "../sys/types.ts";
 import { type Components, joinPath, printPath } from "./plan.ts";
 
@@ -32,11 +32,16 @@ export function findInLower(sys: Sys, lower: readonly Fd[], path: Components): F
     const errno = errnoOf(ret);
     if (errno === ENOENT || errno === ENOTDIR) continue;
     const fd = check(ret, "openat2", printPath(name));
-    if ((statAt(sys, fd, "", AT_EMPTY_PATH).mode & S_IFMT) !== S_IFCHR) return fd;
+    if (!isWhiteout(statAt(sys, fd, "", AT_EMPTY_PATH))) return fd;
     sys.close(fd);
     return undefined;
   }
   return undefined;
+}
+
+/** Overlayfs' mark for "deleted": a character device 0:0, which no archive can bring. */
+export function isWhiteout(stat: Stat): boolean {
+  return (stat.mode & S_IFMT) === S_IFCHR && stat.rdevMajor === 0 && stat.rdevMinor === 0;
 }
 
 /** Copies a regular file of a lower layer into this one, as overlayfs would before it links it. Closes `source`. */
