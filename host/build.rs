@@ -17,7 +17,8 @@ fn main() {
     for script in &all {
         println!("cargo:rerun-if-changed={}", script.display());
         let name = script.file_stem().expect("a file").to_string_lossy().into_owned();
-        fs::write(out.join(format!("{name}.bc")), compile(&name, script, &all)).expect("write bytecode");
+        fs::write(out.join(format!("{name}.bc")), compile(&name, script, &all))
+            .expect("write bytecode");
         let _ = writeln!(
             table,
             "    ({name:?}, include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{name}.bc\"))),"
