@@ -5,7 +5,7 @@
  */
 
 import { existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { basename, join, relative } from "node:path";
+import { join, relative } from "node:path";
 
 const ROOT = join(import.meta.dir, "..");
 const LOGS = join(ROOT, ".build/test");
@@ -220,7 +220,7 @@ function summarize(results: readonly Result[]): number {
   const sum = (of: (counts: Counts) => number) => results.reduce((all, one) => all + of(one), 0);
   const failed = sum((counts) => counts.failed);
   const text = `${sum((one) => one.passed)} passed, ${failed} failed, ${sum((one) => one.skipped)} skipped`;
-  const broken = results.filter((one) => one.failed > 0).map((one) => basename(one.step.name));
+  const broken = results.filter((one) => one.failed > 0).map((one) => one.step.name);
   if (broken.length > 0) console.log(`\nfailed: ${broken.join(", ")}`);
   console.log(`\n${text}`);
   writeFileSync(join(LOGS, "counted"), `${text}\n`);
