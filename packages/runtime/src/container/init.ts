@@ -21,6 +21,7 @@ import {
   setRootReadonly,
 } from "../mounts/root.ts";
 import { applyProcessStep, type Launch } from "../process/apply.ts";
+import type { Program } from "../process/program.ts";
 import { AT_EMPTY_PATH, AT_FDCWD } from "../sys/abi-file.ts";
 import { check } from "../sys/check.ts";
 import { loadPart } from "../sys/part.ts";
@@ -66,7 +67,7 @@ export type InitState = {
   /** The host's devices that are bound, by path. */
   devices: ReadonlyMap<string, Fd>;
   /** Where the program was found. */
-  program: string | undefined;
+  program: Program | undefined;
   /** Where the result of the start is told: the runtime, or who gave the word to start. */
   reportTo: Channel;
 };
@@ -104,6 +105,7 @@ function applyStep(sys: Sys, gift: InitGift, state: InitState, step: Step): void
   switch (step.op) {
     case "join":
     case "become-root":
+    case "hide":
     case "enter-cgroup":
     case "cgroup-namespace":
     case "session":

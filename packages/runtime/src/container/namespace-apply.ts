@@ -4,7 +4,7 @@ import { assertNever } from "@tare/spec/error.ts";
 import { joinCgroup } from "../cgroup/apply.ts";
 import { ENOSYS } from "../sys/abi-errno.ts";
 import { AT_FDCWD, O_RDONLY } from "../sys/abi-file.ts";
-import { CLONE_NEWCGROUP } from "../sys/abi-process.ts";
+import { CLONE_NEWCGROUP, PR_SET_DUMPABLE } from "../sys/abi-process.ts";
 import {
   AF_INET,
   IFF_UP,
@@ -27,6 +27,9 @@ export function applyNamespaceStep(sys: Sys, gift: InitGift, step: NamespaceStep
       return joinNamespace(sys, step.type, step.path);
     case "become-root":
       return becomeRoot(sys, gift);
+    case "hide":
+      // Until execve, which undoes it (CVE-2016-9962, CVE-2019-5736).
+      return void check(sys.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl PR_SET_DUMPABLE");
     case "enter-cgroup":
       return joinCgroup(sys, gift.join);
     case "cgroup-namespace":

@@ -127,6 +127,10 @@ function planInside(
   if (config.linux.namespaces.some(({ type }) => type === "user")) {
     steps.push({ op: "become-root", why: "root of the user namespace owns the others" });
   }
+  if (config.linux.namespaces.some(({ type, path }) => type === "pid" && path !== undefined)) {
+    const why = "the processes that are there already must not trace or open this one";
+    steps.push({ op: "hide", why });
+  }
   steps.push({ op: "enter-cgroup", why: "limits must hold from the first instruction on" });
   for (const { type, path } of later) {
     steps.push({ op: "join", type, path, why: `linux.namespaces gives a path for ${type}` });

@@ -86,5 +86,6 @@ function planStart(config: Config): Step[] {
     steps.push({ op: "hooks", name: "startContainer", why });
   }
   if (config.process !== undefined) steps.push(...planLaunch(config, config.process));
+  else steps.push({ op: "execute", why: "who starts a container without a program is told so" });
   return steps;
 }

@@ -96,6 +96,7 @@ export type NamespaceStep = Why &
   (
     | { readonly op: "join"; readonly type: NamespaceType; readonly path: string }
     | { readonly op: "become-root" }
+    | { readonly op: "hide" }
     | { readonly op: "enter-cgroup" }
     | { readonly op: "cgroup-namespace" }
     | { readonly op: "session" }
@@ -137,11 +138,14 @@ export type ProcessStep = Why &
         readonly op: "identity";
         readonly uid: number;
         readonly gid: number;
-        readonly groups: readonly number[] | undefined;
+        readonly groups: readonly number[];
+        /** Whether the user namespace may forbid setgroups(2): then the caller's groups stay. */
+        readonly groupsMayStay: boolean;
         /** Names whose sets are kept over the change of user. */
         readonly capabilities: Capabilities;
       }
     | { readonly op: "directory"; readonly path: string }
+    | { readonly op: "descriptors" }
     | { readonly op: "capabilities"; readonly sets: CapabilityMasks }
     | { readonly op: "seccomp" }
     | { readonly op: "execute" }

@@ -3,7 +3,7 @@
  * The order is the plan's; each arm is one or two system calls.
  */
 
-import { assert, assertNever, TareError } from "@tare/spec/error.ts";
+import { assertNever, TareError } from "@tare/spec/error.ts";
 import type { Process } from "@tare/spec/oci-runtime.ts";
 import type { Channel } from "../container/channel.ts";
 import { writeProcfs } from "../container/procfs.ts";
@@ -21,7 +21,7 @@ import { check, errnoOf } from "../sys/check.ts";
 import { readTextAt } from "../sys/file.ts";
 import type { Fd, Sys } from "../sys/types.ts";
 import { enterDirectory } from "./directory.ts";
-import { becomeProgram, findProgram } from "./program.ts";
+import { becomeProgram, closeAllBut, type Program, prepareProgram } from "./program.ts";
 
 /** What the steps of the program need and leave. */
 export type Launch = {
@@ -30,7 +30,7 @@ export type Launch = {
   readonly preserveFds: number;
   readonly procfs: Fd;
   readonly reportTo: Channel;
-  program: string | undefined;
+  program: Program | undefined;
 };
 
 const IOPRIO_WHO_PROCESS = 1;
@@ -47,7 +47,7 @@ export function applyProcessStep(sys: Sys, launch: Launch, step: ProcessStep): v
     case "selinux":
       return writeProcfs(sys, launch.procfs, "self/attr/exec", step.label);
     case "find-program":
-      launch.program = findProgram(sys, processOf(launch));
+      launch.program = prepareProgram(sys, processOf(launch));
       return;
     case "no-new-privileges":
       return void check(sys.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl PR_SET_NO_NEW_PRIVS");
@@ -56,8 +56,10 @@ export function applyProcessStep(sys: Sys, launch: Launch, step: ProcessStep): v
       return;
     case "directory":
       return enterDirectory(sys, step.path);
+    case "descriptors":
+      return closeAllBut(sys, launch.reportTo.fd, launch.preserveFds);
     case "execute":
-      return becomeProgram(sys, processOf(launch), launch);
+      return becomeProgram(sys, processOf(launch), launch.program);
     default:
       return applyPrivilegeStep(sys, launch, step);
   }
@@ -102,8 +104,8 @@ function applyPrivilegeStep(sys: Sys, launch: Launch, step: PrivilegeStep): void
 }
 
 function processOf(launch: Launch): Process {
-  assert(launch.process !== undefined, "steps of the program are planned only where there is one");
-  return launch.process;
+  if (launch.process !== undefined) return launch.process;
+  throw new TareError("bad_input", "Cannot start: the configuration has no process");
 }
 
 function setRlimit(sys: Sys, { limit, resource }: Extract<ProcessStep, { op: "rlimit" }>): void {
@@ -126,17 +128,17 @@ function setOomScore(sys: Sys, procfs: Fd, value: number): void {
 function dropBoundingSet(sys: Sys, drop: readonly number[]): void {
   for (const capability of drop) {
     const ret = sys.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0);
-    // An older kernel does not know the newest ones: it cannot grant them either.
-    if (errnoOf(ret) !== EINVAL) check(ret, "prctl PR_CAPBSET_DROP", String(capability));
+    // The kernel does not know this one, nor those after it: it cannot grant them either.
+    if (errnoOf(ret) === EINVAL) return;
+    check(ret, "prctl PR_CAPBSET_DROP", String(capability));
   }
 }
 
 /** The capabilities survive the change of user: the filter is still to be loaded with them. */
 function becomeUser(sys: Sys, step: Extract<ProcessStep, { op: "identity" }>): void {
   check(sys.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0), "prctl PR_SET_KEEPCAPS");
-  if (step.groups !== undefined) {
-    check(sys.setgroups(Int32Array.from(step.groups)), "setgroups");
-  }
+  const grouped = sys.setgroups(Int32Array.from(step.groups));
+  if (errnoOf(grouped) !== EPERM || !step.groupsMayStay) check(grouped, "setgroups");
   check(sys.setresgid(step.gid, step.gid, step.gid), "setresgid", String(step.gid));
   check(sys.setresuid(step.uid, step.uid, step.uid), "setresuid", String(step.uid));
   const permitted = heldCapabilities(sys);

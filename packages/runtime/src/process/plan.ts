@@ -7,7 +7,7 @@
 import { TareError } from "@tare/spec/error.ts";
 import type { Config, Process } from "@tare/spec/oci-runtime.ts";
 import type { CapabilityMasks, ProcessStep } from "../container/step.ts";
-import { CAP_LAST, capabilityNames, rlimitNumber } from "../sys/abi-process.ts";
+import { CAP_BITS, capabilityNames, rlimitNumber } from "../sys/abi-process.ts";
 import { planIoPriority, planPersonality, planScheduler } from "./scheduling.ts";
 
 /** Before the container counts as created: what must be written while files of the kernel are at hand. */
@@ -46,6 +46,11 @@ export function planLaunch(config: Config, process: Process): ProcessStep[] {
   const { user, capabilities } = process;
   const masks = capabilityMasks(process);
   const why = "what the program may do is exactly what the configuration says";
+  const privileges: ProcessStep = { op: "capabilities", sets: masks, why };
+  const filter: ProcessStep = {
+    op: "seccomp",
+    why: "as late as possible: the filter binds us too",
+  };
   const steps: ProcessStep[] = [
     ...planScheduler(process),
     ...planIoPriority(process),
@@ -61,13 +66,15 @@ export function planLaunch(config: Config, process: Process): ProcessStep[] {
       op: "identity",
       uid: user.uid,
       gid: user.gid,
-      groups: supplementaryGroups(config, process),
+      groups: supplementaryGroups(process),
+      groupsMayStay: mayLackSetgroups(config, process),
       capabilities,
       why: "run as the configured user and groups",
     },
     { op: "directory", path: process.cwd, why: "start where the configuration says" },
-    { op: "seccomp", why: "as late as possible: the filter binds us too" },
-    { op: "capabilities", sets: masks, why },
+    { op: "descriptors", why: "a filter may refuse to close what leads out of the container" },
+    // Without no_new_privs the filter takes CAP_SYS_ADMIN: then the capabilities go after it.
+    ...(process.noNewPrivileges ? [privileges, filter] : [filter, privileges]),
     { op: "execute", why: "the container's program takes over this process" },
   );
   return steps;
@@ -75,14 +82,17 @@ export function planLaunch(config: Config, process: Process): ProcessStep[] {
 
 /**
  * The primary group belongs to the list: a file whose group is denied would else be open to its own
- * group (CVE-2022-36109). Undefined where a user namespace forbids setgroups(2).
+ * group (CVE-2022-36109).
  */
-function supplementaryGroups(config: Config, process: Process): readonly number[] | undefined {
-  const mapped = config.linux.namespaces.some(({ type }) => type === "user");
-  const { gid, additionalGids } = process.user;
-  const one = config.linux.gidMappings.length === 1 && config.linux.gidMappings[0]?.size === 1;
-  if (mapped && one && additionalGids.length === 0) return undefined;
-  return [...new Set([gid, ...additionalGids])];
+function supplementaryGroups({ user }: Process): readonly number[] {
+  return [...new Set([user.gid, ...user.additionalGids])];
+}
+
+/** A user without privileges maps one group, and only after setgroups(2) is given up (user_namespaces(7)). */
+function mayLackSetgroups({ linux }: Config, { user }: Process): boolean {
+  const mapped = linux.namespaces.some(({ type }) => type === "user");
+  const one = linux.gidMappings.length === 1 && linux.gidMappings[0]?.size === 1;
+  return mapped && one && user.additionalGids.length === 0;
 }
 
 function capabilityNumbers(names: readonly string[], set: string): number[] {
@@ -119,9 +129,10 @@ export function capabilityMasks(process: Process): CapabilityMasks {
   };
 }
 
+/** Up to the last bit of a set: a newer kernel has capabilities that we have no name for. */
 function boundingDrops(process: Process): number[] {
   const kept = new Set(capabilityNumbers(process.capabilities.bounding, "bounding"));
-  return Array.from({ length: CAP_LAST + 1 }, (_, number) => number).filter(
+  return Array.from({ length: CAP_BITS }, (_, number) => number).filter(
     (number) => !kept.has(number),
   );
 }

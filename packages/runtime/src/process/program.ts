@@ -2,7 +2,6 @@
 
 import { TareError } from "@tare/spec/error.ts";
 import type { Process } from "@tare/spec/oci-runtime.ts";
-import type { Channel } from "../container/channel.ts";
 import { EACCES, ENOENT, ENOEXEC, ENOTDIR, errnoText } from "../sys/abi-errno.ts";
 import {
   AT_EACCESS,
@@ -21,8 +20,18 @@ import { withHome } from "./home.ts";
 
 /** What execvp(3) searches where the environment names nothing. */
 const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/** The words by which docker and podman know that it is a 127. */
+const NOT_IN_PATH = "executable file not found in $PATH";
 const FD_MAX = 0xffffffff;
 const FIRST_FD = 3;
+
+/** What execve(2) is given beside process.args. */
+export type Program = { readonly path: string; readonly env: readonly string[] };
+
+/** Reads all that it takes from the root file system: later a seccomp filter may forbid that. */
+export function prepareProgram(sys: Sys, process: Process): Program {
+  return { path: findProgram(sys, process), env: withHome(sys, process) };
+}
 
 /** The path to execute. A name without "/" is searched in the PATH of the program's environment. */
 export function findProgram(sys: Sys, process: Process): string {
@@ -42,7 +51,7 @@ function searchProgram(sys: Sys, process: Process, name: string): string {
     if (errno === 0) return path;
     if (errno === EACCES) refused = EACCES;
   }
-  throw refusal(name, refused, refused === ENOENT ? "not found in PATH" : undefined);
+  throw refusal(name, refused, refused === ENOENT ? NOT_IN_PATH : undefined);
 }
 
 function searchPath(process: Process): readonly string[] {
@@ -66,33 +75,25 @@ function refusal(name: string, errno: number, why = errnoText(errno)): TareError
   return new TareError(code, `Cannot execute "${name}": ${why}`, { hint });
 }
 
-export type Ready = {
-  readonly program: string | undefined;
-  readonly preserveFds: number;
-  readonly reportTo: Channel;
-};
-
 /** execve(2): returns only by throwing. */
-export function becomeProgram(sys: Sys, process: Process, ready: Ready): void {
+export function becomeProgram(sys: Sys, process: Process, program: Program | undefined): void {
   const [name] = process.args;
-  if (name === undefined || ready.program === undefined) {
+  if (name === undefined || program === undefined) {
     throw new TareError("bad_input", "Cannot start: process.args is empty");
   }
-  const env = withHome(sys, process);
-  closeAllBut(sys, ready.reportTo.fd, ready.preserveFds);
   // The program starts with no signal blocked, whatever the runtime or its caller had.
   check(sys.sigprocmask(SIG_SETMASK, 0), "rt_sigprocmask");
-  const errno = errnoOf(sys.execve(ready.program, process.args, env));
+  const errno = errnoOf(sys.execve(program.path, process.args, program.env));
   const known = errno === ENOENT || errno === EACCES || errno === ENOEXEC || errno === ENOTDIR;
   if (known) throw refusal(name, errno === ENOTDIR ? ENOENT : errno, errnoText(errno));
   throw new TareError("system", `Cannot execute "${name}": ${errnoText(errno)}`);
 }
 
 /** Really closes: a descriptor of a directory, even one with close-on-exec, is a way out while execve looks up its path. */
-function closeAllBut(sys: Sys, channel: Fd, preserve: number): void {
+export function closeAllBut(sys: Sys, channel: Fd, preserve: number): void {
   const first = FIRST_FD + preserve;
   for (let fd = FIRST_FD; fd < first; fd++) sys.fcntl(fd as Fd, F_SETFD, 0);
-  if (channel > first) sys.close_range(first, channel - 1, 0);
-  sys.close_range(Math.max(channel + 1, first), FD_MAX, 0);
-  sys.fcntl(channel, F_SETFD, FD_CLOEXEC);
+  if (channel > first) check(sys.close_range(first, channel - 1, 0), "close_range");
+  check(sys.close_range(Math.max(channel + 1, first), FD_MAX, 0), "close_range");
+  check(sys.fcntl(channel, F_SETFD, FD_CLOEXEC), "fcntl F_SETFD");
 }

@@ -73,7 +73,10 @@ const CAPABILITIES =
   "SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG " +
   "WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE";
 export const CAP_SYS_ADMIN = 21;
+/** The last that has a name here. */
 export const CAP_LAST = 40;
+/** Bits of a capability set: no kernel has more. */
+export const CAP_BITS = 64;
 
 /** Names as `CAP_CHOWN`, by number. */
 export function capabilityNames(): readonly string[] {

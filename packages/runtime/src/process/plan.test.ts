@@ -1,0 +1,209 @@
+import { describe, expect, test } from "bun:test";
+import type { Config } from "@tare/spec/oci-runtime.ts";
+import { parseConfig } from "@tare/spec/oci-runtime-parse.ts";
+import type { ProcessStep } from "../container/step.ts";
+import { capabilityMasks, planLaunch, planProcessSetup } from "./plan.ts";
+
+type Fields = { readonly [name: string]: unknown };
+
+function configOf(process: Fields, linux: Fields = {}): Config {
+  return parseConfig(
+    JSON.stringify({
+      ociVersion: "1.3.0",
+      root: { path: "rootfs" },
+      process: { cwd: "/", user: { uid: 0, gid: 0 }, args: ["true"], ...process },
+      linux,
+    }),
+  );
+}
+
+function launch(process: Fields, linux: Fields = {}): ProcessStep[] {
+  const config = configOf(process, linux);
+  if (config.process === undefined) throw new Error("the configuration has a process");
+  return planLaunch(config, config.process);
+}
+
+function stepOf<Op extends ProcessStep["op"]>(steps: readonly ProcessStep[], op: Op) {
+  const found = steps.find((step) => step.op === op);
+  if (found === undefined) throw new Error(`no step ${op}`);
+  return found as Extract<ProcessStep, { op: Op }>;
+}
+
+const opsOf = (steps: readonly ProcessStep[]) => steps.map(({ op }) => op);
+
+describe("from the word to start to execve", () => {
+  test("without no_new_privs the filter is loaded while CAP_SYS_ADMIN is there", () => {
+    expect(opsOf(launch({}))).toEqual([
+      "umask",
+      "bounding-set",
+      "identity",
+      "directory",
+      "descriptors",
+      "seccomp",
+      "capabilities",
+      "execute",
+    ]);
+  });
+
+  test("with it the filter is the last thing, so that it may refuse what we do", () => {
+    expect(opsOf(launch({ noNewPrivileges: true }))).toEqual([
+      "umask",
+      "no-new-privileges",
+      "bounding-set",
+      "identity",
+      "directory",
+      "descriptors",
+      "capabilities",
+      "seccomp",
+      "execute",
+    ]);
+  });
+
+  test("what needs privileges comes before the change of user", () => {
+    const ops = opsOf(
+      launch(
+        {
+          scheduler: { policy: "SCHED_BATCH", nice: 3 },
+          ioPriority: { class: "IOPRIO_CLASS_IDLE", priority: 0 },
+        },
+        { personality: { domain: "LINUX32" } },
+      ),
+    );
+    expect(ops.slice(0, 4)).toEqual(["scheduler", "io-priority", "personality", "umask"]);
+  });
+
+  test("the umask is 022 unless it is configured, also as 0", () => {
+    expect(stepOf(launch({}), "umask").mask).toBe(0o022);
+    expect(stepOf(launch({ user: { uid: 0, gid: 0, umask: 0 } }), "umask").mask).toBe(0);
+  });
+
+  test("the directory is the configured one", () => {
+    expect(stepOf(launch({ cwd: "/w x" }), "directory").path).toBe("/w x");
+  });
+});
+
+describe("identity", () => {
+  test("the primary group is among the supplementary ones, once (CVE-2022-36109)", () => {
+    const groups = (additionalGids: number[]) =>
+      stepOf(launch({ user: { uid: 7, gid: 8, additionalGids } }), "identity").groups;
+    expect(groups([])).toEqual([8]);
+    expect(groups([9, 8, 10, 9])).toEqual([8, 9, 10]);
+  });
+
+  test("the caller's groups may stay only where one group is mapped and no other is wanted", () => {
+    const mayStay = (size: number, additionalGids: number[], type = "user") =>
+      stepOf(
+        launch(
+          { user: { uid: 0, gid: 0, additionalGids } },
+          {
+            namespaces: [{ type }],
+            uidMappings: [{ containerID: 0, hostID: 1000, size }],
+            gidMappings: [{ containerID: 0, hostID: 1000, size }],
+          },
+        ),
+        "identity",
+      ).groupsMayStay;
+    expect(mayStay(1, [])).toBeTrue();
+    expect(mayStay(1, [5])).toBeFalse();
+    expect(mayStay(2, [])).toBeFalse();
+    expect(mayStay(1, [], "mount")).toBeFalse();
+  });
+});
+
+describe("capabilities", () => {
+  const masks = (capabilities: Fields) => {
+    const { process } = configOf({ capabilities });
+    if (process === undefined) throw new Error("the configuration has a process");
+    return capabilityMasks(process);
+  };
+
+  test("no sets at all are no capabilities", () => {
+    const none = { effective: 0n, permitted: 0n, inheritable: 0n, ambient: [] };
+    expect(masks({})).toEqual(none);
+    expect(stepOf(launch({}), "capabilities").sets).toEqual(none);
+  });
+
+  test("each set has the bits of its names, also above 32", () => {
+    const sets = masks({
+      effective: ["CAP_CHOWN"],
+      permitted: ["CAP_CHOWN", "CAP_SYS_ADMIN", "CAP_CHECKPOINT_RESTORE"],
+      inheritable: ["CAP_BPF"],
+      bounding: ["CAP_CHOWN"],
+    });
+    expect(sets.effective).toBe(1n);
+    expect(sets.permitted).toBe(1n | (1n << 21n) | (1n << 40n));
+    expect(sets.inheritable).toBe(1n << 39n);
+  });
+
+  test("an ambient one must be permitted and inheritable, else the kernel would not keep it", () => {
+    const all = ["CAP_CHOWN", "CAP_KILL"];
+    expect(masks({ ambient: all, permitted: all, inheritable: ["CAP_KILL"] }).ambient).toEqual([5]);
+    expect(masks({ ambient: all, permitted: ["CAP_CHOWN"], inheritable: all }).ambient).toEqual([
+      0,
+    ]);
+    expect(masks({ ambient: all }).ambient).toEqual([]);
+  });
+
+  test.each(["effective", "permitted", "inheritable", "bounding"])(
+    "an unknown name in %s is refused",
+    (set) => {
+      for (const name of ["CAP_MAGIC", "CHOWN", "cap_chown", "CAP_", "__proto__"]) {
+        expect(() => launch({ capabilities: { [set]: [name] } })).toThrow(name);
+      }
+    },
+  );
+
+  test("the bounding set loses all others, also those that have no name yet", () => {
+    const { drop } = stepOf(
+      launch({ capabilities: { bounding: ["CAP_CHOWN", "CAP_NET_RAW"] } }),
+      "bounding-set",
+    );
+    expect(drop).toHaveLength(62);
+    expect(drop.filter((number) => number === 0 || number === 13)).toEqual([]);
+    expect(drop).toContain(40);
+    expect(drop).toContain(63);
+  });
+});
+
+describe("before the container counts as created", () => {
+  const setup = (process: Fields) => planProcessSetup(configOf(process));
+
+  test("without a process there is nothing", () => {
+    const { process: _none, ...rest } = configOf({});
+    expect(planProcessSetup(rest)).toEqual([]);
+  });
+
+  test("limits carry their number and 64-bit values", () => {
+    const steps = setup({
+      rlimits: [
+        { type: "RLIMIT_NOFILE", soft: 1024, hard: 2048 },
+        { type: "RLIMIT_CORE", soft: 0, hard: 0 },
+      ],
+    });
+    expect(steps.map((step) => (step.op === "rlimit" ? step.resource : step.op))).toEqual([
+      7,
+      4,
+      "find-program",
+    ]);
+    expect(stepOf(steps, "rlimit").limit.hard).toBe(2048n);
+  });
+
+  test("labels, score and limits come in a fixed order, the program last", () => {
+    const steps = setup({
+      oomScoreAdj: 0,
+      apparmorProfile: "docker-default",
+      selinuxLabel: "a:b:c",
+      rlimits: [{ type: "RLIMIT_CPU", soft: 1, hard: 1 }],
+    });
+    expect(opsOf(steps)).toEqual(["oom-score", "rlimit", "apparmor", "selinux", "find-program"]);
+    expect(stepOf(steps, "oom-score").value).toBe(0);
+  });
+
+  test("no arguments: nothing to find, and the start will say so", () => {
+    expect(opsOf(setup({ args: [] }))).toEqual([]);
+  });
+
+  test("a limit of an unknown resource is refused", () => {
+    expect(() => setup({ rlimits: [{ type: "RLIMIT_MAGIC", soft: 1, hard: 1 }] })).toThrow();
+  });
+});
