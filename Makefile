@@ -34,7 +34,7 @@ $(STAMPS)/setup-%: tools/setup.sh
 	@sh tools/setup.sh $*
 	@mkdir -p $(@D) && touch $@
 
-$(STAMPS)/packages: $(STAMPS)/setup-build $(PACKAGES)
+$(STAMPS)/packages: $(PACKAGES) | $(STAMPS)/setup-build
 	$(BUN) install --frozen-lockfile
 	@touch $@
 

@@ -29,7 +29,8 @@ async function bundle(file: string, to: string): Promise<void> {
   const entry = `${file}.entry`;
   const result = await Bun.build({
     entrypoints: [entry],
-    target: "browser",
+    // As tools/build.ts bundles what ships.
+    target: "bun",
     format: "esm",
     external: ["tare:sys"],
     throw: false,
@@ -37,7 +38,11 @@ async function bundle(file: string, to: string): Promise<void> {
       {
         name: "quickjs",
         setup(build) {
-          build.onResolve({ filter: /^bun:test$/ }, () => ({ path: SHIM }));
+          // For this target the bundler leaves "bun:test" alone, whatever a resolver says.
+          build.onLoad({ filter: /\.test\.ts$/ }, async ({ path }) => ({
+            contents: (await Bun.file(path).text()).replace('"bun:test"', JSON.stringify(SHIM)),
+            loader: "ts",
+          }));
           build.onResolve({ filter: /\.entry$/ }, ({ path }) => ({ path, namespace: "entry" }));
           build.onLoad({ filter: /./, namespace: "entry" }, () => ({
             contents: `import ${JSON.stringify(file)};

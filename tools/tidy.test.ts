@@ -51,7 +51,8 @@ const BANS: readonly Ban[] = [
   },
   {
     in: ["packages/runtime/src/"],
-    pattern: /\bnew RegExp\b|\bRegExp\(|\.(?:match|matchAll|search)\(|\/\.(?:test|exec)\(/,
+    pattern:
+      /\bnew RegExp\b|\bRegExp\(|\.(?:match|matchAll|search)\(|\/\.(?:test|exec)\(|\.(?:replace|replaceAll|split)\(\//,
     use: "indexOf, startsWith, a loop over characters",
     why: "a backtracking expression takes seconds on thirty hostile characters, and this code is root",
   },
