@@ -8,7 +8,6 @@ import { TareError } from "@tare/spec/error.ts";
 import type { Process } from "@tare/spec/oci-runtime.ts";
 import { findProgram } from "../process/program.ts";
 import { exitStatus } from "../process/wait.ts";
-import { NO_FD } from "../sys/abi-file.ts";
 import { SIG_SETMASK, SIGCHLD, WNOHANG } from "../sys/abi-process.ts";
 import { check, errnoOf } from "../sys/check.ts";
 import { retried } from "../sys/file.ts";
@@ -26,7 +25,7 @@ const SI_KERNEL = 0x80;
 export function runReaper(sys: Sys, command: readonly string[]): number {
   check(sys.sigprocmask(SIG_SETMASK, ALL_SIGNALS), "sigprocmask");
   const signals = check(sys.signalfd(ALL_SIGNALS, SFD_CLOEXEC), "signalfd");
-  const pid = check(sys.clone3(0, SIGCHLD, NO_FD), "clone3");
+  const pid = check(sys.fork(), "fork");
   if (pid === 0) becomeCommand(sys, command);
   return forwardUntilEnd(sys, signals, pid);
 }

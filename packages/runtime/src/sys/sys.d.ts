@@ -116,6 +116,8 @@ declare module "tare:sys" {
   // process
   /** clone3(2), Linux 5.3, as fork(2) does it: the child goes on in a copy of this heap and gets 0. `cgroup` counts only with CLONE_INTO_CGROUP (Linux 5.7). */
   export function clone3(flags: number | bigint, exitSignal: number, cgroup: Fd): Ret<number>;
+  /** fork(2), by clone(2): also where a filter answers clone3(2) with ENOSYS. */
+  export function fork(): Ret<number>;
   /** unshare(2). */
   export function unshare(flags: number | bigint): Ret<void>;
   /** setns(2). */
