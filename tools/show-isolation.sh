@@ -1,7 +1,7 @@
 #!/bin/sh
 # Shows what a container has of its own: `sh tools/show-isolation.sh COMMAND...`, where COMMAND runs
 # its further words in a container. The same questions are asked here and in there, and the answers
-# are printed side by side. Needs only sh, awk, cat, grep, ls and sed on both sides.
+# are printed side by side. Needs only sh, awk, cat, grep, ls, readlink and tr on both sides.
 set -u
 
 # One line for each question: the question, a tab, the answer.
@@ -13,7 +13,7 @@ facts() {
   fact "processes to be seen" "$#"
   fact "mounts" "$(grep -c . /proc/self/mounts)"
   fact "root file system" "$(awk '$2 == "/" { kind = $3 } END { print kind }' /proc/self/mounts)"
-  fact "devices in /dev" "$(ls -l /dev | grep -c '^[bc]')"
+  fact "devices in /dev" "$(devices)"
   fact "network interfaces" "$(awk -F : 'NR > 2 { gsub(/ /, "", $1); printf "%s%s", (NR == 3 ? "" : " "), $1 }' /proc/net/dev)"
   capabilities=$(bits "$(of_status CapEff)")
   fact "capabilities" "$capabilities of $(($(cat /proc/sys/kernel/cap_last_cap) + 1))"
@@ -25,12 +25,21 @@ facts() {
   fact "process limit" "$(limit pids pids.max pids.max)"
   fact "processor limit" "$(processors)"
   for space in mnt pid uts ipc net cgroup user time; do
-    fact "namespace: $space" "$(ls -l /proc/self/ns/$space 2>/dev/null | sed 's/.*\[\(.*\)\]/\1/')"
+    fact "namespace: $space" "$(readlink "/proc/self/ns/$space" | tr -dc 0-9)"
   done
 }
 
 fact() {
   printf '%s\t%s\n' "$1" "$2"
+}
+
+devices() {
+  count=0
+  for file in /dev/*; do
+    if [ -L "$file" ]; then continue; fi
+    if [ -b "$file" ] || [ -c "$file" ]; then count=$((count + 1)); fi
+  done
+  echo "$count"
 }
 
 of_status() {

@@ -32,11 +32,11 @@ const bun = process.execPath;
 const PARTS: Readonly<Record<string, () => readonly Step[]>> = {
   build: () => [status("build", ["make", "--no-print-directory", "build", "dist/tare-host-dev"])],
   lint: lintSteps,
-  unit: () => [junit("unit", 6 * MINUTE_MS, ["packages", "tests/quickjs", "bench", SLOW])],
+  unit: () => [junit("unit", 10 * MINUTE_MS, ["packages", "tests/quickjs", "bench", SLOW])],
   quickjs: () => [line("quickjs", 3 * MINUTE_MS, ["tools/quickjs-test.ts"])],
   harness: () => files("tests/harness/*.test.ts"),
   e2e: () => files("tests/e2e/*.test.ts"),
-  vm: () => [line("vm", 8 * MINUTE_MS, ["tests/vm/run.ts"])],
+  vm: () => [line("vm", 15 * MINUTE_MS, ["tests/vm/run.ts"])],
 };
 
 function lintSteps(): Step[] {
@@ -93,7 +93,7 @@ function asArgument(word: string): string {
 function files(pattern: string): Step[] {
   const found = Array.from(new Bun.Glob(pattern).scanSync({ cwd: ROOT })).sort();
   return found.map((file) =>
-    junit(file.replace("tests/", "").replace(".test.ts", ""), 6 * MINUTE_MS, [file, SLOW]),
+    junit(file.replace("tests/", "").replace(".test.ts", ""), 10 * MINUTE_MS, [file, SLOW]),
   );
 }
 
