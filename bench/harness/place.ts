@@ -37,6 +37,11 @@ export function currentPlace(): Place | undefined {
   return scratch === undefined ? undefined : { scratch, mark: markOf(scratch) };
 }
 
+/** How the scratch directory and the cgroups begin that a process uses. */
+export function scratchPrefix(pid: number): string {
+  return `tare-bench-${pid}-`;
+}
+
 /** A directory's last name. */
 function markOf(scratch: string): string {
   return scratch.slice(scratch.lastIndexOf("/") + 1);
@@ -45,7 +50,7 @@ function markOf(scratch: string): string {
 /** Runs a script with its words in a new place, and takes the place away; answers the exit status. */
 export async function runInPlace(script: string, words: readonly string[]): Promise<number> {
   mkdirSync(BUILD, { recursive: true });
-  const scratch = mkdtempSync(join(BUILD, "tare-bench-"));
+  const scratch = mkdtempSync(join(BUILD, scratchPrefix(process.pid)));
   // The namespaces die with the child, and the child on the signal that the whole group gets.
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     process.on(signal, () => child.kill("SIGKILL"));
