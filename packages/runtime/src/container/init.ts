@@ -5,7 +5,7 @@
  */
 
 import { assertNever, toReport } from "@tare/spec/error.ts";
-import type { Config, State } from "@tare/spec/oci-runtime.ts";
+import type { Config, HookName, State } from "@tare/spec/oci-runtime.ts";
 import type { CgroupJoin } from "../cgroup/apply.ts";
 import { makeDevice, makeLink, takeDevices } from "../devices/apply.ts";
 import { runHooks } from "../hooks/run.ts";
@@ -64,6 +64,8 @@ export type InitState = {
   root: Fd;
   procfs: Fd;
   masks: Masks | undefined;
+  /** Our own is 0, so that what is mounted and made has the modes that are asked for. */
+  callerMask: number;
   /** The host's devices that are bound, by path. */
   devices: ReadonlyMap<string, Fd>;
   /** Where the program was found. */
@@ -78,12 +80,13 @@ export function runInit(sys: Sys, gift: InitGift): never {
     root: AT_FDCWD,
     procfs: AT_FDCWD,
     masks: undefined,
+    callerMask: 0o077,
     devices: new Map(),
     program: undefined,
     reportTo: gift.channel,
   };
   try {
-    sys.umask(0);
+    state.callerMask = sys.umask(0);
     for (const step of gift.plan.init) applyStep(sys, gift, state, step);
   } catch (error) {
     tell(state.reportTo, error);
@@ -178,11 +181,7 @@ function applyRootStep(sys: Sys, gift: InitGift, state: InitState, step: RootSte
       gift.channel.expect("hooked");
       return;
     case "hooks":
-      return runHooks(sys, step.name, gift.config.hooks[step.name], {
-        ...gift.state,
-        status: step.name === "startContainer" ? "created" : "creating",
-        pid: sys.getpid(),
-      });
+      return runOwnHooks(sys, gift, state, step.name);
     case "take-devices":
       state.devices = takeDevices(sys, step.paths);
       return;
@@ -194,6 +193,14 @@ function applyRootStep(sys: Sys, gift: InitGift, state: InitState, step: RootSte
     default:
       return assertNever(step);
   }
+}
+
+/** Hooks that run in here have the caller's umask: what they make on the host is not for everybody. */
+function runOwnHooks(sys: Sys, gift: InitGift, state: InitState, name: HookName): void {
+  const status = name === "startContainer" ? "created" : "creating";
+  sys.umask(state.callerMask);
+  runHooks(sys, name, gift.config.hooks[name], { ...gift.state, status, pid: sys.getpid() });
+  sys.umask(0);
 }
 
 function applyMountStep(sys: Sys, gift: InitGift, root: Fd, step: MountStep): void {

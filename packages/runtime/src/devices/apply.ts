@@ -44,6 +44,7 @@ export function makeDevice(
 ): void {
   const source = bound.get(step.path);
   if (source !== undefined) {
+    verifyNode(sys, source, step, "the host has");
     using place = openOrCreate(sys, root, step.path, "file");
     attach(sys, source, place.fd, step.path);
     sys.close(source);
@@ -73,13 +74,17 @@ export function makeDevice(
 function verify(sys: Sys, directory: Fd, name: string, step: DeviceNode): void {
   const opened = openAt(sys, directory, name, O_PATH | O_NOFOLLOW, 0);
   using node = new OwnedFd(sys, check(opened, "openat2", step.path));
-  const { mode, rdevMajor, rdevMinor } = statAt(sys, node.fd, "", AT_EMPTY_PATH);
+  verifyNode(sys, node.fd, step, "the root file system has");
+}
+
+function verifyNode(sys: Sys, node: Fd, step: DeviceNode, who: string): void {
+  const { mode, rdevMajor, rdevMinor } = statAt(sys, node, "", AT_EMPTY_PATH);
   const same = (mode & S_IFMT) === TYPES[step.type];
   const numbered = step.type === "p" || (rdevMajor === step.major && rdevMinor === step.minor);
   if (same && numbered) return;
   throw new TareError(
     "bad_input",
-    `Cannot make device "${step.path}": the root file system has something else there`,
+    `Cannot make device "${step.path}": ${who} something else there`,
     {
       hint: "Mount a tmpfs on /dev, so that the devices are ours",
     },

@@ -32,7 +32,7 @@ const LINKS: readonly (readonly [path: string, target: string])[] = [
 
 const DEFAULT_MODE = 0o666;
 
-/** A bind on /dev brings its own devices; everything else gets ours. */
+/** A bind on /dev brings its own devices and links; everything else gets ours. */
 export function ownsDev(config: Config): boolean {
   return !config.mounts.some(
     ({ destination, type, options }) =>
@@ -43,18 +43,23 @@ export function ownsDev(config: Config): boolean {
 
 /** Devices, links and the console, in the order in which they are made. */
 export function planDevices(config: Config): DeviceStep[] {
-  if (!ownsDev(config)) return [];
+  return [...(ownsDev(config) ? planNodes(config) : []), ...planConsole(config)];
+}
+
+function planNodes(config: Config): DeviceStep[] {
   const wanted = new Map(DEFAULT_DEVICES.map((device) => [device.path, device]));
   for (const device of config.linux.devices) wanted.set(normalize(device.path), device);
   const steps: DeviceStep[] = [...wanted.values()].map(planDevice);
   for (const [path, target] of LINKS) {
     steps.push({ op: "link", path, target, why: "programs expect this name" });
   }
-  if (config.process?.terminal === true) {
-    const { width, height } = config.process.consoleSize ?? { width: 0, height: 0 };
-    steps.push({ op: "console", width, height, why: "process.terminal asks for a terminal" });
-  }
   return steps;
+}
+
+function planConsole({ process }: Config): DeviceStep[] {
+  if (process?.terminal !== true) return [];
+  const { width, height } = process.consoleSize ?? { width: 0, height: 0 };
+  return [{ op: "console", width, height, why: "process.terminal asks for a terminal" }];
 }
 
 /** Which devices of the host are bound instead of made: all but FIFOs, where mknod(2) is refused. */
