@@ -1,8 +1,7 @@
 /** `start`, `state`, `kill`, `delete`, `list`: commands for containers that exist. */
 
 import { TareError } from "@tare/spec/error.ts";
-import type { HookName, Status } from "@tare/spec/oci-runtime.ts";
-import { parseConfig } from "@tare/spec/oci-runtime-parse.ts";
+import type { Status } from "@tare/spec/oci-runtime.ts";
 import { killAll } from "../cgroup/processes.ts";
 import { parseCgroupState } from "../cgroup/state.ts";
 import { destroy } from "../container/destroy.ts";
@@ -20,12 +19,9 @@ import {
 import { runHooks, runPoststopHooks } from "../hooks/run.ts";
 import { SIGTERM, signalNumber } from "../sys/abi-process.ts";
 import { check, errnoOf } from "../sys/check.ts";
-import { readText } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import type { Sys } from "../sys/types.ts";
 import { type Context, containerId, print } from "./context.ts";
-
-const CONFIG_BYTES_MAX = 4 * 1024 * 1024;
 
 type Known = {
   readonly directory: ContainerDirectory;
@@ -48,19 +44,13 @@ function known({ sys, root }: Context, id: string): Known {
   return { directory, record, status: statusOf(sys, directory, record) };
 }
 
-/** Hooks as they were when the container was made; a bundle that is gone has none. */
-function hooksOf(sys: Sys, record: Record, name: HookName) {
-  const text = readText(sys, `${record.bundle}/config.json`, CONFIG_BYTES_MAX);
-  return text === undefined ? [] : parseConfig(text).hooks[name];
-}
-
 export function runStart(context: Context): number {
   const { sys, args } = context;
   const id = containerId(args);
   const { directory, record, status } = known(context, id);
   if (status !== "created")
     throw wrongState("start", id, status, "only a created one can be started");
-  const poststart = hooksOf(sys, record, "poststart");
+  const poststart = record.hooks?.poststart ?? [];
   giveStart(sys, directory.fd, id);
   directory.started();
   runHooks(sys, "poststart", poststart, toState(record, "running"));
@@ -131,7 +121,7 @@ export function runDelete(context: Context): number {
   if (!force && status === "running") {
     throw wrongState("delete", id, status, "stop it first, or use --force");
   }
-  const poststop = hooksOf(sys, record, "poststop");
+  const poststop = record.hooks?.poststop ?? [];
   destroy(sys, directory, record);
   runPoststopHooks(sys, poststop, toState(record, "stopped"));
   return 0;

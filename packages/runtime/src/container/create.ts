@@ -16,7 +16,10 @@ import { openBindSource } from "../mounts/attach.ts";
 import { waitFor } from "../process/wait.ts";
 import { loadFilter } from "../seccomp/apply.ts";
 import { filterFlags } from "../seccomp/flags.ts";
+import { AT_EMPTY_PATH, AT_RECURSIVE, NO_FD } from "../sys/abi-file.ts";
+import { MS_SHARED, MS_SLAVE } from "../sys/abi-mount.ts";
 import { SIGKILL } from "../sys/abi-process.ts";
+import { check } from "../sys/check.ts";
 import { readText } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import { loadPart } from "../sys/part.ts";
@@ -172,9 +175,15 @@ function firstRecord(sys: Sys, request: CreateRequest, config: Config, cgroup: C
     created: new Date(milliseconds).toISOString(),
     owner: request.owner,
     annotations: Object.fromEntries(config.annotations),
+    ...laterHooks(config),
     cgroup: plannedState(cgroup),
     ready: false,
   };
+}
+
+function laterHooks({ hooks }: Config): Pick<Record, "hooks"> {
+  const { poststart, poststop } = hooks;
+  return poststart.length + poststop.length === 0 ? {} : { hooks: { poststart, poststop } };
 }
 
 type SpawnRequest = {
@@ -222,15 +231,27 @@ function openGift(sys: Sys, want: SpawnRequest): Omit<InitGift, "channel" | "joi
 /** Id-mapped sources, which need rights over their file system; `all` where root inside may see less. */
 function openBindSources(sys: Sys, steps: readonly Step[], all: boolean): Map<number, Fd> {
   const sources = new Map<number, Fd>();
+  const flag = steps.find((step) => step.op === "propagation")?.flag ?? MS_SLAVE;
   for (const step of steps) {
     if (step.op !== "bind" || (!all && step.idmap === undefined)) continue;
     const source = openBindSource(sys, step);
+    leaveHostGroup(sys, source, flag);
     if (step.idmap !== undefined) {
       loadPart(sys, "tare-runtime~idmap").mapOwners(sys, source, step.idmap, step.source);
     }
     sources.set(step.index, source);
   }
   return sources;
+}
+
+/**
+ * Opened here, a tree is a peer of the host's: what a container mounts in it would appear on the host.
+ * One that the first process opens was cut off with the rest of its mount namespace.
+ */
+function leaveHostGroup(sys: Sys, tree: Fd, flag: number): void {
+  if (flag === MS_SHARED) return;
+  const all = AT_EMPTY_PATH | AT_RECURSIVE;
+  check(sys.mount_setattr(tree, "", all, 0, 0, flag, NO_FD), "mount_setattr");
 }
 
 function closeGift(sys: Sys, gift: Omit<InitGift, "channel">): void {

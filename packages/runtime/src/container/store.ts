@@ -9,7 +9,8 @@
  */
 
 import { assert, TareError } from "@tare/spec/error.ts";
-import type { State, Status } from "@tare/spec/oci-runtime.ts";
+import type { Hooks, State, Status } from "@tare/spec/oci-runtime.ts";
+import { parseCgroupState } from "../cgroup/state.ts";
 import { EEXIST, ENOENT, ESRCH } from "../sys/abi-errno.ts";
 import {
   AT_FDCWD,
@@ -38,6 +39,8 @@ export type Record = {
   readonly created: string;
   readonly owner: string;
   readonly annotations: { readonly [key: string]: string };
+  /** Those of start and delete: what becomes of config.json after create has no effect (runtime.md). */
+  readonly hooks?: Pick<Hooks, "poststart" | "poststop">;
   /** Cgroup directories, as the cgroup room encodes them. */
   readonly cgroup: unknown;
   /** Absent until the first process exists. */
@@ -50,7 +53,8 @@ export type Record = {
 
 const STATE_FILE = "state.jsonl";
 const O_APPEND = 0o2000;
-const STATE_BYTES_MAX = 1024 * 1024;
+/** More than a configuration may have, whose annotations and hooks are in it. */
+const STATE_BYTES_MAX = 8 * 1024 * 1024;
 const STAT_BYTES_MAX = 4096;
 
 /** An open directory of one container. */
@@ -139,6 +143,14 @@ function parseRecord(text: string, id: string): Record {
   const record = fields as Record;
   const strings = [record.ociVersion, record.id, record.bundle, record.created];
   if (strings.some((each) => typeof each !== "string")) throw damaged(id, "a field is missing");
+  const { pid, startTime, ready } = record;
+  const isProcess = pid === undefined || (Number.isInteger(pid) && pid > 1);
+  const isTimed = startTime === undefined || typeof startTime === "string";
+  if (!isProcess || !isTimed || typeof ready !== "boolean") {
+    throw damaged(id, "a field has the wrong type");
+  }
+  // Its paths say what will be removed.
+  parseCgroupState(record.cgroup);
   if (record.id !== id) throw damaged(id, `it belongs to "${record.id}"`);
   return record;
 }
