@@ -71,7 +71,7 @@ function lintSteps(): Step[] {
 }
 
 function status(name: string, command: readonly string[]): Step {
-  return { name, command, timeLimitMs: 10 * MINUTE_MS, counts: "status" };
+  return { name, command, timeLimitMs: 15 * MINUTE_MS, counts: "status" };
 }
 
 function line(name: string, timeLimitMs: number, words: readonly string[]): Step {
