@@ -24,7 +24,6 @@ import {
   readStringMap,
   readStrings,
 } from "./json-read.ts";
-import type { Manifest } from "./oci-image.ts";
 
 export type ImageConfig = {
   readonly architecture: string;
@@ -43,7 +42,7 @@ export type ImageConfig = {
 export type ImageDefaults = {
   /** `user`, `uid`, each with an optional `:group`; resolveUser of user.ts reads it. */
   readonly user?: string;
-  /** Each `NAME=value`. */
+  /** Each `NAME=value`; entries of another form are left out. */
   readonly env: readonly string[];
   readonly entrypoint: readonly string[];
   readonly cmd: readonly string[];
@@ -103,12 +102,11 @@ export function parseImageConfig(text: string): ImageConfig {
 }
 
 /** Throws `corrupt` unless the manifest has as many layers as the configuration has hashes for. */
-export function checkLayerCount(manifest: Manifest, config: ImageConfig): void {
-  const { length } = manifest.layers;
-  if (length === config.diffIds.length) return;
+export function checkLayerCount(layers: number, config: ImageConfig): void {
+  if (layers === config.diffIds.length) return;
   throw new TareError(
     "corrupt",
-    `Cannot use the image: its manifest has ${length} layers, its configuration ${config.diffIds.length}`,
+    `Cannot use the image: its manifest has ${layers} layers, its configuration ${config.diffIds.length}`,
   );
 }
 
@@ -143,14 +141,12 @@ function readDefaults(config: Place | undefined): ImageDefaults {
   };
 }
 
-/** A name alone would copy the variable of whoever starts the container (CVE-2026-57231). */
+/**
+ * A name alone is dropped, as Docker does: there are such images, and somewhere further down it would
+ * copy the variable of whoever starts the container (CVE-2026-57231).
+ */
 function readEnv(place: Place): readonly string[] {
-  const entries = readStrings(place, "Env");
-  const wrong = entries.findIndex((entry) => entry.indexOf("=") < 1);
-  if (wrong >= 0) {
-    failAt(place, "Env", `want NAME=value, got ${quoteJson(entries[wrong])}`, wrong);
-  }
-  return entries;
+  return readStrings(place, "Env").filter((entry) => entry.indexOf("=") > 0);
 }
 
 /** An array of strings, or one string: images of Docker's first years have those. */

@@ -4,7 +4,6 @@
  */
 import { closeSync, fstatSync, mkdirSync, openSync } from "node:fs";
 import type { Digest } from "@tare/spec/digest.ts";
-import { TareError } from "@tare/spec/error.ts";
 import type { Engine } from "../engine.ts";
 import { helperError } from "../helper.ts";
 import { readPiece } from "./archive.ts";
@@ -91,13 +90,4 @@ function compressionOf(blob: string): Compression {
   } finally {
     closeSync(fd);
   }
-}
-
-/** The manifest has the blobs, the configuration what they hold: one each. */
-export function checkLayerCount(blobs: number, diffIds: number): void {
-  if (blobs === diffIds) return;
-  throw new TareError(
-    "corrupt",
-    `Cannot use the image: it has ${blobs} layers and names ${diffIds} of them`,
-  );
 }

@@ -10,6 +10,7 @@ import { parseArchiveManifest } from "@tare/spec/docker-archive.ts";
 import { TareError } from "@tare/spec/error.ts";
 import { isIndexType } from "@tare/spec/media-type.ts";
 import { type Descriptor, parseIndex, parseManifest } from "@tare/spec/oci-image.ts";
+import { checkLayerCount } from "@tare/spec/oci-image-config.ts";
 import { formatPlatform, selectPlatform } from "@tare/spec/platform.ts";
 import { parseReference, type Reference } from "@tare/spec/reference.ts";
 import type { Engine } from "../engine.ts";
@@ -20,7 +21,7 @@ import { checkDigest, copyBlob } from "./blob.ts";
 import { commitImage, knownLayer, type StagedLayer, stagedBlob } from "./commit.ts";
 import { checkAlgorithm, checkImageManifest, machinePlatform, readUsableConfig } from "./config.ts";
 import { chainIds, digestOf } from "./digest.ts";
-import { checkLayerCount, unpackKnownLayer } from "./layer.ts";
+import { unpackKnownLayer } from "./layer.ts";
 
 /** Of a manifest, an index or a configuration. */
 const DOCUMENT_BYTES_MAX = 4 * 1024 * 1024;
@@ -149,7 +150,7 @@ async function loadImage(
   staging: string,
 ): Promise<LoadedImage> {
   const config = readUsableConfig(image.config);
-  checkLayerCount(image.layers.length, config.diffIds.length);
+  checkLayerCount(image.layers.length, config);
   const blobs = new Map<Digest, string>();
   const layers = await stageLayers(engine, image.layers, config.diffIds, staging, blobs);
   const id = stageDocument(image.config, staging, blobs);

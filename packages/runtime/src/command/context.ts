@@ -1,5 +1,6 @@
 /** What every command of the runtime gets: the world, the global options, its own arguments. */
 
+import { type ContainerId, parseContainerId } from "@tare/spec/container-id.ts";
 import { TareError } from "@tare/spec/error.ts";
 import { check } from "../sys/check.ts";
 import type { Sys } from "../sys/types.ts";
@@ -32,23 +33,15 @@ export function absolutePath(sys: Sys, path: string): string {
   return `${currentDirectory(sys)}/${path}`;
 }
 
-const ID_LENGTH_MAX = 1024;
-const ID_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.+-";
-
-/** The container's id, the first word: it becomes a name of files and cgroups. */
-export function containerId(args: Arguments): string {
+/** The container's id, the first word. */
+export function containerId(args: Arguments): ContainerId {
   const [id] = args.words;
   if (id === undefined || id === "") {
     throw new TareError("bad_input", "Cannot go on: the container ID is missing", {
       hint: "Give it as the first word after the command",
     });
   }
-  const valid =
-    id.length <= ID_LENGTH_MAX && [...id].every((letter) => ID_LETTERS.includes(letter));
-  if (valid && id !== "." && id !== "..") return id;
-  throw new TareError("bad_input", `Cannot use container ID "${id.slice(0, 64)}": invalid`, {
-    hint: "Letters, digits and _.+- are allowed",
-  });
+  return parseContainerId(id);
 }
 
 /** The owner of this process by name, where /etc/passwd has one. */
