@@ -9,7 +9,7 @@ import { awaitExec } from "../container/start-socket.ts";
 import { toState } from "../container/store.ts";
 import { runHooks, runPoststopHooks } from "../hooks/run.ts";
 import { exitStatus, waitFor } from "../process/wait.ts";
-import { AT_FDCWD } from "../sys/abi-file.ts";
+import { AT_FDCWD, F_SETFD, FD_CLOEXEC } from "../sys/abi-file.ts";
 import { SIGKILL } from "../sys/abi-process.ts";
 import { check } from "../sys/check.ts";
 import { replaceTextAt } from "../sys/file.ts";
@@ -67,12 +67,16 @@ function requestOf(context: Context, taker: ConsoleTaker, startElsewhere: boolea
   const { sys, args } = context;
   const detached = startElsewhere || args.flags.has("detach");
   const pidFile = args.options.get("pid-file");
+  if (args.flags.has("no-pivot")) {
+    throw new TareError("unsupported", "Cannot use --no-pivot: a chroot could be left again");
+  }
   return {
     id: containerId(args),
     bundle: absolutePath(sys, args.options.get("bundle") ?? "."),
     root: context.root,
     startElsewhere,
     preserveFds: preserveFds(context),
+    keyring: !args.flags.has("no-new-keyring"),
     console: args.options.has("console-socket") ? "send" : detached ? "none" : "keep",
     onConsole: taker.take,
     pidFile:
@@ -96,6 +100,7 @@ export function runRun(context: Context): number {
   const { sys, args } = context;
   const detach = args.flags.has("detach");
   const taker = consoleTaker(sys, args.options.get("console-socket"));
+  const lifeline = lifelineOf(context);
   const request = requestOf(context, taker, false);
   using signals = catchSignals(sys);
   const created = create(sys, request);
@@ -108,13 +113,12 @@ export function runRun(context: Context): number {
     channel.close();
     runHooks(sys, "poststart", config.hooks.poststart, toState(record, "running"));
     if (detach) return 0;
-    const lifeline = args.options.get("kill-on-close");
     const end = inForeground(sys, taker.taken, (terminal) =>
       relay(sys, {
         pidfd: pidfd.fd,
         signals: signals.fd,
         terminal,
-        lifeline: lifeline === undefined ? undefined : (Number(lifeline) as Fd),
+        lifeline,
       }),
     );
     if (end === "abandoned") sys.pidfd_send_signal(pidfd.fd, SIGKILL);
@@ -128,6 +132,15 @@ export function runRun(context: Context): number {
   if (status !== 0) tellOutOfMemory(sys, created);
   finish(context, created);
   return status;
+}
+
+/** A descriptor of our caller's that must not reach the container. */
+function lifelineOf({ sys, args }: Context): Fd | undefined {
+  const text = args.options.get("kill-on-close");
+  if (text === undefined) return undefined;
+  const fd = Number(text) as Fd;
+  check(sys.fcntl(fd, F_SETFD, FD_CLOEXEC), "fcntl F_SETFD", text);
+  return fd;
 }
 
 /** An exit status of 137 alone does not say that memory was the reason; the kernel's count does. */

@@ -2,7 +2,7 @@
 
 import { TareError } from "@tare/spec/error.ts";
 import type { Status } from "@tare/spec/oci-runtime.ts";
-import { killAll } from "../cgroup/processes.ts";
+import { killAll, listPids } from "../cgroup/processes.ts";
 import { parseCgroupState } from "../cgroup/state.ts";
 import { destroy } from "../container/destroy.ts";
 import { giveStart } from "../container/start-socket.ts";
@@ -17,7 +17,7 @@ import {
   toState,
 } from "../container/store.ts";
 import { runHooks, runPoststopHooks } from "../hooks/run.ts";
-import { SIGTERM, signalNumber } from "../sys/abi-process.ts";
+import { SIGKILL, SIGTERM, signalNumber } from "../sys/abi-process.ts";
 import { check, errnoOf } from "../sys/check.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import type { Sys } from "../sys/types.ts";
@@ -88,11 +88,20 @@ export function runKill(context: Context): number {
     killAll(sys, parseCgroupState(record.cgroup));
     return 0;
   }
+  if (args.flags.has("all")) return signalAll(sys, record, signal);
   using pidfd = openFirst(sys, record);
   if (pidfd === undefined) {
     throw new TareError("bad_state", `Cannot kill container "${id}": container not running`);
   }
   check(sys.pidfd_send_signal(pidfd.fd, signal), "pidfd_send_signal");
+  return 0;
+}
+
+/** Every process of the container, also where it has no pid namespace that would end the others. */
+function signalAll(sys: Sys, record: Record, signal: number): number {
+  const cgroup = parseCgroupState(record.cgroup);
+  if (signal === SIGKILL) killAll(sys, cgroup);
+  else for (const pid of listPids(sys, cgroup)) sys.kill(pid, signal);
   return 0;
 }
 

@@ -53,6 +53,8 @@ export type CreateRequest = {
   /** Whether another process gives the word to start (`create`), or this one (`run`). */
   readonly startElsewhere: boolean;
   readonly preserveFds: number;
+  /** Whether the container gets a session keyring of its own. */
+  readonly keyring: boolean;
   /** Whether a terminal is wanted by who calls: it must be what the configuration says. */
   readonly console: "keep" | "send" | "none";
   /** Takes the terminal's side that is ours. */
@@ -92,7 +94,8 @@ export function prepare(
     rootless: sys.geteuid() !== 0,
     ...(config.linux.cgroupsPath === undefined ? {} : { cgroupsPath: config.linux.cgroupsPath }),
   });
-  const plan = planContainer(config, { id: request.id, bundle: request.bundle, cgroup });
+  const { id, bundle, keyring } = request;
+  const plan = planContainer(config, { id, bundle, keyring, cgroup });
   return { config, plan, cgroup };
 }
 

@@ -7,6 +7,7 @@ type Fields = { readonly [name: string]: unknown };
 type Named = string | { readonly type: string; readonly path: string };
 
 const MAPS = [{ containerID: 0, hostID: 100_000, size: 65_536 }];
+const FACTS = { id: "x", keyring: true };
 const MAPPED = { uidMappings: MAPS, gidMappings: MAPS };
 
 function configOf(namespaces: readonly Named[], linux: Fields = {}, more: Fields = {}): Config {
@@ -23,9 +24,9 @@ function configOf(namespaces: readonly Named[], linux: Fields = {}, more: Fields
 
 const joined = (type: string) => ({ type, path: `/run/${type}` });
 const cloneOf = (namespaces: readonly Named[], linux: Fields = {}) =>
-  planNamespaces(configOf(namespaces, linux), "x").clone;
+  planNamespaces(configOf(namespaces, linux), FACTS).clone;
 const insideOf = (namespaces: readonly Named[], linux: Fields = {}, more: Fields = {}) =>
-  planNamespaces(configOf(namespaces, linux, more), "x").init.map((step) =>
+  planNamespaces(configOf(namespaces, linux, more), FACTS).init.map((step) =>
     step.op === "join" ? `join ${step.type}` : step.op,
   );
 
@@ -92,7 +93,9 @@ describe("what the first process does", () => {
       expect(ops).toContain("session");
       expect(ops).toContain("keyring");
     }
-    const [step] = planNamespaces(configOf([]), "id.1").init.filter(({ op }) => op === "keyring");
+    const [step] = planNamespaces(configOf([]), { ...FACTS, id: "id.1" }).init.filter(
+      ({ op }) => op === "keyring",
+    );
     expect(step?.op === "keyring" ? step.name : "").toBe("_ses.id.1");
   });
 });

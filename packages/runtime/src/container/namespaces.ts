@@ -96,7 +96,10 @@ export function checkNamespaces(config: Config): void {
  * New namespaces are made by one clone3(2). The cgroup namespace comes later: its root is the cgroup
  * that its maker is in, and the first process has to enter the container's first.
  */
-export function planNamespaces(config: Config, id: string): NamespacePlan {
+export function planNamespaces(
+  config: Config,
+  { id, keyring }: { readonly id: string; readonly keyring: boolean },
+): NamespacePlan {
   const fresh = config.linux.namespaces
     .filter(({ type, path }) => path === undefined && type !== "cgroup")
     .map(({ type }) => type);
@@ -115,19 +118,19 @@ export function planNamespaces(config: Config, id: string): NamespacePlan {
     stage,
     offsets: timed ? offsets : undefined,
   };
-  return { clone, init: planInside(config, later, id) };
+  return { clone, init: planInside(config, later, keyring ? `_ses.${id}` : undefined) };
 }
 
 function planInside(
   config: Config,
   later: readonly { type: NamespaceType; path: string }[],
-  id: string,
+  keyring: string | undefined,
 ): NamespaceStep[] {
   const steps: NamespaceStep[] = [];
   if (config.linux.namespaces.some(({ type }) => type === "user")) {
     steps.push({ op: "become-root", why: "root of the user namespace owns the others" });
   }
-  if (config.linux.namespaces.some(({ type, path }) => type === "pid" && path !== undefined)) {
+  if (!hasNew(config, "pid")) {
     const why = "the processes that are there already must not trace or open this one";
     steps.push({ op: "hide", why });
   }
@@ -139,7 +142,9 @@ function planInside(
     steps.push({ op: "cgroup-namespace", why: "the container's cgroup is the root that it sees" });
   }
   steps.push({ op: "session", why: "no terminal of the caller may be reached (TIOCSTI)" });
-  steps.push({ op: "keyring", name: `_ses.${id}`, why: "the caller's keys must stay unseen" });
+  if (keyring !== undefined) {
+    steps.push({ op: "keyring", name: keyring, why: "the caller's keys must stay unseen" });
+  }
   if (hasNew(config, "network")) {
     steps.push({ op: "loopback", why: "a new network namespace starts with lo down" });
   }

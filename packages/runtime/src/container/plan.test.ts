@@ -9,7 +9,7 @@ import type { Step } from "./step.ts";
 type Fields = { readonly [name: string]: unknown };
 
 const CGROUP: CgroupPlan = { mode: "v2", dirs: [], writes: [] };
-const FACTS = { id: "x", bundle: "/bundle", cgroup: CGROUP };
+const FACTS = { id: "x", bundle: "/bundle", keyring: true, cgroup: CGROUP };
 
 const MAPS = [{ containerID: 0, hostID: 100_000, size: 65_536 }];
 
@@ -210,6 +210,11 @@ describe("variants", () => {
     expect(ops).toContain("cgroup-namespace");
   });
 
+  test("without a keyring of its own the caller's stays", () => {
+    const { init } = planContainer(usual(), { ...FACTS, keyring: false });
+    expect(init.map(({ op }) => op)).not.toContain("keyring");
+  });
+
   test("without a terminal there is no console", () => {
     expect(opsOf(usual({ terminal: false }))).not.toContain("console");
   });
@@ -250,7 +255,8 @@ describe("variants", () => {
     const linux = { namespaces, maskedPaths: [], readonlyPaths: [] };
     const plain = { hostname: "", mounts: [], root: { path: "/" } };
     const ops = opsOf(usual({ terminal: false }, linux, plain));
-    expect(ops.slice(0, 5)).toEqual(["enter-cgroup", "join", "session", "keyring", "procfs"]);
+    const start = ["hide", "enter-cgroup", "join", "session", "keyring", "procfs"];
+    expect(ops.slice(0, start.length)).toEqual(start);
     expect(ops).not.toContain("pivot");
     expect(() => planOf(usual({}, linux, { ...plain, root: { path: "rootfs" } }))).toThrow(
       "joined mount namespace",

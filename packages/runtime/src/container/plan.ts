@@ -15,6 +15,8 @@ import type { Plan, Step } from "./step.ts";
 
 export type ContainerFacts = {
   readonly id: string;
+  /** Whether the container gets a session keyring of its own. */
+  readonly keyring: boolean;
   /** Absolute path of the bundle. */
   readonly bundle: string;
   readonly cgroup: CgroupPlan;
@@ -22,7 +24,7 @@ export type ContainerFacts = {
 
 export function planContainer(config: Config, facts: ContainerFacts): Plan {
   checkNamespaces(config);
-  const namespaces = planNamespaces(config, facts.id);
+  const namespaces = planNamespaces(config, facts);
   return {
     clone: namespaces.clone,
     init: [
