@@ -8,7 +8,7 @@ import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { requireRoot } from "../tests/harness/places.ts";
 import type { Bench, Surroundings } from "./harness/bench.ts";
-import { runContest } from "./harness/contest.ts";
+import { type Outcome, runContest, type Verdict } from "./harness/contest.ts";
 import { type Measure, openMeasure } from "./harness/measure.ts";
 import { commit, currentPlace, furnish, type Place, runInPlace } from "./harness/place.ts";
 import { describeMachine, findPrograms } from "./harness/programs.ts";
@@ -69,15 +69,23 @@ async function runBench(
   measure: Measure,
   quick: boolean,
 ): Promise<Result> {
-  const { contests, facts = [], missing } = await bench.prepare(around);
-  const outcomes = contests.map((contest) =>
-    runContest(
-      contest,
-      { pairs: quick ? QUICK_PAIRS : contest.pairs, warmUps: quick ? 1 : WARM_UPS },
-      { measure, random: Math.random },
-    ),
-  );
-  return { bench: bench.name, outcomes, facts, ...(missing === undefined ? {} : { missing }) };
+  const outcomes: Outcome[] = [];
+  const facts: Verdict[] = [];
+  try {
+    const prepared = await bench.prepare(around);
+    facts.push(...(prepared.facts ?? []));
+    for (const contest of prepared.contests) {
+      const pairs = quick ? QUICK_PAIRS : contest.pairs;
+      const length = { pairs, warmUps: quick ? 1 : WARM_UPS };
+      outcomes.push(runContest(contest, length, { measure, random: Math.random }));
+    }
+    const { missing } = prepared;
+    return { bench: bench.name, outcomes, facts, ...(missing === undefined ? {} : { missing }) };
+  } catch (error) {
+    // What was measured before stays; the exit status tells.
+    process.exitCode = 1;
+    return { bench: bench.name, outcomes, facts, missing: String(error) };
+  }
 }
 
 /** Quick results prove nothing but that the benches run: git ignores them. */
