@@ -14,15 +14,21 @@ import {
   readFileSync,
   readlinkSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
-import type { BundleConfig } from "../harness/bundle.ts";
+import { basename, join } from "node:path";
+import { type BundleConfig, DEFAULT_NAMESPACES, type NamespaceConfig } from "../harness/bundle.ts";
 import { copyRootfs } from "../harness/fixtures.ts";
 import { patiently, runtimeProgram } from "../harness/places.ts";
-import { run } from "../harness/run.ts";
-import { openScene, type Scene, type SceneBundleOptions } from "../harness/scene.ts";
+import { type Ran, run } from "../harness/run.ts";
+import {
+  openScene,
+  type Scene,
+  type SceneBundle,
+  type SceneBundleOptions,
+} from "../harness/scene.ts";
 
 setDefaultTimeout(patiently(60_000));
 
@@ -67,6 +73,10 @@ function replaceByLink(name: string, target: string): void {
 }
 
 const upwards = (path: string) => `../../../../../../../..${path}`;
+
+function without(type: string): { type: string }[] {
+  return DEFAULT_NAMESPACES.filter((each) => each !== type).map((each) => ({ type: each }));
+}
 
 /** Leaves out the mounts at and below /dev, so that the image's own /dev is used. */
 function withoutDev(config: BundleConfig): void {
@@ -269,40 +279,65 @@ describe("the working directory", () => {
 });
 
 describe("the runtime's own program", () => {
-  // CVE-2019-5736. The copy stands for the installed runtime.
-  test("cannot be overwritten by a process that sees it start", async () => {
-    await setUp(() => copyFileSync(runtimeProgram(), join(scene.dir, "victim")));
-    const victim = join(scene.dir, "victim");
-    const first = scene.bundle(hostile({ args: ["/t/spoil-exe", "2"] }));
+  /** A copy that stands for the installed runtime; the host finds its program by the file's name. */
+  function copyRuntime(): string {
+    const directory = join(scene.dir, "victim");
+    mkdirSync(directory);
+    const copy = join(directory, basename(runtimeProgram()));
+    copyFileSync(runtimeProgram(), copy);
+    return copy;
+  }
+
+  async function runWith(copy: string, bundle: SceneBundle): Promise<Ran> {
+    const [, ...words] = scene.command("run", "--bundle", bundle.dir, bundle.id);
+    return await run([copy, ...words], { env: { TARE_TEST_MARK: scene.mark } });
+  }
+
+  // CVE-2019-5736.
+  const places: [name: string, pid: (host: number) => NamespaceConfig[]][] = [
+    ["its pid namespace is joined", (host) => [{ type: "pid", path: `/proc/${host}/ns/pid` }]],
+    ["it shares the caller's pid namespace", () => []],
+  ];
+  test.each(places)("cannot be overwritten by who sees it start: %s", async (_name, pidOf) => {
+    let copy = "";
+    await setUp(() => {
+      copy = copyRuntime();
+    });
+    // It writes to this one file only, also where it sees all of the machine's processes.
+    const { dev, ino } = statSync(copy, { bigint: true });
+    const spoiler = hostile({ args: ["/t/spoil-exe", "2", `${dev}`, `${ino}`] });
+    const own = pidOf(1).length === 0 ? { linux: { namespaces: without("pid") } } : {};
+    const first = scene.bundle({ ...spoiler, ...own });
     const { output } = await scene.create(first);
     await scene.start(first.id);
     const pid = (await scene.state(first.id))?.pid ?? 0;
-    const namespaces = ["mount", "ipc", "uts", "network", "cgroup"].map((type) => ({ type }));
     for (let round = 0; round < 10; round++) {
-      const bundle = scene.bundle({
-        args: ["true"],
-        linux: { namespaces: [...namespaces, { type: "pid", path: `/proc/${pid}/ns/pid` }] },
-      });
-      const [, ...words] = scene.command("run", "--bundle", bundle.dir, bundle.id);
-      await run([victim, ...words], { env: { TARE_TEST_MARK: scene.mark } });
+      const namespaces = [...without("pid"), ...pidOf(pid)];
+      const ran = await runWith(copy, scene.bundle({ args: ["true"], linux: { namespaces } }));
+      expect(ran.code).toBe(0);
     }
     await scene.waitForStatus(first.id, "stopped", 10_000);
     await scene.delete(first.id);
     expect(output.stdout()).toMatch(/^looking\nspoiled 0 of \d+\n$/);
-    expect(readFileSync(victim).equals(readFileSync(runtimeProgram()))).toBeTrue();
+    expect(readFileSync(copy).equals(readFileSync(runtimeProgram()))).toBeTrue();
   });
 
   test("is not what `#!/proc/self/exe` runs with the host's file in reach", async () => {
+    let copy = "";
     await setUp(() => {
-      copyFileSync(runtimeProgram(), join(scene.dir, "victim"));
-      writeFileSync(join(rootfs, "entry"), "#!/proc/self/exe\n", { mode: 0o755 });
+      copy = copyRuntime();
+      writeFileSync(join(rootfs, "entry"), "#!/proc/self/exe tare-init\n", { mode: 0o755 });
+      // As tare-init the host's file stays process 1, and starts the words it was given: the first
+      // of them is its own name, here a program of the image that reaches for process 1's file.
+      const reach = "#!/bin/sh\necho reached; touch /proc/1/exe; chmod 777 /proc/1/exe\n";
+      writeFileSync(join(rootfs, "bin/tare-init"), reach, { mode: 0o755 });
     });
-    const bundle = scene.bundle(hostile({ args: ["/entry"] }));
-    const [, ...words] = scene.command("run", "--bundle", bundle.dir, bundle.id);
-    await run([join(scene.dir, "victim"), ...words], { env: { TARE_TEST_MARK: scene.mark } });
-    expect(
-      readFileSync(join(scene.dir, "victim")).equals(readFileSync(runtimeProgram())),
-    ).toBeTrue();
+    const times = statSync(copy);
+    const ran = await runWith(copy, scene.bundle(hostile({ args: ["/entry"] })));
+    const after = statSync(copy);
+    expect(ran.stdout).toBe("reached\n");
+    expect(readFileSync(copy).equals(readFileSync(runtimeProgram()))).toBeTrue();
+    expect([after.mtimeMs, after.mode]).toEqual([times.mtimeMs, times.mode]);
   });
 });
 

