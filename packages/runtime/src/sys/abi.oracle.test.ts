@@ -72,7 +72,8 @@ const TABLES: readonly Constants[] = [
       "linux/prctl.h",
       "linux/sched.h",
     ]),
-    others: { CAP_LAST: "CAP_LAST_CAP" },
+    // A set of capabilities is two words of the kernel's structure.
+    others: { CAP_LAST: "CAP_LAST_CAP", CAP_BITS: "2 * 8 * sizeof(__u32)" },
   },
   {
     file: "sys/abi-socket.ts",
@@ -201,6 +202,12 @@ const TABLES: readonly Constants[] = [
       LENGTH_AT: "__builtin_offsetof(struct dirent64, d_reclen)",
       NAME_AT: "__builtin_offsetof(struct dirent64, d_name)",
     },
+  },
+  {
+    file: "sys/stat.ts",
+    headers: ["linux/stat.h"],
+    names: ["STATX_BASIC_STATS"],
+    others: { STATX_BYTES: "sizeof(struct statx)" },
   },
   {
     file: "container/facts.ts",
@@ -333,7 +340,7 @@ test("statx(2) is read where the kernel's header has its fields", () => {
       return 0;
     },
   } as unknown as Sys;
-  expect(statAt(sys, 3 as Fd, "x", 0)).toEqual({
+  expect(statAt(sys, 3 as Fd, "x", 0)).toMatchObject({
     mode: 257,
     uid: 2 * 257,
     gid: 3 * 257,
