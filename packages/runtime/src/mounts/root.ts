@@ -3,6 +3,7 @@
  * tree let go. A chroot(2) alone can be left again; this cannot.
  */
 
+import { EINVAL } from "../sys/abi-errno.ts";
 import {
   AT_EMPTY_PATH,
   AT_FDCWD,
@@ -20,9 +21,13 @@ import {
   OPEN_TREE_CLOEXEC,
   OPEN_TREE_CLONE,
 } from "../sys/abi-mount.ts";
-import { check, during } from "../sys/check.ts";
+import { check, during, errnoOf } from "../sys/check.ts";
 import { openAt } from "../sys/file.ts";
+import { OwnedFd } from "../sys/owned-fd.ts";
 import type { Fd, Sys } from "../sys/types.ts";
+
+/** A path of 4096 bytes has no more components. */
+const DEPTH_MAX = 2048;
 
 /** Sets how mount events travel between this namespace and the one it was copied from. */
 export function setPropagation(sys: Sys, flag: number): void {
@@ -31,23 +36,36 @@ export function setPropagation(sys: Sys, flag: number): void {
 
 /**
  * Attaches a clone of the tree at `path` on itself; the answer is a descriptor of its top.
- * With `guard`, a private mount lies between: pivot_root(2) refuses a shared parent.
+ * With `guard`, the mount that holds it leaves the host's group first: pivot_root(2) refuses a shared
+ * parent, and what is attached to one appears on the host, and stays there.
  */
 export function attachRoot(sys: Sys, path: string, guard: boolean): Fd {
   return during(
     () => `Cannot use root file system "${path}"`,
     () => {
-      if (guard) {
-        const between = cloneOnto(sys, path);
-        check(
-          sys.mount_setattr(between, "", AT_EMPTY_PATH, 0, 0, MS_PRIVATE, NO_FD),
-          "mount_setattr",
-        );
-        sys.close(between);
-      }
+      if (guard) makeParentPrivate(sys, path);
       return cloneOnto(sys, path);
     },
   );
+}
+
+/** Only the top of a mount has a propagation (EINVAL): it is looked for upwards. */
+function makeParentPrivate(sys: Sys, path: string): void {
+  const flags = O_PATH | O_DIRECTORY;
+  let place = new OwnedFd(sys, check(openAt(sys, AT_FDCWD, path, flags, 0), "openat2", path));
+  try {
+    for (let depth = 0; ; depth++) {
+      const ret = sys.mount_setattr(place.fd, "", AT_EMPTY_PATH, 0, 0, MS_PRIVATE, NO_FD);
+      if (errnoOf(ret) !== EINVAL || depth === DEPTH_MAX) {
+        return void check(ret, "mount_setattr", path);
+      }
+      const above = check(openAt(sys, place.fd, "..", flags, 0), "openat2", path);
+      place.close();
+      place = new OwnedFd(sys, above);
+    }
+  } finally {
+    place.close();
+  }
 }
 
 function cloneOnto(sys: Sys, path: string): Fd {

@@ -8,16 +8,17 @@ import type { Process } from "@tare/spec/oci-runtime.ts";
 import type { Channel } from "../container/channel.ts";
 import { writeProcfs } from "../container/procfs.ts";
 import type { ProcessStep } from "../container/step.ts";
-import { EINVAL, EPERM } from "../sys/abi-errno.ts";
+import { EACCES, EINVAL, EPERM } from "../sys/abi-errno.ts";
 import {
   CAP_SYS_ADMIN,
   PR_CAP_AMBIENT,
   PR_CAP_AMBIENT_RAISE,
   PR_CAPBSET_DROP,
+  PR_SET_DUMPABLE,
   PR_SET_KEEPCAPS,
   PR_SET_NO_NEW_PRIVS,
 } from "../sys/abi-process.ts";
-import { check, errnoOf } from "../sys/check.ts";
+import { check, errnoOf, SysError } from "../sys/check.ts";
 import { readTextAt } from "../sys/file.ts";
 import type { Fd, Sys } from "../sys/types.ts";
 import { enterDirectory } from "./directory.ts";
@@ -122,7 +123,25 @@ function setRlimit(sys: Sys, { limit, resource }: Extract<ProcessStep, { op: "rl
 function setOomScore(sys: Sys, procfs: Fd, value: number): void {
   const file = "self/oom_score_adj";
   const present = readTextAt(sys, procfs, file, NUMBER_BYTES_MAX)?.trim();
-  if (present !== String(value)) writeProcfs(sys, procfs, file, String(value));
+  if (present === String(value)) return;
+  try {
+    writeProcfs(sys, procfs, file, String(value));
+  } catch (error) {
+    if (!(error instanceof SysError) || error.errno !== EACCES || error.call !== "openat2") {
+      throw error;
+    }
+    writeUnhidden(sys, procfs, file, String(value));
+  }
+}
+
+/** The files of a process that is not dumpable belong to the host's root: ours are ours for one write. */
+function writeUnhidden(sys: Sys, procfs: Fd, file: string, value: string): void {
+  check(sys.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0), "prctl PR_SET_DUMPABLE");
+  try {
+    writeProcfs(sys, procfs, file, value);
+  } finally {
+    check(sys.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl PR_SET_DUMPABLE");
+  }
 }
 
 function dropBoundingSet(sys: Sys, drop: readonly number[]): void {
