@@ -153,8 +153,13 @@ export function attach(sys: Sys, mount: Fd, target: Fd, path: string): void {
   check(sys.move_mount(mount, "", target, "", flags), "move_mount", path);
 }
 
-/** A link that leads to "/" would put the mount over the whole container. */
+/** A link that leads to "/" would put the mount over the whole container, one into /proc over procfs. */
 function refuseRoot(sys: Sys, root: Fd, target: Fd, path: string): void {
+  // What is named below /proc was looked at when it was planned.
+  const isNamed = path === "/proc" || path.startsWith("/proc/");
+  if (!isNamed && check(sys.fstatfs_type(target), "fstatfs", path) === PROC_SUPER_MAGIC) {
+    throw new TareError("bad_input", `Cannot mount on "${path}": it leads into procfs`);
+  }
   const [one, other] = [root, target].map((fd) => statAt(sys, fd, "", AT_EMPTY_PATH));
   if (one === undefined || other === undefined || one.ino !== other.ino) return;
   if (one.devMajor !== other.devMajor || one.devMinor !== other.devMinor) return;
