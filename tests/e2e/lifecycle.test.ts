@@ -1,6 +1,6 @@
 /** create, start, state, kill, delete, list: what each does, in which state, and the hooks between. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { chownSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { HookConfig } from "../harness/bundle.ts";
 import { mustSucceed } from "../harness/fixtures.ts";
@@ -250,6 +250,24 @@ describe("what a state forbids", () => {
     for (const version of ["1.0.0", "1.0.2", "1.0.2-dev"]) mustSucceed(await withVersion(version));
     for (const version of ["2.0.0", "moon", ""]) await refuse(withVersion(version));
   });
+});
+
+test("a state directory that another user may write is not believed", async () => {
+  const scene = await openScene();
+  const bundle = scene.bundle({ args: ["sleep", "30"] });
+  mustSucceed((await scene.create(bundle)).ran);
+  const directory = join(scene.stateRoot, bundle.id);
+  chownSync(directory, 4242, 4242);
+  const killed = await scene.kill(bundle.id, "KILL");
+  const deleted = await scene.delete(bundle.id, "--force");
+  const listed = await scene.verb("list", "-q");
+  chownSync(directory, 0, 0);
+  const status = (await scene.state(bundle.id))?.status;
+  mustSucceed(await scene.delete(bundle.id, "--force"));
+  expect(killed.code).not.toBe(0);
+  expect(deleted.code).not.toBe(0);
+  expect(listed).toMatchObject({ code: 0, stdout: `${bundle.id}\n` });
+  expect(status).toBe("created");
 });
 
 describe("hooks", () => {

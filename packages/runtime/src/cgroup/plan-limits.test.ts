@@ -333,6 +333,8 @@ describe("what is refused", () => {
   const v2Only: [name: string, asked: Asked, field: string][] = [
     ["swappiness", { memory: { swappiness: 60n } }, "memory.swappiness"],
     ["the OOM killer off", { memory: { disableOOMKiller: true } }, "memory.disableOOMKiller"],
+    ["realtime", { cpu: { realtimeRuntime: 950_000n } }, "cpu.realtimeRuntime"],
+    ["a realtime period", { cpu: { realtimePeriod: 1_000_000n } }, "cpu.realtimePeriod"],
     ["TCP buffers", { memory: { kernelTCP: 5n } }, "memory.kernelTCP"],
     ["swap without memory", { memory: { swap: 5n } }, "memory.swap"],
     ["a packet class", { network: { classID: 1, priorities: [] } }, "network.classID"],

@@ -21,7 +21,7 @@ type Planner = (resources: Resources) => LimitWrite[];
 /** A planner for each controller; each answers no write where nothing is asked of it. */
 export const V2_PLANNERS: Readonly<Record<Controller, Planner>> = {
   memory: ({ memory }) => planMemory(memory),
-  cpu: ({ cpu }) => [...cpuWeight(cpu), ...cpuBandwidth(cpu)],
+  cpu: ({ cpu }) => [...refuseRealtime(cpu), ...cpuWeight(cpu), ...cpuBandwidth(cpu)],
   cpuset: planCpuset,
   pids: planPids,
   blkio: ({ blockIO }) => [...ioWeights(blockIO), ...ioMax(blockIO)],
@@ -90,6 +90,15 @@ function refuseV1Memory(memory: MemoryResources): void {
   if (!isUnset(swappiness)) throw refuse("swappiness", swappiness);
   if (memory.disableOOMKiller === true) throw refuse("disableOOMKiller", true);
   if (memory.useHierarchy === false) throw refuse("useHierarchy", false);
+}
+
+function refuseRealtime({ realtimePeriod = 0n, realtimeRuntime = 0n }: CpuResources): LimitWrite[] {
+  for (const [name, value] of Object.entries({ realtimePeriod, realtimeRuntime })) {
+    if (value === 0n) continue;
+    const why = "cgroup v2 does not share out realtime";
+    throw noSuchLimit(`${CPU}.${name}`, value, why, "Leave the field out");
+  }
+  return [];
 }
 
 /** An idle group has no weight: it is set before the group becomes idle, or after it ceases to be. */

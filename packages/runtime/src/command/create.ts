@@ -158,7 +158,9 @@ function tellOutOfMemory(sys: Sys, { record, config }: ReturnType<typeof create>
 function finish({ sys, args }: Context, created: ReturnType<typeof create>): void {
   const { directory, record, config } = created;
   if (args.flags.has("keep")) return;
-  destroy(sys, directory, record);
+  // It was waited for: there is nobody to look for any more.
+  const { pid: _reaped, ...ended } = record;
+  destroy(sys, directory, ended);
   runPoststopHooks(sys, config.hooks.poststop, toState(record, "stopped"));
 }
 

@@ -174,17 +174,19 @@ type Row = {
 
 /** One container; one that is just being removed, or damaged, does not hide the others. */
 function listRow({ sys, root }: Context, id: string): Row[] {
-  using directory = findDirectory(sys, root, id);
-  if (directory === undefined) return [];
-  const record = readForDelete(directory, true);
-  if (record === undefined) {
-    const none = { bundle: "", rootfs: "", created: "", owner: "" };
-    return [{ ociVersion: "", id, pid: 0, status: "damaged", ...none }];
+  const none = { pid: 0, bundle: "", rootfs: "", created: "", owner: "" };
+  try {
+    using directory = findDirectory(sys, root, id);
+    if (directory === undefined) return [];
+    const record = directory.read();
+    if (record === undefined) return [{ ociVersion: "", id, status: "creating", ...none }];
+    const status = statusOf(sys, directory, record);
+    const { ociVersion, bundle, rootfs, created, owner } = record;
+    const pid = status === "stopped" ? 0 : (record.pid ?? 0);
+    return [{ ociVersion, id, pid, status, bundle, rootfs, created, owner }];
+  } catch {
+    return [{ ociVersion: "", id, status: "damaged", ...none }];
   }
-  const status = statusOf(sys, directory, record);
-  const { ociVersion, bundle, rootfs, created, owner } = record;
-  const pid = status === "stopped" ? 0 : (record.pid ?? 0);
-  return [{ ociVersion, id, pid, status, bundle, rootfs, created, owner }];
 }
 
 function table(rows: readonly Row[]): string {

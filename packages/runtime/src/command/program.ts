@@ -116,7 +116,7 @@ function said(sys: Sys, text: string): number {
   return 0;
 }
 
-/** /run/tare for root; a user's own runtime directory for others. */
+/** A directory of the machine for root; of the user for others, whose owner is checked before use. */
 function defaultRoot(sys: Sys): string {
   if (sys.geteuid() === 0) return "/run/tare-runtime";
   const entry = sys.environ().find((each) => each.startsWith("XDG_RUNTIME_DIR="));

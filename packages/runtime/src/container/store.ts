@@ -13,6 +13,7 @@ import type { Hooks, State, Status } from "@tare/spec/oci-runtime.ts";
 import { parseCgroupState } from "../cgroup/state.ts";
 import { EEXIST, ENOENT, ESRCH } from "../sys/abi-errno.ts";
 import {
+  AT_EMPTY_PATH,
   AT_FDCWD,
   AT_REMOVEDIR,
   O_CREAT,
@@ -26,6 +27,7 @@ import { check, errnoOf, SysError } from "../sys/check.ts";
 import { entriesOf } from "../sys/directory.ts";
 import { openAt, readText, readTextAt, retried } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
+import { statAt } from "../sys/stat.ts";
 import type { Fd, Sys } from "../sys/types.ts";
 import { START_SOCKET } from "./start-socket.ts";
 
@@ -56,6 +58,7 @@ const O_APPEND = 0o2000;
 /** More than a configuration may have, whose annotations and hooks are in it. */
 const STATE_BYTES_MAX = 8 * 1024 * 1024;
 const STAT_BYTES_MAX = 4096;
+const WRITABLE_BY_OTHERS = 0o022;
 
 /** An open directory of one container. */
 export class ContainerDirectory {
@@ -199,10 +202,9 @@ function makePath(sys: Sys, path: string): void {
 }
 
 function open(sys: Sys, root: string, id: string): ContainerDirectory {
-  const path = `${root}/${id}`;
-  const flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
-  const fd = check(openAt(sys, AT_FDCWD, path, flags, 0), "openat2", path);
-  return new ContainerDirectory(sys, new OwnedFd(sys, fd), root, id);
+  const found = findDirectory(sys, root, id);
+  if (found !== undefined) return found;
+  throw new TareError("conflict", `Cannot create container "${id}": it was removed meanwhile`);
 }
 
 /** Opens the directory of a known container; undefined where there is none. */
@@ -211,8 +213,19 @@ export function findDirectory(sys: Sys, root: string, id: string): ContainerDire
   const flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
   const ret = openAt(sys, AT_FDCWD, path, flags, 0);
   if (errnoOf(ret) === ENOENT) return undefined;
-  const fd = check(ret, "openat2", path);
-  return new ContainerDirectory(sys, new OwnedFd(sys, fd), root, id);
+  const directory = new OwnedFd(sys, check(ret, "openat2", path));
+  checkOwner(sys, directory, path);
+  return new ContainerDirectory(sys, directory, root, id);
+}
+
+/** A record says what is killed and removed: whoever else could write it would decide that. */
+function checkOwner(sys: Sys, directory: OwnedFd, path: string): void {
+  const { uid, mode } = statAt(sys, directory.fd, "", AT_EMPTY_PATH);
+  if (uid === sys.geteuid() && (mode & WRITABLE_BY_OTHERS) === 0) return;
+  directory.close();
+  throw new TareError("no_permission", `Cannot use "${path}": others may write it`, {
+    hint: "It must belong to the caller, with mode 0700; set --root to a directory of your own",
+  });
 }
 
 /** As findDirectory, and an unknown id is an error. */

@@ -194,6 +194,8 @@ export function planProtection(config: Config): ProtectStep[] {
 /** Mounts that had to wait before they become read-only. */
 export function planLateReadonly(config: Config): Step[] {
   return config.mounts.flatMap((mount): Step[] => {
+    // Most mounts are told apart by their words alone, without reading them.
+    if (!mount.options.includes("ro")) return [];
     const options = parseMountOptions(mount.options);
     const target = normalize(mount.destination);
     const late =

