@@ -4,6 +4,7 @@ import { checkPreserved, closeInherited } from "./inherited.ts";
 
 const EBADF = 9;
 const F_GETFD = 1;
+const F_SETFD = 2;
 const MAX = 0xffffffff;
 
 /** A caller that has these numbers open. */
@@ -48,6 +49,13 @@ describe("closing what the caller left open", () => {
     closeInherited(sys, words);
     const ranges = calls.filter(([name]) => name === "close_range");
     expect(ranges.map(([, first, last]) => [first, last])).toEqual(closed);
+  });
+
+  test("a lifeline stays open when the program executes itself again", () => {
+    const { sys, calls } = caller(0, 1, 2, 3);
+    closeInherited(sys, ["run", "--kill-on-close", "3", "x"]);
+    const commands = calls.filter(([name]) => name === "fcntl").map(([, , command]) => command);
+    expect(commands).not.toContain(F_SETFD);
   });
 
   test("a lifeline that is not open is an error", () => {

@@ -5,7 +5,7 @@
  */
 
 import { TareError } from "@tare/spec/error.ts";
-import { AT_FDCWD, F_GETFD, F_SETFD, FD_CLOEXEC, O_RDWR } from "../sys/abi-file.ts";
+import { AT_FDCWD, F_GETFD, O_RDWR } from "../sys/abi-file.ts";
 import { check, errnoOf } from "../sys/check.ts";
 import type { Fd, Sys } from "../sys/types.ts";
 
@@ -28,7 +28,8 @@ export function closeInherited(sys: Sys, words: readonly string[]): void {
   }
   if (lifeline > first) sys.close_range(first, lifeline - 1, 0);
   sys.close_range(lifeline + 1, FD_MAX, 0);
-  check(sys.fcntl(lifeline as Fd, F_SETFD, FD_CLOEXEC), "fcntl F_SETFD", String(lifeline));
+  // Not yet close-on-exec: this program executes itself again before it makes a container.
+  check(sys.fcntl(lifeline as Fd, F_GETFD, 0), "fcntl F_GETFD", String(lifeline));
 }
 
 /** A standard stream that is closed becomes the null device: else a file of ours would be it. */
