@@ -1,0 +1,48 @@
+import { expect, test } from "bun:test";
+import { parseConfig } from "@tare/spec/oci-runtime-parse.ts";
+import { refuseUnsupported } from "./unsupported.ts";
+
+type Fields = { readonly [name: string]: unknown };
+
+const NONE = { apparmor: false, selinux: false };
+const ALL = { apparmor: true, selinux: true };
+
+function refusal(linux: Fields, process: Fields, modules = ALL): string {
+  const program = { cwd: "/", user: { uid: 0, gid: 0 }, args: ["x"], ...process };
+  const text = JSON.stringify({
+    ociVersion: "1.3.0",
+    root: { path: "r" },
+    linux,
+    process: program,
+  });
+  try {
+    refuseUnsupported(parseConfig(text), modules);
+  } catch (error) {
+    return (error as Error).message;
+  }
+  return "";
+}
+
+const allow = { defaultAction: "SCMP_ACT_ALLOW" };
+const notify = [{ names: ["open"], action: "SCMP_ACT_NOTIFY" }];
+
+test.each([
+  ["linux.intelRdt", { intelRdt: { closID: "x" } }],
+  ["linux.netDevices", { netDevices: { eth0: {} } }],
+  ["linux.memoryPolicy", { memoryPolicy: { mode: "MPOL_LOCAL" } }],
+  ["linux.seccomp.listenerPath", { seccomp: { ...allow, listenerPath: "/s", syscalls: notify } }],
+  ["SCMP_ACT_NOTIFY", { seccomp: { ...allow, syscalls: notify } }],
+  ["linux.mountLabel", { mountLabel: "system_u:object_r:container_file_t:s0" }],
+])("%s is refused by its name", (name, linux) => {
+  expect(refusal(linux, {})).toContain(name);
+});
+
+test("a label means nothing where the kernel has no such module", () => {
+  expect(refusal({}, { apparmorProfile: "docker-default" }, NONE)).toContain("no AppArmor");
+  expect(refusal({}, { selinuxLabel: "a:b:c" }, NONE)).toContain("no SELinux");
+  expect(refusal({}, { apparmorProfile: "p", selinuxLabel: "l" }, ALL)).toBe("");
+});
+
+test("everything usual passes, and so do empty labels", () => {
+  expect(refusal({ seccomp: allow, mountLabel: "" }, { apparmorProfile: "" }, NONE)).toBe("");
+});
