@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { busyboxRootfs, copyRootfs } from "../harness/fixtures.ts";
 import { IMAGE_NAME, IMAGE_TAG, images } from "../harness/images.ts";
 import { readMountTable } from "../harness/mount-table.ts";
+import { run } from "../harness/run.ts";
 import { IMAGE, openCli, openLoadedCli } from "./cli-scene.ts";
 
 // On a busy machine a whole test takes seconds.
@@ -235,6 +236,21 @@ describe("mounts", () => {
     const fixed = await cli.sh("echo again > /m/out", "-v", `${dir}:/m:ro`);
     expect(fixed.stderr).toContain("Read-only");
     expect(readFileSync(join(dir, "out"), "utf8")).toBe("out\n");
+  });
+
+  test(":ro holds for what is mounted below, too, also with another runtime", async () => {
+    const cli = await openLoadedCli();
+    const dir = join(cli.scene.dir, "shared");
+    mkdirSync(join(dir, "below"), { recursive: true });
+    for (const runtime of ["tare-runtime", "runc"]) {
+      const flags = ["-u", "0", "-v", `${dir}:/m:ro`, "--runtime", runtime];
+      const tare = cli.command(...cli.runWords(...flags, IMAGE, "touch", "/m/below/f"));
+      const script = 'mount -t tmpfs none "$0" && exec "$@"';
+      const own = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script];
+      const ran = await run([...own, join(dir, "below"), ...tare]);
+      expect([runtime, ran.code]).toEqual([runtime, 1]);
+      expect(ran.stderr).toContain("Read-only");
+    }
   });
 
   test("a named volume outlives its container, a nameless one does not", async () => {

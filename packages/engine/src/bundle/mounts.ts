@@ -74,7 +74,8 @@ function toMount(request: ResolvedMount): Mount {
     return mount(request.target, "tmpfs", "tmpfs", request.options);
   }
   const options = [request.recursive ? "rbind" : "bind", request.propagation];
-  if (request.readonly) options.push("ro");
+  // "ro" is the topmost mount alone: what is mounted below it would stay writable.
+  if (request.readonly) options.push(...(request.recursive ? ["ro", "rro"] : ["ro"]));
   return mount(request.target, "bind", request.source, options);
 }
 

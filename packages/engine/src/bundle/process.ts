@@ -46,7 +46,10 @@ export type EnvironmentWish = {
   readonly home: string;
 };
 
-/** The environment, each key once: the engine's, then the image's, then the caller's. */
+/**
+ * The environment, each key once: the engine's, then the image's, then the caller's. A name alone of
+ * the caller's, already looked up in vain, takes the variable away, as in Docker.
+ */
 export function planEnvironment(wish: EnvironmentWish): string[] {
   const values = new Map<string, string>([
     ["PATH", PATH_DEFAULT],
@@ -54,7 +57,10 @@ export function planEnvironment(wish: EnvironmentWish): string[] {
   ]);
   if (wish.terminal) values.set("TERM", "xterm");
   for (const entry of wish.image) assign(values, entry, "the image's Env");
-  for (const entry of wish.requested) assign(values, entry, "-e");
+  for (const entry of wish.requested) {
+    if (entry.includes("=")) assign(values, entry, "-e");
+    else values.delete(entry);
+  }
   if (!values.has("HOME")) values.set("HOME", wish.home);
   return [...values].map(([key, value]) => `${key}=${value}`);
 }

@@ -167,6 +167,23 @@ describe("toConfig", () => {
     expect(plan({}, { mounts: [bind("rshared")] }).linux.rootfsPropagation).toBe("shared");
   });
 
+  test("a bind mount that is read-only is so with all that is mounted below it", () => {
+    const options = (change: { readonly: boolean; recursive: boolean }) => {
+      const places = { source: "/a", target: "/m", createSource: false };
+      const bind = { kind: "bind", propagation: "rprivate", ...places, ...change } as const;
+      const { mounts } = plan({}, { mounts: [bind] });
+      return mounts.find(({ destination }) => destination === "/m")?.options;
+    };
+    expect(options({ readonly: true, recursive: true })).toEqual([
+      "rbind",
+      "rprivate",
+      "ro",
+      "rro",
+    ]);
+    expect(options({ readonly: true, recursive: false })).toEqual(["bind", "rprivate", "ro"]);
+    expect(options({ readonly: false, recursive: true })).toEqual(["rbind", "rprivate"]);
+  });
+
   test("an init goes in front of the command", () => {
     const config = plan({}, { initPath: "/opt/tare-init" });
     expect(config.process?.args).toEqual(["/sbin/tare-init", "--", "/bin/true"]);
@@ -198,7 +215,12 @@ describe("the command", () => {
     ]);
   });
 
-  test.each(["NAME", "=x", "A=\0"])("refuses variable %j", (entry) => {
+  test("a name alone takes the image's variable away", () => {
+    const env = plan({ env: ["B=3", "A", "B", "NEVER"] }, { image }).process?.env;
+    expect(env).toEqual(["PATH=/x", "HOSTNAME=0123456789ab", "HOME=/root"]);
+  });
+
+  test.each(["=x", "A=\0"])("refuses variable %j", (entry) => {
     expect(() => plan({ env: [entry] })).toThrow(/KEY=value/);
   });
 

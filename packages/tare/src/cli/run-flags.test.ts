@@ -4,7 +4,7 @@ import { parseLine } from "./flag.ts";
 import { RUN_FLAGS, toRequest } from "./run-flags.ts";
 
 const FILES = new Map([
-  ["vars", "# a comment\n\nA=1\nHOME\n  B=two words\nC=\r\n"],
+  ["vars", "# a comment\n\nA=1\nHOME\nUNSET\n  B=two words\nC=\r\n"],
   ["bad", "A=1\nB C=2\n"],
 ]);
 
@@ -41,10 +41,10 @@ describe("toRequest", () => {
     });
   });
 
-  test("variables come from files, then flags; a name alone takes the caller's or nothing", () => {
+  test("variables come from files, then flags; a name alone takes the caller's", () => {
     expect(
       request("--env-file", "vars", "-e", "X=y", "-e", "HOME", "-e", "UNSET", "i").env,
-    ).toEqual(["A=1", "HOME=/root", "B=two words", "C=", "X=y", "HOME=/root"]);
+    ).toEqual(["A=1", "HOME=/root", "B=two words", "C=", "X=y", "HOME=/root", "UNSET"]);
   });
 
   test("an empty entrypoint is none", () => {

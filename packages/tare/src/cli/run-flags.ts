@@ -311,13 +311,15 @@ function entrypoint(text: string): readonly string[] {
   return text === "" ? [] : [text];
 }
 
+/** A name that the caller's environment lacks is skipped in a file; `-e` takes it from the image's. */
 function environment(values: RunValues, around: RunSurroundings): string[] {
   const lines = values.envFile.flatMap((path) => envFileLines(around.readFile(path), path));
-  return [...lines, ...values.env].flatMap((entry) => {
-    if (entry.includes("=")) return [entry];
-    const value = around.env.get(entry);
-    return value === undefined ? [] : [`${entry}=${value}`];
-  });
+  const lookUp = (entry: string) => {
+    const value = entry.includes("=") ? undefined : around.env.get(entry);
+    return value === undefined ? entry : `${entry}=${value}`;
+  };
+  const known = lines.map(lookUp).filter((entry) => entry.includes("="));
+  return [...known, ...values.env.map(lookUp)];
 }
 
 type SecurityChoice = { readonly seccomp: SeccompRequest; readonly noNewPrivileges: boolean };
