@@ -4,11 +4,11 @@
  * that a run meets each stage of starting, running and ending.
  */
 import { describe, expect, test } from "bun:test";
-import { readdirSync } from "node:fs";
+import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { findProcesses } from "../harness/census.ts";
 import { images } from "../harness/images.ts";
-import { until } from "../harness/run.ts";
+import { run, until } from "../harness/run.ts";
 import { type Cli, IMAGE, openCli, openLoadedCli } from "./cli-scene.ts";
 
 const ROUNDS = 25;
@@ -106,3 +106,45 @@ test("kill -9 of a load at any moment leaves an image or none", async () => {
   expect(readdirSync(join(cli.dataRoot, "tmp"))).toEqual([]);
   expect(readdirSync(join(cli.dataRoot, "layers"))).toHaveLength(2);
 }, 180_000);
+
+test("what cannot be swept is told, and the command's own work and status stand", async () => {
+  const cli = await openLoadedCli();
+  const left = join(cli.dataRoot, "containers", "e".repeat(64));
+  mkdirSync(join(left, "busy"), { recursive: true });
+  writeFileSync(join(left, "owner.json"), JSON.stringify({ owner: "1-1", runtime: "/bin/false" }));
+  const tare = cli.command(...cli.runWords("-u", "0", IMAGE, "sh", "-c", "sleep 0.3; exit 5"));
+  const script = 'mount -t tmpfs none "$0" && exec "$@"';
+  const own = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script];
+  const ran = await run([...own, join(left, "busy"), ...tare]);
+  expect(ran.stderr).toMatch(/^tare: Cannot clean up container "e{64}": [^\n]*\n$/);
+  expect(ran.code).toBe(5);
+  expect((await cli.run(IMAGE, "true")).stderr).toBe("");
+  expect(cli.containers()).toEqual([]);
+});
+
+test("a container that outlived its command is ended before rm takes its files", async () => {
+  const cli = await openLoadedCli();
+  const words = cli.runWords(
+    "-u",
+    "0",
+    "--runtime",
+    "runc",
+    "--name",
+    "lost",
+    IMAGE,
+    "sleep",
+    "60",
+  );
+  const kept = words.filter((word) => word !== "--rm");
+  const child = Bun.spawn(cli.command(...kept), { stdio: ["ignore", "ignore", "ignore"] });
+  await until(
+    () => family(child.pid).length >= 3 && cli.cgroups().length > 0,
+    10_000,
+    () => "a start",
+  );
+  killHard(child.pid);
+  await child.exited;
+  expect((await cli.tare(["rm", "lost"])).stdout).toBe("lost\n");
+  await expectQuiet(cli);
+  expect(cli.containers()).toEqual([]);
+});

@@ -1,9 +1,9 @@
 /** Rows of containers, and the sweep of what crashed commands left behind. */
-import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import type { Digest } from "@tare/spec/digest.ts";
-import { TareError } from "@tare/spec/error.ts";
+import { TareError, toReport } from "@tare/spec/error.ts";
 import type { Engine } from "../engine.ts";
-import { isAlive, type OwnerTag } from "../store/owner.ts";
+import { isAlive, type OwnerTag, ownTag } from "../store/owner.ts";
 import { type Store, sweepStaging } from "../store/store.ts";
 
 export type ContainerRecord = {
@@ -95,13 +95,26 @@ export function recordExit(store: Store, id: string, exitCode: number): void {
 
 /** Removes the directory of a container. */
 export function deleteDirectory(store: Store, id: string): void {
-  rmSync(containerPath(store, id), { recursive: true, force: true });
+  rmSync(moveAside(store, id), { recursive: true, force: true });
 }
 
 /** Removes directory and row, in this order: of a row alone, `checkNameFree` knows what it is. */
 export function deleteContainer(store: Store, id: string): void {
-  deleteDirectory(store, id);
+  const aside = moveAside(store, id);
   store.db.run("DELETE FROM containers WHERE id = ?", [id]);
+  rmSync(aside, { recursive: true, force: true });
+}
+
+/** One step: half a directory would have no owner file, and nobody would know whose it was. */
+function moveAside(store: Store, id: string): string {
+  const aside = `${store.root}/tmp/${ownTag()}-${id}`;
+  try {
+    renameSync(containerPath(store, id), aside);
+  } catch (error) {
+    // Another command has just removed it.
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+  }
+  return aside;
 }
 
 /** A running container of the image that has no row, by its id. */
@@ -115,23 +128,34 @@ export function findUser(store: Store, image: Digest): string | undefined {
 /**
  * Ends and removes what belongs to commands that were killed together with their runtime.
  * Containers that are to be kept stay, with the exit status of a killed one.
+ * Answers what went wrong, a sentence each: the caller has work of its own and never fails by this.
  */
-export async function sweepContainers(engine: Engine): Promise<void> {
+export async function sweepContainers(engine: Engine): Promise<string[]> {
   const { store } = engine;
-  sweepStaging(store);
+  const faults = sweepStaging(store);
   for (const id of readdirSync(`${store.root}/containers`)) {
-    const file = readOwner(store, id);
-    if (file === undefined || isAlive(file.owner)) continue;
-    const row = store.db
-      .query<{ removes: number; exit_code: number | null }, [string]>(
-        "SELECT removes, exit_code FROM containers WHERE id = ?",
-      )
-      .get(id);
-    if (row !== null && row.exit_code !== null) continue;
-    await forceDelete(engine, file.runtime, id);
-    if (row !== null && row.removes === 0) recordExit(store, id, EXIT_KILLED);
-    else deleteContainer(store, id);
+    try {
+      await sweepContainer(engine, id);
+    } catch (error) {
+      faults.push(`Cannot clean up container "${id}": ${toReport(error).message}`);
+    }
   }
+  return faults;
+}
+
+async function sweepContainer(engine: Engine, id: string): Promise<void> {
+  const { store } = engine;
+  const file = readOwner(store, id);
+  if (file === undefined || isAlive(file.owner)) return;
+  const row = store.db
+    .query<{ removes: number; exit_code: number | null }, [string]>(
+      "SELECT removes, exit_code FROM containers WHERE id = ?",
+    )
+    .get(id);
+  if (row !== null && row.exit_code !== null) return;
+  await forceDelete(engine, file.runtime, id);
+  if (row !== null && row.removes === 0) recordExit(store, id, EXIT_KILLED);
+  else deleteContainer(store, id);
 }
 
 /** 128 + SIGKILL. */

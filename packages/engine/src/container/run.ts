@@ -3,8 +3,8 @@
  * the helper, which mounts the root file system in a namespace that dies with it), wait, clean up.
  * Killed at any point, this leaves nothing that `sweepContainers` does not find.
  */
-import { chmodSync, chownSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import type { TareError } from "@tare/spec/error.ts";
+import { chmodSync, chownSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { TareError, toReport } from "@tare/spec/error.ts";
 import { printConfig } from "../bundle/print.ts";
 import type { Engine } from "../engine.ts";
 import { ownTag } from "../store/owner.ts";
@@ -66,13 +66,13 @@ export async function runContainer(
   const id = crypto.getRandomValues(new Uint8Array(ID_BYTES)).toHex();
   const prepared = await prepare(engine, request, id, options.runtime);
   makeContainer(engine, request, prepared, options.runtime);
-  let exitCode = EXIT_ENGINE_FAILED;
   try {
     const outcome = await execute(engine, request, prepared, options);
-    exitCode = outcome.exitCode;
-    return outcome;
-  } finally {
-    finish(engine, request, id, exitCode);
+    const faults = finish(engine, request, id, outcome.exitCode);
+    return { ...outcome, warnings: [...outcome.warnings, ...faults] };
+  } catch (error) {
+    finish(engine, request, id, EXIT_ENGINE_FAILED);
+    throw error;
   }
 }
 
@@ -83,10 +83,20 @@ function isThrownAway(request: ContainerRequest): boolean {
   return request.remove || request.root.kind === "host";
 }
 
-function finish(engine: Engine, request: ContainerRequest, id: string, exitCode: number): void {
+/** What cannot be tidied is told, but the command's exit status stands. */
+function finish(engine: Engine, request: ContainerRequest, id: string, exitCode: number): string[] {
+  try {
+    if (isThrownAway(request)) discard(engine, request, id);
+    else recordExit(engine.store, id, exitCode);
+    return [];
+  } catch (error) {
+    return [`Cannot clean up container "${id}": ${toReport(error).message}`];
+  }
+}
+
+function discard(engine: Engine, request: ContainerRequest, id: string): void {
   const removes = isThrownAway(request);
-  if (!removes) recordExit(engine.store, id, exitCode);
-  else if (hasRow({ name: request.name, removes })) deleteContainer(engine.store, id);
+  if (hasRow({ name: request.name, removes })) deleteContainer(engine.store, id);
   else deleteDirectory(engine.store, id);
 }
 
@@ -120,12 +130,12 @@ function makeContainer(
       removes: isThrownAway(request),
     };
     if (hasRow(record)) insertContainer(store, record);
+    const volumes = [`${path}/volumes`, `${store.root}/volumes`];
+    for (const directory of prepared.directories) makeSource(directory, volumes, root);
   } catch (error) {
-    rmSync(path, { recursive: true, force: true });
+    discard(engine, request, id);
     throw error;
   }
-  const volumes = [`${path}/volumes`, `${store.root}/volumes`];
-  for (const directory of prepared.directories) makeSource(directory, volumes, root);
 }
 
 /** The group of the container's root may pass, nobody else: below are programs with setuid bits. */
@@ -145,12 +155,21 @@ function makeDirectories(aside: string, prepared: Prepared, root: Ids): void {
  * only its group may pass.
  */
 function makeSource(directory: string, volumes: readonly string[], root: Ids): void {
-  mkdirSync(directory, { recursive: true, mode: 0o755 });
+  makeParents(directory);
   if (!volumes.some((room) => directory.startsWith(`${room}/`))) return;
   const parent = directory.slice(0, directory.lastIndexOf("/"));
   chmodSync(parent, 0o710);
   chownSync(parent, 0, root.gid);
   giveTo(directory, root);
+}
+
+function makeParents(directory: string): void {
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o755 });
+  } catch (cause) {
+    const message = `Cannot make the directory "${directory}" to mount: ${(cause as Error).message}`;
+    throw new TareError("bad_input", message, { cause });
+  }
 }
 
 type Ids = { readonly uid: number; readonly gid: number };

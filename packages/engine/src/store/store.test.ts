@@ -77,6 +77,20 @@ describe("the store", () => {
     expect(() => openStore(path)).toThrow(/want an absolute path/);
   });
 
+  test("makes no store in a directory that holds other things, and leaves that as it is", () => {
+    const other = `${root}/other`;
+    mkdirSync(`${other}/home`, { recursive: true, mode: 0o755 });
+    const before = statSync(other).mode;
+    expect(() => openStore(other)).toThrow(/it is not tare's, it has "home" in it/);
+    expect([statSync(other).mode, existsSync(`${other}/layers`)]).toEqual([before, false]);
+  });
+
+  test("goes on making a store where it was killed", () => {
+    mkdirSync(`${root}/half/blobs`, { recursive: true });
+    openStore(`${root}/half`);
+    expect(existsSync(`${root}/half/tare.db`)).toBeTrue();
+  });
+
   test("refuses a database of the future", () => {
     store.db.run("PRAGMA user_version = 99");
     const again = openStore(`${root}/data`);

@@ -18,6 +18,7 @@ import {
   openSync,
   readdirSync,
   rmSync,
+  statSync,
 } from "node:fs";
 import { type Digest, digestHex } from "@tare/spec/digest.ts";
 import { TareError } from "@tare/spec/error.ts";
@@ -60,8 +61,23 @@ export function openStore(root: string): Store {
       `Cannot use data root "${root}": want an absolute path without ":" and ","`,
     );
   }
-  if (!existsSync(`${root}/tare.db`)) makeRooms(root);
+  if (!existsSync(`${root}/tare.db`)) {
+    refuseForeign(root);
+    makeRooms(root);
+  }
   return new Store(root);
+}
+
+/** Rooms get modes of ours: a mistyped path must not do that to a directory of someone else's. */
+function refuseForeign(root: string): void {
+  const names = existsSync(root) && statSync(root).isDirectory() ? readdirSync(root) : [];
+  const foreign = names.find((name) => !ROOMS.some(([room]) => room === name));
+  if (foreign === undefined) return;
+  throw new TareError(
+    "bad_input",
+    `Cannot use data root "${root}": it is not tare's, it has "${foreign}" in it`,
+    { hint: "Name an empty directory, or one that does not exist yet" },
+  );
 }
 
 function makeRooms(root: string): void {
@@ -108,12 +124,27 @@ export class Staging implements Disposable {
   }
 }
 
-/** Removes what processes that are gone left in `tmp`. */
-export function sweepStaging(store: Store): void {
-  for (const name of readdirSync(`${store.root}/tmp`)) {
+/** Removes what processes that are gone left in `tmp`; answers what went wrong, a sentence each. */
+export function sweepStaging(store: Store): string[] {
+  return readdirSync(`${store.root}/tmp`).flatMap((name) => {
     const [pid = "", start = ""] = name.split("-");
-    if (!isAlive(`${pid}-${start}`)) {
-      rmSync(`${store.root}/tmp/${name}`, { recursive: true, force: true });
-    }
+    return isAlive(`${pid}-${start}`) ? [] : removeLeftover(`${store.root}/tmp/${name}`);
+  });
+}
+
+/**
+ * Removes a directory that nobody uses. That it cannot be removed (an immutable file, say) must not
+ * keep a command from its own work, so this throws nothing and answers what to tell.
+ */
+function removeLeftover(path: string): string[] {
+  try {
+    rmSync(path, { recursive: true, force: true });
+    return [];
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    return BY_ANOTHER.has(code ?? "") ? [] : [`Cannot remove "${path}": ${message}`];
   }
 }
+
+/** What removing says where another command removes the same at the same time. */
+const BY_ANOTHER: ReadonlySet<string> = new Set(["ENOENT", "ENOTEMPTY"]);

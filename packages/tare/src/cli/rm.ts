@@ -4,6 +4,7 @@ import { openEngine } from "@tare/engine/engine.ts";
 import { TareError } from "@tare/spec/error.ts";
 import type { Command, Surroundings } from "./command.ts";
 import { EXIT_FAILURE, printFailure } from "./failure.ts";
+import { endLeftovers } from "./leftovers.ts";
 import { readLine } from "./read-line.ts";
 
 export const RM = {
@@ -25,6 +26,7 @@ async function runRm(words: readonly string[], around: Surroundings): Promise<nu
     throw new TareError("bad_input", "Cannot remove: no container is given");
   }
   const engine = openEngine(around.settings);
+  await endLeftovers(engine, around);
   let status = 0;
   for (const word of line.positionals) {
     try {

@@ -4,6 +4,7 @@ import { removeImage } from "@tare/engine/image/remove.ts";
 import { TareError } from "@tare/spec/error.ts";
 import type { Command, Surroundings } from "./command.ts";
 import { EXIT_FAILURE, printFailure } from "./failure.ts";
+import { endLeftovers } from "./leftovers.ts";
 import { readLine } from "./read-line.ts";
 import { parseSwitch } from "./values.ts";
 
@@ -30,11 +31,12 @@ async function runRmi(words: readonly string[], around: Surroundings): Promise<n
   if (line.positionals.length === 0) {
     throw new TareError("bad_input", "Cannot remove: no image is given");
   }
-  const { store } = openEngine(around.settings);
+  const engine = openEngine(around.settings);
+  await endLeftovers(engine, around);
   let status = 0;
   for (const word of line.positionals) {
     try {
-      const { untagged, deleted } = removeImage(store, word, line.values.force ?? false);
+      const { untagged, deleted } = removeImage(engine.store, word, line.values.force ?? false);
       for (const name of untagged) around.print(`Untagged: ${name}\n`);
       if (deleted !== undefined) around.print(`Deleted: ${deleted}\n`);
     } catch (error) {

@@ -1,5 +1,5 @@
 /** `tare run`: a command in a new container, in the foreground. */
-import { accessSync, constants, readFileSync } from "node:fs";
+import { accessSync, closeSync, constants, openSync, readSync } from "node:fs";
 import type { RuntimeTraits } from "@tare/engine/container/prepare.ts";
 import { sweepContainers } from "@tare/engine/container/records.ts";
 import type { ContainerRequest } from "@tare/engine/container/request.ts";
@@ -39,7 +39,7 @@ async function runRun(words: readonly string[], around: Surroundings): Promise<n
   const engine = openEngine(around.settings);
   const stdio = await chooseStdio(request, around);
   // What a crash left is swept while the container runs: it costs the user no time.
-  let sweep: Promise<void> = Promise.resolve();
+  let sweep: Promise<string[]> = Promise.resolve([]);
   const outcome = await runContainer(engine, request, {
     runtime,
     stdio,
@@ -48,8 +48,8 @@ async function runRun(words: readonly string[], around: Surroundings): Promise<n
       sweep = sweepContainers(engine);
     },
   });
-  await sweep;
-  for (const warning of outcome.warnings) around.complain(`tare: ${warning}\n`);
+  for (const warning of [...outcome.warnings, ...(await sweep)])
+    around.complain(`tare: ${warning}\n`);
   if (outcome.failure === undefined) return outcome.exitCode;
   if (!outcome.printed) around.complain(printFailure(outcome.failure));
   return runStatus(outcome.failure);
@@ -95,16 +95,33 @@ function noRegistry(): TareError {
   });
 }
 
-/** The text of a file that a flag names. */
+/** The text of a file that a flag names; a pipe of the shell's, `<(...)`, is one too. */
 function readFile(path: string): string {
-  let text: string;
+  let bytes: Uint8Array;
   try {
-    text = readFileSync(path, "utf8");
+    bytes = readAtMost(path, FILE_BYTES_MAX + 1);
   } catch (cause) {
     throw new TareError("not_found", `Cannot read "${path}": ${(cause as Error).message}`, {
       cause,
     });
   }
-  if (text.length <= FILE_BYTES_MAX) return text;
+  if (bytes.length <= FILE_BYTES_MAX) return new TextDecoder().decode(bytes);
   throw new TareError("bad_input", `Cannot read "${path}": it is larger than 4 MiB`);
+}
+
+/** The first bytes: some files, such as /dev/zero, have no end. */
+function readAtMost(path: string, bytesMax: number): Uint8Array {
+  const fd = openSync(path, "r");
+  try {
+    const bytes = new Uint8Array(bytesMax);
+    let length = 0;
+    while (length < bytesMax) {
+      const count = readSync(fd, bytes, length, bytesMax - length, null);
+      if (count === 0) break;
+      length += count;
+    }
+    return bytes.subarray(0, length);
+  } finally {
+    closeSync(fd);
+  }
 }
