@@ -112,6 +112,10 @@ test("help lists every command and every flag", async () => {
     const help = await cli.tare([name, "--help"]);
     expect([name, help.code]).toEqual([name, 0]);
   }
+  const versions = await cli.tare(["version"]);
+  for (const flag of ["--version", "-v"]) {
+    expect((await cli.tare([flag])).stdout).toBe(versions.stdout);
+  }
   const { stdout } = await cli.tare(["run", "--help"]);
   for (const flag of ["--memory-swap", "--cap-add", "--userns", "-v, --volume", "-h, --hostname"]) {
     expect(stdout).toContain(flag);

@@ -4,7 +4,7 @@ import type { Surroundings } from "./command.ts";
 import { COMMANDS, type CommandEntry } from "./commands.ts";
 import { EXIT_FAILURE, printFailure, runStatus } from "./failure.ts";
 import { parseLine } from "./flag.ts";
-import { parseText } from "./values.ts";
+import { parseSwitch, parseText } from "./values.ts";
 
 const GLOBAL_FLAGS = {
   dataRoot: {
@@ -19,6 +19,7 @@ const GLOBAL_FLAGS = {
     help: "Where runtimes keep the state of running containers",
     parse: parseText,
   },
+  version: { name: "version", short: "v", help: "Print versions", parse: parseSwitch },
 } as const;
 
 /** Runs the words after the program's name; answers the exit status. */
@@ -27,7 +28,7 @@ export async function main(words: readonly string[], around: Surroundings): Prom
   try {
     const rules = { interspersed: false, shortHelp: true };
     const { values, positionals, help } = parseLine(GLOBAL_FLAGS, words, rules);
-    const [command = "help", ...rest] = positionals;
+    const [command = "help", ...rest] = values.version ? ["version"] : positionals;
     name = command;
     if (help || command === "help") return await printHelp(rest[0], around);
     const dataRoot = values.dataRoot ?? around.settings.dataRoot;
