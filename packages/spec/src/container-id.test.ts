@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { parseContainerId } from "./container-id.ts";
 import { TareError } from "./error.ts";
 
-test.each(["a", "A-Z_0.9+", "-", "...", ".a", "+", "0", "a".repeat(1024)])(
+test.each(["a", "A-Z_0.9+", "-", "a.", "a..b", "+", "0", "a".repeat(1024)])(
   "%s is an id",
   (text) => {
     expect(String(parseContainerId(text))).toBe(text);
@@ -13,6 +13,7 @@ const bad: [name: string, text: string][] = [
   ["nothing", ""],
   ["this directory", "."],
   ["the parent", ".."],
+  ["a hidden name, as our own files have", ".seccomp"],
   ["a path", "a/b"],
   ["a path up", "../a"],
   ["a NUL", "a\0"],

@@ -17,7 +17,8 @@ const LENGTH_MAX = 1024;
 export function parseContainerId(text: string): ContainerId {
   if (text === "") fail(text, "it is empty");
   if (text.length > LENGTH_MAX) fail(text, `it has ${text.length} characters of ${LENGTH_MAX}`);
-  if (text === "." || text === "..") fail(text, "it is the name of a directory entry");
+  // "." and ".." are directories, and other names with a dot first are ours, beside the containers'.
+  if (text.startsWith(".")) fail(text, "it begins with a dot");
   for (let at = 0; at < text.length; at++) {
     if (!isAllowed(text.charCodeAt(at))) fail(text, "want letters, digits and _ . + - only");
   }

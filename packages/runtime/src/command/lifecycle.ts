@@ -52,7 +52,6 @@ export function runStart(context: Context): number {
     throw wrongState("start", id, status, "only a created one can be started");
   const poststart = record.hooks?.poststart ?? [];
   giveStart(sys, directory.fd, id);
-  directory.started();
   runHooks(sys, "poststart", poststart, toState(record, "running"));
   return 0;
 }
@@ -127,7 +126,7 @@ export function runDelete(context: Context): number {
     return 0;
   }
   const status = statusOf(sys, directory, record);
-  if (!force && status === "running") {
+  if (!force && (status === "running" || status === "creating")) {
     throw wrongState("delete", id, status, "stop it first, or use --force");
   }
   const poststop = record.hooks?.poststop ?? [];

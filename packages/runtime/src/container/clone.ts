@@ -9,9 +9,11 @@ import { waitFor } from "../process/wait.ts";
 import { AT_FDCWD, NO_FD } from "../sys/abi-file.ts";
 import {
   CLONE_INTO_CGROUP,
+  CLONE_NEWPID,
   CLONE_NEWTIME,
   CLONE_NEWUSER,
   CLONE_PARENT,
+  PR_SET_DUMPABLE,
   SIGCHLD,
 } from "../sys/abi-process.ts";
 import { check } from "../sys/check.ts";
@@ -31,8 +33,14 @@ export type CloneRequest = {
 
 /** Forks the first process; `become` runs in it and never returns. The answer is its pid here. */
 export function cloneFirst(sys: Sys, request: CloneRequest, become: () => never): number {
-  if (request.step.stage) return cloneThroughStage(sys, request, become);
   const { step } = request;
+  // From the clone on, processes of a pid namespace that is not new can look at ours. Root's child
+  // can be mapped by root all the same; others hide once their maps are written.
+  const isNew = (step.flags & CLONE_NEWPID) !== 0;
+  if (!isNew && sys.geteuid() === 0) {
+    check(sys.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl PR_SET_DUMPABLE");
+  }
+  if (step.stage) return cloneThroughStage(sys, request, become);
   for (const { type, path } of step.joined) joinNamespace(sys, type, path);
   let flags = step.flags;
   if (step.offsets !== undefined) {

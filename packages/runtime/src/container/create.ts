@@ -162,7 +162,13 @@ function undo(sys: Sys, directory: ContainerDirectory, record: Record): void {
     sys.kill(record.pid, SIGKILL);
     waitFor(sys, record.pid);
   }
-  destroy(sys, directory, record);
+  try {
+    destroy(sys, directory, record);
+  } catch (error) {
+    // Why the creation failed is what the caller must learn; what is left stays recorded.
+    const words = error instanceof Error ? error.message : String(error);
+    sys.write(2 as Fd, sys.encode_utf8(`tare-runtime: warning: ${words}\n`));
+  }
   directory[Symbol.dispose]();
 }
 
@@ -204,7 +210,9 @@ function spawn(sys: Sys, want: SpawnRequest): { channel: Channel; pid: number } 
   const gift = { ...openGift(sys, want), join };
   const [ours, theirs] = Channel.pair(sys);
   const pid = cloneFirst(sys, { config, step: plan.clone, cgroup: join.into }, () => {
+    // What the first process holds, hooks inside could reach through /proc/1/fd.
     ours.close();
+    want.directory[Symbol.dispose]();
     return runInit(sys, { ...gift, channel: theirs });
   });
   theirs.close();

@@ -70,14 +70,23 @@ function planTree(config: Config, facts: ContainerFacts): Step[] {
   return steps;
 }
 
-/** A joined mount namespace has its root already; ours to refuse is only what it cannot mean. */
+/** A joined mount namespace has its root and its mounts already; what it cannot mean is refused. */
 function planJoinedTree(config: Config): Step[] {
-  if (config.root.path === "/") return [];
-  throw new TareError(
-    "unsupported",
-    `Cannot use root.path "${config.root.path}" in a joined mount namespace`,
-    { hint: 'The namespace has its own root: set root.path to "/"' },
-  );
+  const { root, mounts, linux } = config;
+  const asked: readonly (readonly [field: string, isAsked: boolean])[] = [
+    [`root.path "${root.path}"`, root.path !== "/"],
+    ["root.readonly", root.readonly],
+    ["mounts", mounts.length > 0],
+    ["linux.devices", linux.devices.length > 0],
+    ["linux.maskedPaths", linux.maskedPaths.length > 0],
+    ["linux.readonlyPaths", linux.readonlyPaths.length > 0],
+    ["linux.sysctl", linux.sysctl.size > 0],
+  ];
+  const found = asked.find(([, isAsked]) => isAsked);
+  if (found === undefined) return [];
+  throw new TareError("unsupported", `Cannot use ${found[0]} in a joined mount namespace`, {
+    hint: 'The namespace has its own: set root.path to "/" and leave the rest out',
+  });
 }
 
 /** The wait for the word to start, and what follows it. */

@@ -55,6 +55,8 @@ export function giveStart(sys: Sys, directory: Fd, id: string): void {
   const ret = sys.connect_unix(socket.fd, address(directory));
   if (errnoOf(ret) === ENOENT || errnoOf(ret) === ECONNREFUSED) throw notCreated(id);
   check(ret, "connect", START_SOCKET);
+  // Whoever looks from now on finds it started, also if we end before we could say so.
+  sys.unlinkat(directory, START_SOCKET, 0);
   const channel = new Channel(sys, socket.fd);
   channel.send({ kind: "start" });
   awaitExec(channel);

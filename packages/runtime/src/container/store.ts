@@ -114,11 +114,6 @@ export class ContainerDirectory {
     return errnoOf(this.#sys.faccessat2(this.fd, START_SOCKET, 0, 0)) === 0;
   }
 
-  /** Notes that the word was given. */
-  started(): void {
-    this.#sys.unlinkat(this.fd, START_SOCKET, 0);
-  }
-
   /** Removes the directory and all in it; the record last, so that a crash here is found again. */
   remove(): void {
     const names = entriesOf(this.#sys, this.fd).map((name) => this.#sys.decode_utf8(name) ?? "");

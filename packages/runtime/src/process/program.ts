@@ -46,12 +46,18 @@ export function findProgram(sys: Sys, process: Process): string {
 function searchProgram(sys: Sys, process: Process, name: string): string {
   let refused = ENOENT;
   for (const directory of name === "" ? [] : searchPath(process)) {
-    const path = `${directory === "" ? process.cwd : directory}/${name}`;
+    const path = `${fromCwd(process, directory)}/${name}`;
     const errno = whyNot(sys, path);
     if (errno === 0) return path;
     if (errno === EACCES) refused = EACCES;
   }
   throw refusal(name, refused, refused === ENOENT ? NOT_IN_PATH : undefined);
+}
+
+/** A relative entry of PATH, the empty one too, starts where the program will. */
+function fromCwd(process: Process, directory: string): string {
+  if (directory.startsWith("/")) return directory;
+  return directory === "" ? process.cwd : `${process.cwd}/${directory}`;
 }
 
 function searchPath(process: Process): readonly string[] {

@@ -1,12 +1,14 @@
 /** Moves bytes from one descriptor to another through one bounded buffer. */
 
 import { EAGAIN } from "../sys/abi-errno.ts";
-import { POLLIN } from "../sys/abi-socket.ts";
+import { POLLIN, POLLOUT } from "../sys/abi-socket.ts";
 import { check, errnoOf } from "../sys/check.ts";
 import { retried } from "../sys/file.ts";
 import type { Fd, Sys } from "../sys/types.ts";
 
 const BUFFER_BYTES = 32 * 1024;
+/** PIPE_BUF: what poll(2) calls writable takes so much without waiting, so signals go on meanwhile. */
+const WRITE_BYTES_MAX = 4096;
 
 export class Pump {
   readonly #sys: Sys;
@@ -39,7 +41,7 @@ export class Pump {
   /** What is still there when the container ended: a terminal answers EIO at its end. */
   drain(): void {
     while (!this.#ended) {
-      if (this.wantsWrite) this.#write();
+      if (this.wantsWrite) this.#writeWhenReady();
       else if (!this.#isReadable()) return;
       else this.#read();
     }
@@ -63,8 +65,18 @@ export class Pump {
     this.#held = this.#buffer.subarray(0, length);
   }
 
+  #writeWhenReady(): void {
+    const set = Int32Array.of(this.to, POLLOUT, 0);
+    check(
+      retried(() => this.#sys.poll(set, -1)),
+      "poll",
+    );
+    this.#write();
+  }
+
   #write(): void {
-    const ret = retried(() => this.#sys.write(this.to, this.#held));
+    const part = this.#held.subarray(0, WRITE_BYTES_MAX);
+    const ret = retried(() => this.#sys.write(this.to, part));
     if (errnoOf(ret) === EAGAIN) return;
     if (errnoOf(ret) !== 0) {
       // Nobody takes it any more: it is dropped, as a closed terminal drops it.
