@@ -25,7 +25,20 @@ fn main() {
         );
     }
     table.push_str("];\n");
+    table.push_str(&sealed(&scripts));
     fs::write(out.join("programs.rs"), table).expect("write the table");
+}
+
+/// Which programs run from a sealed file, and for which words: `sealed.txt`, a line a program.
+fn sealed(folder: &Path) -> String {
+    let list = fs::read_to_string(folder.join("sealed.txt")).unwrap_or_default();
+    let mut table = String::from("pub static SEALED: &[(&str, &[&str])] = &[\n");
+    for line in list.lines() {
+        let mut words = line.split_whitespace();
+        let program = words.next().unwrap_or_default();
+        let _ = writeln!(table, "    ({program:?}, &{:?}),", words.collect::<Vec<_>>());
+    }
+    table + "];\n"
 }
 
 fn scripts_in(folder: &Path) -> Vec<PathBuf> {

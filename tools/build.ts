@@ -14,6 +14,8 @@ type Program = {
   readonly entry: string;
   /** Modules that most runs do not need, by the name they are asked for: their own bytecode. */
   readonly parts: Readonly<Record<string, string>>;
+  /** Words after which it runs from a file that nobody can write: host/src/seal.rs. */
+  readonly sealedFor: readonly string[];
 };
 
 /** Programs by name; all of them are one executable. */
@@ -21,6 +23,7 @@ const PROGRAMS: Readonly<Record<string, Program>> = {
   "tare-runtime": {
     entry: "bin/runtime.ts",
     parts: {
+      hooks: "hooks/run.ts",
       create: "command/create.ts",
       lifecycle: "command/lifecycle.ts",
       about: "command/about.ts",
@@ -29,9 +32,11 @@ const PROGRAMS: Readonly<Record<string, Program>> = {
       "copy-up": "mounts/copy-up.ts",
       console: "terminal/console.ts",
     },
+    // What makes a container: its first process is a copy of this one.
+    sealedFor: ["run", "create"],
   },
-  "tare-helper": { entry: "bin/helper.ts", parts: {} },
-  "tare-init": { entry: "bin/init.ts", parts: {} },
+  "tare-helper": { entry: "bin/helper.ts", parts: {}, sealedFor: [] },
+  "tare-init": { entry: "bin/init.ts", parts: {}, sealedFor: [] },
 };
 
 async function run(command: readonly string[], env: Record<string, string> = {}): Promise<void> {
@@ -50,15 +55,25 @@ async function bundlePrograms(): Promise<string[]> {
   await mkdir(join(DIST, "js"), { recursive: true });
   const names = Object.keys(PROGRAMS);
   for (const [name, program] of Object.entries(PROGRAMS)) await bundleProgram(name, program);
+  const sealed = Object.entries(PROGRAMS).filter(([, { sealedFor }]) => sealedFor.length > 0);
+  const lines = sealed.map(([name, { sealedFor }]) => `${[name, ...sealedFor].join(" ")}\n`);
+  await Bun.write(join(DIST, "js/sealed.txt"), lines.join(""));
   return names;
 }
 
-/** One program and its parts; what they share becomes modules that each of them imports. */
+/**
+ * One program and its parts. The entry is whole by itself: it is what every start reads, and each
+ * module that it imported would be looked up and linked. What parts share they import.
+ */
 async function bundleProgram(name: string, { entry, parts }: Program): Promise<void> {
-  const outputs = new Map([[entry, name]]);
-  for (const [part, file] of Object.entries(parts)) outputs.set(file, `${name}~${part}`);
+  await bundle(name, new Map([[entry, name]]));
+  const outputs = Object.entries(parts).map(([part, file]) => [file, `${name}~${part}`] as const);
+  if (outputs.length > 0) await bundle(name, new Map(outputs));
+}
+
+async function bundle(program: string, names: ReadonlyMap<string, string>): Promise<void> {
   const result = await Bun.build({
-    entrypoints: [...outputs.keys()].map((file) => join(SOURCE, file)),
+    entrypoints: [...names.keys()].map((file) => join(SOURCE, file)),
     root: SOURCE,
     // QuickJS knows the same language as Bun, `using` too, which other targets spell out slowly.
     target: "bun",
@@ -66,16 +81,16 @@ async function bundleProgram(name: string, { entry, parts }: Program): Promise<v
     minify: true,
     splitting: true,
     external: ["tare:sys"],
-    naming: { entry: "[dir]/[name].js", chunk: `${name}~[hash].js` },
+    naming: { entry: "[dir]/[name].js", chunk: `${program}~[hash].js` },
   });
-  if (!result.success) throw new AggregateError(result.logs, name);
+  if (!result.success) throw new AggregateError(result.logs, program);
   for (const output of result.outputs) {
     const path = output.path.replace(/^\.\//, "");
-    const source = outputs.get(path.replace(/\.js$/, ".ts"));
+    const name = names.get(path.replace(/\.js$/, ".ts"));
     // Parts lie in folders in the sources; embedded, all modules lie beside each other.
     const text = (await output.text()).replaceAll(/from"(?:\.\.?\/)+/g, 'from"./');
     const flat = text.replaceAll(/import"(?:\.\.?\/)+/g, 'import"./');
-    await Bun.write(join(DIST, "js", source === undefined ? path : `${source}.js`), flat);
+    await Bun.write(join(DIST, "js", name === undefined ? path : `${name}.js`), flat);
   }
 }
 

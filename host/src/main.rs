@@ -5,6 +5,7 @@
 
 mod js;
 mod program;
+mod seal;
 mod sys;
 #[cfg(feature = "dev")]
 mod types;
@@ -20,5 +21,5 @@ pub extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
     if let Some(status) = types::development(sys::word(1), sys::word(2)) {
         return status;
     }
-    program::run()
+    program::run(argv)
 }

@@ -1,7 +1,7 @@
 //! QuickJS, one embedded program in it, and what happens when that program throws.
 
 use crate::js::Arguments;
-use crate::sys;
+use crate::{seal, sys};
 use rquickjs::context::intrinsic;
 use rquickjs::{Context, Ctx, Module, Runtime, qjs};
 use std::ffi::CStr;
@@ -13,14 +13,21 @@ include!(concat!(env!("OUT_DIR"), "/programs.rs"));
 /// A script that throws is a fault of ours: programs catch what they expect.
 const EXIT_UNCAUGHT: c_int = 70;
 const EXIT_NO_PROGRAM: c_int = 64;
+const EXIT_UNSEALED: c_int = 1;
 
 /// Runs the embedded program that the command line names.
-pub fn run() -> c_int {
+pub fn run(argv: *const *const c_char) -> c_int {
     let Some((name, bytecode)) = chosen() else {
         let names: Vec<&str> = PROGRAMS.iter().map(|(name, _)| *name).collect();
         complain(&format!("Cannot tell which program to be: want one of {}", names.join(", ")));
         return EXIT_NO_PROGRAM;
     };
+    if wants_seal(name)
+        && let Err(why) = seal::ensure(argv)
+    {
+        complain(&format!("{name}: {why}"));
+        return EXIT_UNSEALED;
+    }
     execute(|ctx| {
         // SAFETY: the bytecode was written by this very version of QuickJS, at build time.
         unsafe { Module::load(ctx.clone(), bytecode) }
@@ -28,6 +35,15 @@ pub fn run() -> c_int {
     .unwrap_or_else(|error| {
         complain(&format!("{name}: uncaught {error}"));
         EXIT_UNCAUGHT
+    })
+}
+
+/// Whether the program asked, at build time, to be sealed when one of these words is given.
+fn wants_seal(name: &str) -> bool {
+    SEALED.iter().filter(|(program, _)| *program == name).any(|(_, words)| {
+        (1..)
+            .map_while(sys::word)
+            .any(|word| words.iter().any(|it| it.as_bytes() == word.to_bytes()))
     })
 }
 

@@ -7,7 +7,7 @@ import { type CreateRequest, create } from "../container/create.ts";
 import { destroy } from "../container/destroy.ts";
 import { awaitExec } from "../container/start-socket.ts";
 import { toState } from "../container/store.ts";
-import { runHooks, runPoststopHooks } from "../hooks/run.ts";
+import { runHooks, runPoststopHooks } from "../hooks/hooks.ts";
 import { exitStatus, waitFor } from "../process/wait.ts";
 import { AT_FDCWD, F_SETFD, FD_CLOEXEC } from "../sys/abi-file.ts";
 import { SIGKILL } from "../sys/abi-process.ts";

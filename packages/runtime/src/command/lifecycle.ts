@@ -16,7 +16,7 @@ import {
   statusOf,
   toState,
 } from "../container/store.ts";
-import { runHooks, runPoststopHooks } from "../hooks/run.ts";
+import { runHooks, runPoststopHooks } from "../hooks/hooks.ts";
 import { SIGKILL, SIGTERM, signalNumber } from "../sys/abi-process.ts";
 import { check, errnoOf } from "../sys/check.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";

@@ -5,7 +5,6 @@
 
 import { type ErrorReport, TareError, toReport } from "@tare/spec/error.ts";
 import { checkKernel, readKernel } from "../container/facts.ts";
-import { sealSelf } from "../process/seal.ts";
 import { AT_FDCWD, O_CREAT, O_WRONLY } from "../sys/abi-file.ts";
 import { check } from "../sys/check.ts";
 import { openAt, writeAll } from "../sys/file.ts";
@@ -41,7 +40,6 @@ const COMMANDS: { readonly [name: string]: Command } = {
 };
 
 function creating({ sys }: Context) {
-  sealSelf(sys);
   return loadPart(sys, "tare-runtime~create");
 }
 

@@ -11,7 +11,7 @@ import { createCgroup, type OpenCgroup, openJoin } from "../cgroup/apply.ts";
 import { type CgroupPlan, planCgroup } from "../cgroup/plan.ts";
 import { readCgroupHost } from "../cgroup/read-host.ts";
 import { NO_CGROUP, plannedState } from "../cgroup/state.ts";
-import { runHooks } from "../hooks/run.ts";
+import { runHooks } from "../hooks/hooks.ts";
 import { openBindSource } from "../mounts/attach.ts";
 import { waitFor } from "../process/wait.ts";
 import { loadFilter } from "../seccomp/apply.ts";

@@ -8,6 +8,7 @@ import type { Sys } from "./types.ts";
 
 /** The module of each part, by its name. */
 type Parts = {
+  readonly "tare-runtime~hooks": typeof import("../hooks/run.ts");
   readonly "tare-runtime~create": typeof import("../command/create.ts");
   readonly "tare-runtime~lifecycle": typeof import("../command/lifecycle.ts");
   readonly "tare-runtime~about": typeof import("../command/about.ts");
