@@ -54,12 +54,19 @@ export class TareError extends Error {
 
 /** The report of any thrown value; what is not ours is `internal`. */
 export function toReport(error: unknown): ErrorReport {
-  if (error instanceof TareError) {
+  if (isOurs(error)) {
     const report = { code: error.code, message: error.message };
     return error.hint === undefined ? report : { ...report, hint: error.hint };
   }
   const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
   return { code: "internal", message };
+}
+
+/** By its shape: a program and its parts are bundles with a class of this name each. */
+function isOurs(error: unknown): error is TareError {
+  return (
+    error instanceof TareError || (error instanceof Error && "code" in error && "hint" in error)
+  );
 }
 
 /** The error that a report stands for, on the other side of the border. */
