@@ -10,7 +10,7 @@ import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { allCgroups } from "./cgroups.ts";
 import { readMountTable } from "./mount-table.ts";
-import { patiently } from "./places.ts";
+import { patiently, REPO } from "./places.ts";
 
 export type CensusScope = {
   /** Unique text in the names of everything the test makes. */
@@ -122,7 +122,7 @@ const FOREIGN_MOUNTS = [
   "/var/tmp/",
   "/home/",
   "/root/",
-  "/work/",
+  `${REPO}/`,
 ];
 
 function findMounts(scope: CensusScope): string[] {
