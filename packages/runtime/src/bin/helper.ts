@@ -9,8 +9,8 @@
 import * as sys from "tare:sys";
 import { type ErrorReport, TareError, toReport } from "@tare/spec/error.ts";
 import { TarReader } from "@tare/spec/tar.ts";
+import { openUserNamespace } from "../container/user-namespace.ts";
 import { readAccounts } from "../rootfs/accounts.ts";
-import { makeMappedNamespace } from "../rootfs/mapped-namespace.ts";
 import { enterMountNamespace, mountDirectory, mountOverlay } from "../rootfs/overlay.ts";
 import { AT_FDCWD, O_CREAT, O_DIRECTORY, O_PATH, O_WRONLY } from "../sys/abi-file.ts";
 import { check } from "../sys/check.ts";
@@ -103,8 +103,11 @@ function mappedNamespace(words: Words): Fd | undefined {
   const map = words.list("--map").map(Number);
   const [uidFirst, uidSize, gidFirst, gidSize] = map;
   if (uidFirst === undefined || uidSize === undefined) return undefined;
-  const gid = { first: gidFirst ?? uidFirst, size: gidSize ?? uidSize };
-  return makeMappedNamespace(sys, { first: uidFirst, size: uidSize }, gid);
+  const range = (hostID: number, size: number) => [{ containerID: 0, hostID, size }];
+  return openUserNamespace(sys, {
+    uidMappings: range(uidFirst, uidSize),
+    gidMappings: range(gidFirst ?? uidFirst, gidSize ?? uidSize),
+  }).release();
 }
 
 /** The program keeps our environment, process id and the descriptors that the engine gave. */

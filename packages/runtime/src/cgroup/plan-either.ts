@@ -1,12 +1,25 @@
 /**
- * Limits whose files are the same on v1 and v2, but for an ending: pids, cpuset, hugetlb, rdma.
+ * Limits whose files are the same on v1 and v2, but for an ending: pids, cpuset, cpu.idle, hugetlb, rdma.
  * Sources: cgroup-v2.rst, cgroup-v1/{pids,cpusets,hugetlb,rdma}.rst; runtime-spec, config-linux.md.
  */
 
 import type { Resources } from "@tare/spec/oci-runtime.ts";
-import { badLimit, type CgroupVersion, type LimitWrite, limitV2 } from "./limit.ts";
+import { badLimit, type CgroupVersion, inRange, type LimitWrite, limitV2 } from "./limit.ts";
 
 const PAGE_SIZE_LENGTH_MAX = 16;
+
+/** An idle group has no weight: it is set before the group becomes idle, or after it ceases to be. */
+export function withIdle(
+  weights: readonly LimitWrite[],
+  idle: bigint | undefined,
+): readonly LimitWrite[] {
+  if (idle === undefined) return weights;
+  const field = "linux.resources.cpu.idle";
+  const value = `${inRange(field, idle, 0, 1)}`;
+  const why = "run only when nobody else wants the CPU";
+  const write = { controller: "cpu" as const, file: "cpu.idle", value, field, why };
+  return idle === 0n ? [write, ...weights] : [...weights, write];
+}
 
 /** 0 means 1, as with runc and systemd: a container always has its first process. */
 export function planPids(resources: Resources): LimitWrite[] {

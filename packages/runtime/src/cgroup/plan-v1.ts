@@ -15,7 +15,7 @@ import {
   limitV1,
   noSuchLimit,
 } from "./limit.ts";
-import { isOneWord, planCpuset, planHugetlb, planPids, planRdma } from "./plan-either.ts";
+import { isOneWord, planCpuset, planHugetlb, planPids, planRdma, withIdle } from "./plan-either.ts";
 
 type Planner = (resources: Resources, devices: DevicePolicy | undefined) => LimitWrite[];
 
@@ -105,8 +105,7 @@ export function isUnset(swappiness: bigint): boolean {
   return swappiness === -1n || swappiness === 0xffff_ffff_ffff_ffffn;
 }
 
-/** An idle group has no shares: they are set before it becomes idle, or after it ceases to be. */
-function cpuShare({ shares = 0n, idle }: CpuResources): LimitWrite[] {
+function cpuShare({ shares = 0n, idle }: CpuResources): readonly LimitWrite[] {
   const writes: LimitWrite[] = [];
   if (shares !== 0n) {
     writes.push({
@@ -118,14 +117,7 @@ function cpuShare({ shares = 0n, idle }: CpuResources): LimitWrite[] {
       why: "part of the CPU time against its siblings, 1024 is the usual",
     });
   }
-  if (idle !== undefined) {
-    const value = `${inRange(`${CPU}.idle`, idle, 0, 1)}`;
-    const why = "run only when nobody else wants the CPU";
-    const write = { controller: "cpu", file: "cpu.idle", value, field: `${CPU}.idle`, why };
-    if (idle === 0n) writes.unshift(write);
-    else writes.push(write);
-  }
-  return writes;
+  return withIdle(writes, idle);
 }
 
 /** The kernel refuses (EINVAL) a period or a burst that does not fit the quota of that moment. */

@@ -13,7 +13,7 @@ import {
   limitV2,
   noSuchLimit,
 } from "./limit.ts";
-import { planCpuset, planHugetlb, planPids, planRdma } from "./plan-either.ts";
+import { planCpuset, planHugetlb, planPids, planRdma, withIdle } from "./plan-either.ts";
 import { isUnset, noLeafWeight } from "./plan-v1.ts";
 
 type Planner = (resources: Resources) => LimitWrite[];
@@ -101,8 +101,7 @@ function refuseRealtime({ realtimePeriod = 0n, realtimeRuntime = 0n }: CpuResour
   return [];
 }
 
-/** An idle group has no weight: it is set before the group becomes idle, or after it ceases to be. */
-function cpuWeight({ shares = 0n, idle }: CpuResources): LimitWrite[] {
+function cpuWeight({ shares = 0n, idle }: CpuResources): readonly LimitWrite[] {
   const writes: LimitWrite[] = [];
   if (shares !== 0n) {
     writes.push({
@@ -113,14 +112,7 @@ function cpuWeight({ shares = 0n, idle }: CpuResources): LimitWrite[] {
       why: "part of the CPU time against its siblings, 100 is the usual",
     });
   }
-  if (idle !== undefined) {
-    const value = `${inRange(`${CPU}.idle`, idle, 0, 1)}`;
-    const why = "run only when nobody else wants the CPU";
-    const write = { controller: "cpu", file: "cpu.idle", value, field: `${CPU}.idle`, why };
-    if (idle === 0n) writes.unshift(write);
-    else writes.push(write);
-  }
-  return writes;
+  return withIdle(writes, idle);
 }
 
 /**

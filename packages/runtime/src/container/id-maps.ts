@@ -14,7 +14,8 @@ import { check, errnoOf, SysError } from "../sys/check.ts";
 import { writeTextAt } from "../sys/file.ts";
 import type { Sys } from "../sys/types.ts";
 
-type Maps = Pick<Linux, "uidMappings" | "gidMappings">;
+/** Both maps of a user namespace. */
+export type Maps = Pick<Linux, "uidMappings" | "gidMappings">;
 
 const HELPER_DIRECTORIES = ["/usr/bin", "/usr/local/bin", "/bin"];
 

@@ -38,18 +38,6 @@ const JOIN_ORDER: readonly NamespaceType[] = [
   "mount",
 ];
 
-/** Names below /proc/PID/ns. */
-export const NAMESPACE_FILES: { readonly [type in NamespaceType]: string } = {
-  user: "user",
-  pid: "pid",
-  network: "net",
-  ipc: "ipc",
-  uts: "uts",
-  mount: "mnt",
-  cgroup: "cgroup",
-  time: "time",
-};
-
 export type NamespacePlan = { readonly clone: CloneStep; readonly init: readonly NamespaceStep[] };
 
 export function hasNew(config: Config, type: NamespaceType): boolean {

@@ -3,14 +3,7 @@
  * `init.ts` applies them in the new namespaces, one loop; nothing else decides.
  */
 
-import type {
-  Capabilities,
-  HookName,
-  IdMapping,
-  Linux,
-  NamespaceType,
-  Rlimit,
-} from "@tare/spec/oci-runtime.ts";
+import type { HookName, IdMapping, Linux, NamespaceType, Rlimit } from "@tare/spec/oci-runtime.ts";
 import type { MountOptions } from "../mounts/options.ts";
 
 /** The parts of a step that every step has: one sentence for people. */
@@ -141,8 +134,6 @@ export type ProcessStep = Why &
         readonly groups: readonly number[];
         /** Whether the user namespace may forbid setgroups(2): then the caller's groups stay. */
         readonly groupsMayStay: boolean;
-        /** Names whose sets are kept over the change of user. */
-        readonly capabilities: Capabilities;
       }
     | { readonly op: "directory"; readonly path: string }
     | { readonly op: "descriptors" }

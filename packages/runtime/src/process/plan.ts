@@ -43,7 +43,7 @@ function planRlimit(limit: Process["rlimits"][number]): ProcessStep {
 
 /** From the word to start to execve(2). */
 export function planLaunch(config: Config, process: Process): ProcessStep[] {
-  const { user, capabilities } = process;
+  const { user } = process;
   const masks = capabilityMasks(process);
   const why = "what the program may do is exactly what the configuration says";
   const privileges: ProcessStep = { op: "capabilities", sets: masks, why };
@@ -68,7 +68,6 @@ export function planLaunch(config: Config, process: Process): ProcessStep[] {
       gid: user.gid,
       groups: supplementaryGroups(process),
       groupsMayStay: mayLackSetgroups(config, process),
-      capabilities,
       why: "run as the configured user and groups",
     },
     { op: "directory", path: process.cwd, why: "start where the configuration says" },

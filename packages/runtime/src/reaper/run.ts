@@ -9,15 +9,13 @@ import type { Process } from "@tare/spec/oci-runtime.ts";
 import { findProgram } from "../process/program.ts";
 import { exitStatus } from "../process/wait.ts";
 import { SIG_SETMASK, SIGCHLD, WNOHANG } from "../sys/abi-process.ts";
+import { SFD_CLOEXEC, SIGNALFD_SIGINFO_BYTES } from "../sys/abi-socket.ts";
 import { check, errnoOf } from "../sys/check.ts";
 import { retried } from "../sys/file.ts";
 import type { Fd, Sys } from "../sys/types.ts";
 
 /** Every signal; the kernel leaves KILL and STOP out by itself. */
 const ALL_SIGNALS = 0xffff_ffff_ffff_ffffn;
-const SFD_CLOEXEC = 0o2000000;
-/** `struct signalfd_siginfo`: number at 0, code at 8; signalfd(2). */
-const SIGINFO_BYTES = 128;
 /** The terminal's driver sent it, to every process of the foreground group: the command has it. */
 const SI_KERNEL = 0x80;
 
@@ -40,7 +38,7 @@ function becomeCommand(sys: Sys, command: readonly string[]): void {
 }
 
 function forwardUntilEnd(sys: Sys, signals: Fd, pid: number): number {
-  const info = new Uint8Array(SIGINFO_BYTES);
+  const info = new Uint8Array(SIGNALFD_SIGINFO_BYTES);
   const view = new DataView(info.buffer);
   for (;;) {
     check(

@@ -3,6 +3,7 @@
  * resolved inside of the root, never a fifo or a device, never large (CVE-2026-47262).
  */
 
+import { decodeLatin1 } from "@tare/spec/bytes.ts";
 import { TareError } from "@tare/spec/error.ts";
 import { ENOENT, ENOTDIR } from "../sys/abi-errno.ts";
 import {
@@ -56,15 +57,6 @@ function readIn(sys: Sys, root: string, path: string): string | undefined {
   const fd = check(openAt(sys, AT_FDCWD, again, O_RDONLY | O_NONBLOCK, 0), "openat2", path);
   const bytes = readAll(sys, fd, `/${path}`, FILE_BYTES_MAX);
   for (const each of [fd, place, dir]) sys.close(each);
-  return latin1(bytes);
-}
-
-/** Names in these files are ASCII; other bytes must only not be lost between two lines. */
-function latin1(bytes: Uint8Array): string {
-  const PIECE = 4096;
-  let text = "";
-  for (let at = 0; at < bytes.length; at += PIECE) {
-    text += String.fromCharCode(...bytes.subarray(at, at + PIECE));
-  }
-  return text;
+  // Names in these files are ASCII; other bytes must only not be lost between two lines.
+  return decodeLatin1(bytes);
 }

@@ -18,11 +18,7 @@ export type Stat = {
   /** Of the file system that holds the file. */
   readonly devMajor: number;
   readonly devMinor: number;
-  /** Whether the file is the top of a mount (STATX_ATTR_MOUNT_ROOT, Linux 5.8). */
-  readonly isMountRoot: boolean;
 };
-
-const STATX_ATTR_MOUNT_ROOT = 0x2000n;
 
 /** statx(2) by a directory and a name; `flags` as AT_EMPTY_PATH. The offsets are those of the man page. */
 export function statAt(sys: Sys, dirfd: Fd, path: string | Uint8Array, flags: number): Stat {
@@ -39,6 +35,5 @@ export function statAt(sys: Sys, dirfd: Fd, path: string | Uint8Array, flags: nu
     rdevMinor: view.getUint32(132, true),
     devMajor: view.getUint32(136, true),
     devMinor: view.getUint32(140, true),
-    isMountRoot: (view.getBigUint64(8, true) & STATX_ATTR_MOUNT_ROOT) !== 0n,
   };
 }
