@@ -27,13 +27,14 @@ const PROGRAMS: Readonly<Record<string, Program>> = {
       create: "command/create.ts",
       lifecycle: "command/lifecycle.ts",
       about: "command/about.ts",
+      help: "command/help.ts",
       "seccomp-compile": "seccomp/compile.ts",
       idmap: "mounts/idmap.ts",
       "copy-up": "mounts/copy-up.ts",
       console: "terminal/console.ts",
     },
-    // What makes a container: its first process is a copy of this one.
-    sealedFor: ["run", "create"],
+    // What makes a process of a container: that is a copy of this one until its execve(2).
+    sealedFor: ["run", "create", "exec", "restore", "mounts"],
   },
   "tare-helper": { entry: "bin/helper.ts", parts: {}, sealedFor: [] },
   "tare-init": { entry: "bin/init.ts", parts: {}, sealedFor: [] },

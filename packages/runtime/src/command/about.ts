@@ -10,12 +10,20 @@ import { capabilityNames } from "../sys/abi-process.ts";
 import { check, errnoOf } from "../sys/check.ts";
 import { openAt, writeAll } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
+import type { Commands } from "./command.ts";
 import { absolutePath, type Context, print } from "./context.ts";
 import { exampleConfig } from "./example.ts";
 
 export const VERSION = "0.1.0";
 
-export function runSpec(context: Context): number {
+const SPEC_OPTIONS = { bundle: "value", b: { short: "bundle" }, rootless: "flag" } as const;
+
+export const COMMANDS: Commands = {
+  spec: { options: SPEC_OPTIONS, mixed: true, run: runSpec },
+  features: { options: {}, mixed: true, run: runFeatures },
+};
+
+function runSpec(context: Context): number {
   const { sys, args } = context;
   const directory = absolutePath(sys, args.options.get("bundle") ?? ".");
   const path = `${directory}/config.json`;
@@ -32,7 +40,7 @@ export function runSpec(context: Context): number {
 }
 
 /** features.md of the runtime specification. */
-export function runFeatures({ sys }: Context): number {
+function runFeatures({ sys }: Context): number {
   const features = {
     ociVersionMin: "1.0.0",
     ociVersionMax: OCI_VERSION,
@@ -67,18 +75,3 @@ export function runFeatures({ sys }: Context): number {
 export function versionText(): string {
   return `tare-runtime version ${VERSION}\nspec: ${OCI_VERSION}\n`;
 }
-
-export const HELP = `tare-runtime: an OCI container runtime
-
-usage: tare-runtime [--root DIR] [--log FILE] [--log-format text|json] [--debug] COMMAND
-
-  run [-b BUNDLE] [--pid-file F] [--console-socket S] [-d] [--keep] ID   create, start, wait, delete
-  create [-b BUNDLE] [--pid-file F] [--console-socket S] ID              make a container that waits
-  start ID                                                               start its program
-  state ID                                                               its state as JSON
-  kill ID [SIGNAL]                                                       send a signal (TERM)
-  delete [--force] ID                                                    remove what is left
-  list [-q] [-f table|json]                                              all containers
-  spec [-b BUNDLE] [--rootless]                                          write a config.json to start from
-  features                                                               what this runtime can do, as JSON
-`;

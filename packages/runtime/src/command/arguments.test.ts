@@ -1,13 +1,18 @@
 import { describe, expect, test } from "bun:test";
 import { parseArguments } from "./arguments.ts";
-import { CREATE_OPTIONS, KILL_OPTIONS, LIST_OPTIONS } from "./options.ts";
 
 const TABLE = {
   bundle: "value",
   b: { short: "bundle" },
   detach: "flag",
   d: { short: "detach" },
+  tty: "flag",
+  t: { short: "tty" },
+  env: "list",
+  e: { short: "env" },
 } as const;
+
+const KILL = { all: "flag", a: { short: "all" } } as const;
 
 function read(...list: string[]) {
   const { options, flags, words } = parseArguments(list, TABLE, { mixed: true });
@@ -59,7 +64,7 @@ describe("options", () => {
 
 describe("words", () => {
   test("options may stand between them", () => {
-    const { flags, words } = parseArguments(["x", "--all", "KILL"], KILL_OPTIONS, { mixed: true });
+    const { flags, words } = parseArguments(["x", "--all", "KILL"], KILL, { mixed: true });
     expect([...flags]).toEqual(["all"]);
     expect(words).toEqual(["x", "KILL"]);
   });
@@ -81,14 +86,13 @@ describe("words", () => {
   });
 });
 
-test("the same short name may mean something else to another command", () => {
-  const list = parseArguments(["-f", "json"], LIST_OPTIONS, { mixed: true });
-  expect(list.options.get("format")).toBe("json");
-  const create = parseArguments(["-b", "/b", "--console-socket", "/s"], CREATE_OPTIONS, {
-    mixed: true,
-  });
-  expect([...create.options]).toEqual([
-    ["bundle", "/b"],
-    ["console-socket", "/s"],
-  ]);
+test("letters in one word, where each is an option and the whole is none", () => {
+  expect(read("-td", "x")).toEqual({ options: [], flags: ["tty", "detach"], words: ["x"] });
+  expect(read("-tb", "/b").options).toEqual([["bundle", "/b"]]);
+  expect(() => read("-tx")).toThrow('unknown option "-tx"');
+});
+
+test("what may be given many times is kept in its order", () => {
+  const { lists } = parseArguments(["-e", "A=1", "--env=B", "-e", ""], TABLE, { mixed: true });
+  expect([...lists]).toEqual([["env", ["A=1", "B", ""]]]);
 });

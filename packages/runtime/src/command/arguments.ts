@@ -5,13 +5,19 @@
 
 import { TareError } from "@tare/spec/error.ts";
 
-/** Option names, each with whether it takes a value; short forms map to the long one. */
+/**
+ * Option names, each with whether it takes a value, and whether it may be given many times; short
+ * forms map to the long one.
+ */
 export type OptionTable = {
-  readonly [name: string]: "flag" | "value" | { readonly short: string };
+  readonly [name: string]: "flag" | "value" | "list" | { readonly short: string };
 };
 
 export type Arguments = {
+  /** The last value of each option that has one. */
   readonly options: ReadonlyMap<string, string>;
+  /** All values of each option of kind "list", in the order given. */
+  readonly lists: ReadonlyMap<string, readonly string[]>;
   readonly flags: ReadonlySet<string>;
   readonly words: readonly string[];
 };
@@ -25,11 +31,12 @@ export function parseArguments(
   table: OptionTable,
   { mixed }: { readonly mixed: boolean },
 ): Arguments {
-  const found: Found = { options: new Map(), flags: new Set() };
+  const found: Found = { options: new Map(), lists: new Map(), flags: new Set() };
   const words: string[] = [];
   const ahead = [...list];
   for (let word = ahead.shift(); word !== undefined; word = ahead.shift()) {
-    if (isOption(word)) takeOption(found, table, word, ahead);
+    if (isOption(word))
+      for (const one of ungroup(word, table)) takeOption(found, table, one, ahead);
     else if (word === "--") return { ...found, words: [...words, ...ahead] };
     else if (mixed) words.push(word);
     else return { ...found, words: [word, ...ahead] };
@@ -37,7 +44,11 @@ export function parseArguments(
   return { ...found, words };
 }
 
-type Found = { readonly options: Map<string, string>; readonly flags: Set<string> };
+type Found = {
+  readonly options: Map<string, string>;
+  readonly lists: Map<string, string[]>;
+  readonly flags: Set<string>;
+};
 
 function isOption(word: string): boolean {
   return word.startsWith("-") && word !== "-" && word !== "--" && !isNegative(word);
@@ -46,16 +57,26 @@ function isOption(word: string): boolean {
 /** Takes one option, and its value from the words ahead where it stands there. */
 function takeOption(found: Found, table: OptionTable, word: string, ahead: string[]): void {
   const { name, value } = split(word, table);
-  if (table[name] === "value") {
+  const kind = table[name];
+  if (kind === "value" || kind === "list") {
     const given = value ?? ahead.shift();
     if (given === undefined) throw wrong(`option --${name} wants a value`);
-    found.options.set(name, given);
+    if (kind === "value") found.options.set(name, given);
+    else found.lists.set(name, [...(found.lists.get(name) ?? []), given]);
     return;
   }
   if (value !== undefined && value !== "true" && value !== "false") {
     throw wrong(`option --${name} takes no value`);
   }
   if (value !== "false") found.flags.add(name);
+}
+
+/** `-td` means `-t -d`, where each letter is an option of its own and the whole is none. */
+function ungroup(word: string, table: OptionTable): readonly string[] {
+  const letters = word.slice(1);
+  if (word.startsWith("--") || letters.length < 2 || Object.hasOwn(table, letters)) return [word];
+  const isGroup = [...letters].every((letter) => Object.hasOwn(table, letter));
+  return isGroup ? [...letters].map((letter) => `-${letter}`) : [word];
 }
 
 /** `-9` is a signal of `kill`, not an option. */

@@ -5,12 +5,18 @@ import { TareError } from "@tare/spec/error.ts";
 import { check } from "../sys/check.ts";
 import type { Sys } from "../sys/types.ts";
 import type { Arguments } from "./arguments.ts";
+import type { Log } from "./log.ts";
+
+/** Who makes cgroups: we by ourselves, systemd at our word, or nobody. */
+export type Manager = "cgroupfs" | "systemd" | "disabled";
 
 export type Context = {
   readonly sys: Sys;
   /** Where states are kept. Absolute. */
   readonly root: string;
   readonly args: Arguments;
+  readonly manager: Manager;
+  readonly log: Log;
 };
 
 const PATH_BYTES_MAX = 4096;

@@ -24,10 +24,37 @@ import {
 } from "../terminal/host-terminal.ts";
 import { catchSignals, relay } from "../terminal/relay.ts";
 import { sendTerminal } from "../terminal/send.ts";
+import type { Commands } from "./command.ts";
 import { absolutePath, type Context, containerId, effectiveUser } from "./context.ts";
 import { checkPreserved } from "./inherited.ts";
 
 const STDIN = 0 as Fd;
+
+const CREATE_OPTIONS = {
+  bundle: "value",
+  b: { short: "bundle" },
+  config: "value",
+  f: { short: "config" },
+  "console-socket": "value",
+  "pid-file": "value",
+  "preserve-fds": "value",
+  "no-pivot": "flag",
+  "no-new-keyring": "flag",
+  "no-subreaper": "flag",
+} as const;
+
+const RUN_OPTIONS = {
+  ...CREATE_OPTIONS,
+  detach: "flag",
+  d: { short: "detach" },
+  keep: "flag",
+  "kill-on-close": "value",
+} as const;
+
+export const COMMANDS: Commands = {
+  create: { options: CREATE_OPTIONS, mixed: true, run: runCreate },
+  run: { options: RUN_OPTIONS, mixed: true, run: runRun },
+};
 
 type ConsoleTaker = { take: (terminal: OwnedFd) => void; taken: OwnedFd | undefined };
 
@@ -70,9 +97,13 @@ function requestOf(context: Context, taker: ConsoleTaker, startElsewhere: boolea
   if (args.flags.has("no-pivot")) {
     throw new TareError("unsupported", "Cannot use --no-pivot: a chroot could be left again");
   }
+  const bundle = absolutePath(sys, args.options.get("bundle") ?? ".");
+  const configFile = args.options.get("config");
   return {
     id: containerId(args),
-    bundle: absolutePath(sys, args.options.get("bundle") ?? "."),
+    bundle,
+    configFile: configFile === undefined ? `${bundle}/config.json` : absolutePath(sys, configFile),
+    ownCgroup: context.manager !== "disabled",
     root: context.root,
     startElsewhere,
     preserveFds: preserveFds(context),
@@ -88,7 +119,7 @@ function requestOf(context: Context, taker: ConsoleTaker, startElsewhere: boolea
 }
 
 /** `create`: the container waits for `start`. */
-export function runCreate(context: Context): number {
+function runCreate(context: Context): number {
   const { sys, args } = context;
   const taker = consoleTaker(sys, args.options.get("console-socket"));
   create(sys, requestOf(context, taker, true)).channel.close();
@@ -96,7 +127,7 @@ export function runCreate(context: Context): number {
 }
 
 /** `run`: create, start, wait, delete; the exit status is the program's. */
-export function runRun(context: Context): number {
+function runRun(context: Context): number {
   const { sys, args } = context;
   const detach = args.flags.has("detach");
   const taker = consoleTaker(sys, args.options.get("console-socket"));

@@ -21,7 +21,27 @@ import { SIGKILL, SIGTERM, signalNumber } from "../sys/abi-process.ts";
 import { check, errnoOf } from "../sys/check.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import type { Sys } from "../sys/types.ts";
+import type { Commands } from "./command.ts";
 import { type Context, containerId, print } from "./context.ts";
+
+const KILL_OPTIONS = { all: "flag", a: { short: "all" } } as const;
+
+const DELETE_OPTIONS = { force: "flag", f: { short: "force" } } as const;
+
+const LIST_OPTIONS = {
+  format: "value",
+  f: { short: "format" },
+  quiet: "flag",
+  q: { short: "quiet" },
+} as const;
+
+export const COMMANDS: Commands = {
+  start: { options: {}, mixed: true, run: runStart },
+  state: { options: {}, mixed: true, run: runState },
+  kill: { options: KILL_OPTIONS, mixed: true, run: runKill },
+  delete: { options: DELETE_OPTIONS, mixed: true, run: runDelete },
+  list: { options: LIST_OPTIONS, mixed: true, run: runList },
+};
 
 type Known = {
   readonly directory: ContainerDirectory;
@@ -44,7 +64,7 @@ function known({ sys, root }: Context, id: string): Known {
   return { directory, record, status: statusOf(sys, directory, record) };
 }
 
-export function runStart(context: Context): number {
+function runStart(context: Context): number {
   const { sys, args } = context;
   const id = containerId(args);
   const { directory, record, status } = known(context, id);
@@ -62,7 +82,7 @@ function wrongState(verb: string, id: string, status: Status, why: string): Tare
   });
 }
 
-export function runState(context: Context): number {
+function runState(context: Context): number {
   const { record, status } = known(context, containerId(context.args));
   const { pid = 0, ...state } = toState(record, status);
   const { annotations, ...rest } = state;
@@ -72,7 +92,7 @@ export function runState(context: Context): number {
   return 0;
 }
 
-export function runKill(context: Context): number {
+function runKill(context: Context): number {
   const { sys, args } = context;
   const id = containerId(args);
   const word = args.words[1] ?? String(SIGTERM);
@@ -114,7 +134,7 @@ function openFirst(sys: Sys, record: Record): OwnedFd | undefined {
   return undefined;
 }
 
-export function runDelete(context: Context): number {
+function runDelete(context: Context): number {
   const { sys, root, args } = context;
   const id = containerId(args);
   const force = args.flags.has("force");
@@ -145,7 +165,7 @@ function readForDelete(directory: ContainerDirectory, force: boolean): Record | 
   }
 }
 
-export function runList(context: Context): number {
+function runList(context: Context): number {
   const { sys, root, args } = context;
   const rows = listIds(sys, root).flatMap((id) => listRow(context, id));
   const format = args.options.get("format") ?? "table";

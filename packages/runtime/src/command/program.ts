@@ -3,68 +3,61 @@
  * object where the caller asked for a log) and an exit status.
  */
 
-import { type ErrorReport, TareError, toReport } from "@tare/spec/error.ts";
+import { TareError, toReport } from "@tare/spec/error.ts";
 import { checkKernel, readKernel } from "../container/facts.ts";
-import { AT_FDCWD, O_CREAT, O_WRONLY } from "../sys/abi-file.ts";
-import { check } from "../sys/check.ts";
-import { openAt, writeAll } from "../sys/file.ts";
 import { loadPart } from "../sys/part.ts";
-import type { Fd, Sys } from "../sys/types.ts";
-import { type Arguments, type OptionTable, parseArguments } from "./arguments.ts";
-import { type Context, print } from "./context.ts";
+import type { Sys } from "../sys/types.ts";
+import { type Arguments, parseArguments } from "./arguments.ts";
+import type { Command, Commands } from "./command.ts";
+import { type Context, type Manager, print } from "./context.ts";
 import { closeInherited } from "./inherited.ts";
-import {
-  CREATE_OPTIONS,
-  DELETE_OPTIONS,
-  KILL_OPTIONS,
-  LIST_OPTIONS,
-  RUN_OPTIONS,
-  SPEC_OPTIONS,
-} from "./options.ts";
+import { type Log, openLog } from "./log.ts";
 
-type Command = {
-  readonly options: OptionTable;
-  readonly run: (context: Context) => number;
+/** Each command by the part that has it: its options stand there too. */
+const COMMANDS: { readonly [name: string]: (sys: Sys) => Commands } = {
+  run: creating,
+  create: creating,
+  start: living,
+  state: living,
+  kill: living,
+  delete: living,
+  list: living,
+  spec: (sys) => about(sys).COMMANDS,
+  features: (sys) => about(sys).COMMANDS,
 };
 
-const COMMANDS: { readonly [name: string]: Command } = {
-  run: { options: RUN_OPTIONS, run: (context) => creating(context).runRun(context) },
-  create: { options: CREATE_OPTIONS, run: (context) => creating(context).runCreate(context) },
-  start: { options: {}, run: (context) => living(context).runStart(context) },
-  state: { options: {}, run: (context) => living(context).runState(context) },
-  kill: { options: KILL_OPTIONS, run: (context) => living(context).runKill(context) },
-  delete: { options: DELETE_OPTIONS, run: (context) => living(context).runDelete(context) },
-  list: { options: LIST_OPTIONS, run: (context) => living(context).runList(context) },
-  spec: { options: SPEC_OPTIONS, run: (context) => about(context.sys).runSpec(context) },
-  features: { options: {}, run: (context) => about(context.sys).runFeatures(context) },
-};
-
-function creating({ sys }: Context) {
-  return loadPart(sys, "tare-runtime~create");
+function creating(sys: Sys): Commands {
+  return loadPart(sys, "tare-runtime~create").COMMANDS;
 }
 
-function living({ sys }: Context) {
-  return loadPart(sys, "tare-runtime~lifecycle");
+function living(sys: Sys): Commands {
+  return loadPart(sys, "tare-runtime~lifecycle").COMMANDS;
 }
 
 function about(sys: Sys) {
   return loadPart(sys, "tare-runtime~about");
 }
 
+function helpText(sys: Sys, name?: string): string {
+  return loadPart(sys, "tare-runtime~help").helpText(name);
+}
+
+/** runc's, and crun's --cgroup-manager and --log-level. */
 const GLOBAL_OPTIONS = {
   root: "value",
   log: "value",
   "log-format": "value",
+  "log-level": "value",
   debug: "flag",
   rootless: "value",
   "systemd-cgroup": "flag",
+  "cgroup-manager": "value",
   version: "flag",
   v: { short: "version" },
   help: "flag",
   h: { short: "help" },
 } as const;
 
-const LOG_APPEND = 0o2000;
 /** Exit statuses of a shell for the two ways in which a program cannot be executed; else 1, as runc. */
 const EXIT_STATUS: { readonly [code: string]: number } = {
   command_not_found: 127,
@@ -73,40 +66,67 @@ const EXIT_STATUS: { readonly [code: string]: number } = {
 
 export function runProgram(sys: Sys): number {
   const words = sys.argv().slice(1);
-  let global: Arguments | undefined;
+  let log = openLog(sys, { json: false, debug: false });
   try {
     closeInherited(sys, words);
-    global = parseArguments(words, GLOBAL_OPTIONS, { mixed: false });
-    return runCommand(sys, global);
+    const global = parseArguments(words, GLOBAL_OPTIONS, { mixed: false });
+    log = logOf(sys, global);
+    return runCommand(sys, global, log);
   } catch (error) {
     const report = toReport(error);
-    tell(sys, global, report);
+    log.error(report);
     return EXIT_STATUS[report.code] ?? 1;
   }
 }
 
-function runCommand(sys: Sys, global: Arguments): number {
+function logOf(sys: Sys, { options, flags }: Arguments): Log {
+  return openLog(sys, {
+    path: options.get("log"),
+    json: options.get("log-format") === "json",
+    debug: flags.has("debug") || options.get("log-level") === "debug",
+  });
+}
+
+function runCommand(sys: Sys, global: Arguments, log: Log): number {
   const [name, ...rest] = global.words;
   if (global.flags.has("version")) return said(sys, about(sys).versionText());
-  if (global.flags.has("help") || name === undefined || name === "help")
-    return said(sys, about(sys).HELP);
-  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
-  if (command === undefined) {
-    throw new TareError("bad_input", `Cannot run "${name}": unknown command`, {
-      hint: `Use one of ${Object.keys(COMMANDS).join(", ")}`,
-    });
-  }
+  if (global.flags.has("help") || name === undefined) return said(sys, helpText(sys));
+  if (name === "help" || name === "h") return said(sys, helpText(sys, rest[0]));
+  const command = findCommand(sys, name);
   const table = { ...command.options, help: "flag", h: { short: "help" } } as const;
-  const args = parseArguments(rest, table, { mixed: true });
-  if (args.flags.has("help")) return said(sys, about(sys).HELP);
-  if (global.flags.has("systemd-cgroup")) {
+  const args = parseArguments(rest, table, { mixed: command.mixed });
+  if (args.flags.has("help")) return said(sys, helpText(sys, name));
+  checkKernel(readKernel(sys));
+  return command.run(contextOf(sys, global, log, args));
+}
+
+function findCommand(sys: Sys, name: string): Command {
+  const part = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  const command = part?.(sys)[name];
+  if (command !== undefined) return command;
+  throw new TareError("bad_input", `Cannot run "${name}": unknown command`, {
+    hint: `Use one of ${Object.keys(COMMANDS).join(", ")}`,
+  });
+}
+
+function contextOf(sys: Sys, global: Arguments, log: Log, args: Arguments): Context {
+  const root = global.options.get("root") ?? defaultRoot(sys);
+  return { sys, root, args, log, manager: managerOf(global) };
+}
+
+function managerOf({ options, flags }: Arguments): Manager {
+  const name =
+    options.get("cgroup-manager") ?? (flags.has("systemd-cgroup") ? "systemd" : "cgroupfs");
+  if (name === "systemd") {
     throw new TareError(
       "unsupported",
-      "Cannot use --systemd-cgroup: there is only the cgroupfs manager yet",
+      "Cannot use the systemd cgroup manager: there is only cgroupfs yet",
     );
   }
-  checkKernel(readKernel(sys));
-  return command.run({ sys, root: global.options.get("root") ?? defaultRoot(sys), args });
+  if (name === "cgroupfs" || name === "disabled") return name;
+  throw new TareError("bad_input", `Cannot use --cgroup-manager "${name}": unknown manager`, {
+    hint: "Use cgroupfs, systemd or disabled",
+  });
 }
 
 function said(sys: Sys, text: string): number {
@@ -121,23 +141,4 @@ function defaultRoot(sys: Sys): string {
   return entry === undefined
     ? `/tmp/tare-runtime-${sys.geteuid()}`
     : `${entry.slice(16)}/tare-runtime`;
-}
-
-/** One line on standard error, and the log where the caller asked for one. */
-function tell(sys: Sys, global: Arguments | undefined, report: ErrorReport): void {
-  const hint = report.hint === undefined ? "" : `\nhint: ${report.hint}`;
-  sys.write(2 as Fd, sys.encode_utf8(`tare-runtime: ${report.message}${hint}\n`));
-  const log = global?.options.get("log");
-  if (log === undefined || log === "") return;
-  const json = global?.options.get("log-format") === "json";
-  const time = new Date(Number(sys.clock_gettime(0) / 1_000_000n)).toISOString();
-  const line = json
-    ? JSON.stringify({ level: "error", msg: report.message, time, ...report })
-    : `time="${time}" level=error msg=${JSON.stringify(report.message)}`;
-  const ret = openAt(sys, AT_FDCWD, log, O_WRONLY | O_CREAT | LOG_APPEND, 0, 0o644);
-  try {
-    writeAll(sys, check(ret, "openat2", log), sys.encode_utf8(`${line}\n`), log);
-  } catch (error) {
-    sys.write(2 as Fd, sys.encode_utf8(`tare-runtime: ${toReport(error).message}\n`));
-  }
 }

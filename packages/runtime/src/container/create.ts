@@ -42,12 +42,18 @@ import {
 } from "./store.ts";
 import { refuseUnsupported } from "./unsupported.ts";
 
+/** Every container has rules for devices, asked for or not. */
+const DEVICES_FIELD = "linux.resources.devices";
 const CONFIG_BYTES_MAX = 4 * 1024 * 1024;
 
 export type CreateRequest = {
   readonly id: string;
   /** Absolute. */
   readonly bundle: string;
+  /** Absolute: config.json of the bundle, unless the caller names another file. */
+  readonly configFile: string;
+  /** Whether the container gets a cgroup; without one it stays in the caller's. */
+  readonly ownCgroup: boolean;
   /** The runtime's state root. Absolute. */
   readonly root: string;
   /** Whether another process gives the word to start (`create`), or this one (`run`). */
@@ -77,7 +83,7 @@ export function prepare(
   sys: Sys,
   request: CreateRequest,
 ): { config: Config; plan: Plan; cgroup: CgroupPlan } {
-  const path = `${request.bundle}/config.json`;
+  const path = request.configFile;
   const text = readText(sys, path, CONFIG_BYTES_MAX);
   if (text === undefined) {
     throw new TareError("not_found", `Cannot read "${path}": no such file`, {
@@ -87,16 +93,27 @@ export function prepare(
   const config = parseConfig(text);
   checkConsole(config, request.console);
   refuseUnsupported(config, readModules(sys, config));
-  const cgroup = planCgroup({
-    host: readCgroupHost(sys),
-    id: request.id,
-    resources: config.linux.resources,
-    rootless: sys.geteuid() !== 0,
-    ...(config.linux.cgroupsPath === undefined ? {} : { cgroupsPath: config.linux.cgroupsPath }),
-  });
+  const cgroup = planOwnCgroup(sys, request, config);
   const { id, bundle, keyring } = request;
   const plan = planContainer(config, { id, bundle, keyring, cgroup });
   return { config, plan, cgroup };
+}
+
+function planOwnCgroup(sys: Sys, request: CreateRequest, config: Config): CgroupPlan {
+  const { resources, cgroupsPath } = config.linux;
+  const plan = planCgroup({
+    host: readCgroupHost(sys),
+    id: request.id,
+    resources,
+    rootless: sys.geteuid() !== 0,
+    ...(cgroupsPath === undefined ? {} : { cgroupsPath }),
+  });
+  if (request.ownCgroup) return plan;
+  const lost = plan.writes.find(({ field }) => field !== DEVICES_FIELD);
+  if (lost === undefined) return { mode: plan.mode, dirs: [], writes: [] };
+  throw new TareError("bad_input", `Cannot apply ${lost.field}: cgroups are disabled`, {
+    hint: "Leave the limit out, or use another --cgroup-manager",
+  });
 }
 
 function checkConsole(config: Config, wanted: CreateRequest["console"]): void {

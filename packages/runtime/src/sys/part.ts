@@ -12,6 +12,7 @@ type Parts = {
   readonly "tare-runtime~create": typeof import("../command/create.ts");
   readonly "tare-runtime~lifecycle": typeof import("../command/lifecycle.ts");
   readonly "tare-runtime~about": typeof import("../command/about.ts");
+  readonly "tare-runtime~help": typeof import("../command/help.ts");
   readonly "tare-runtime~seccomp-compile": typeof import("../seccomp/compile.ts");
   readonly "tare-runtime~idmap": typeof import("../mounts/idmap.ts");
   readonly "tare-runtime~copy-up": typeof import("../mounts/copy-up.ts");

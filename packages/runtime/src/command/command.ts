@@ -1,0 +1,17 @@
+/** What a part of the runtime's command line offers: its commands by name. */
+
+import type { OptionTable } from "./arguments.ts";
+import type { Context } from "./context.ts";
+
+export type Command = {
+  readonly options: OptionTable;
+  /**
+   * Whether options may follow words, as engines call `kill ID --all`; else everything from the
+   * first word on is as it is, as `exec ID sh -c true` wants it.
+   */
+  readonly mixed: boolean;
+  /** The answer is the exit status. */
+  readonly run: (context: Context) => number;
+};
+
+export type Commands = { readonly [name: string]: Command };

@@ -1,0 +1,33 @@
+import { describe, expect, test } from "bun:test";
+import { COMMANDS as ABOUT } from "./about.ts";
+import type { Commands } from "./command.ts";
+import { COMMANDS as CREATE } from "./create.ts";
+import { HELP, helpText } from "./help.ts";
+import { COMMANDS as LIFECYCLE } from "./lifecycle.ts";
+
+/** Of every part that has commands. */
+const ALL: Commands = { ...CREATE, ...LIFECYCLE, ...ABOUT };
+
+/** "--force, -f" and "--bundle DIR, -b" name their options so. */
+function named(option: string): string[] {
+  const words = option.split(/[ ,]+/).filter((word) => word.startsWith("-"));
+  return words.map((word) => word.replace(/^--?/, ""));
+}
+
+describe("the help of", () => {
+  test("the program names every command", () => {
+    expect(Object.keys(HELP).sort()).toEqual(Object.keys(ALL).sort());
+    for (const name of Object.keys(ALL)) expect(helpText()).toContain(`\n   ${name}`);
+  });
+
+  test.each(Object.keys(ALL))("%s names each option that it takes, and no other", (name) => {
+    const options = HELP[name]?.options ?? [];
+    const told = options.flatMap(([option]) => named(option)).sort();
+    expect(told).toEqual(Object.keys(ALL[name]?.options ?? {}).sort());
+  });
+
+  test("a command that there is not is refused in runc's words", () => {
+    expect(() => helpText("foo")).toThrow("No help topic for 'foo'");
+    expect(() => helpText("constructor")).toThrow("No help topic");
+  });
+});

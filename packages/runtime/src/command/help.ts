@@ -1,0 +1,112 @@
+/**
+ * The help texts: of the program, and of each command with every option that it takes. A test holds
+ * them against the option tables.
+ */
+
+import { TareError } from "@tare/spec/error.ts";
+
+/** One command: the words after its name, what it does, and its options with their meaning. */
+type Help = {
+  readonly words: string;
+  readonly about: string;
+  readonly options: readonly (readonly [option: string, meaning: string])[];
+};
+
+const CREATE: Help["options"] = [
+  ["--bundle DIR, -b", "directory of config.json (the current one)"],
+  ["--config FILE, -f", "the configuration, where it is another file"],
+  ["--console-socket PATH", "unix socket that is sent the terminal"],
+  ["--pid-file FILE", "gets the pid of the container's first process"],
+  ["--preserve-fds N", "pass N descriptors on, from 3 upwards"],
+  ["--no-pivot", "chroot where pivot_root(2) is not possible"],
+  ["--no-new-keyring", "keep the caller's session keyring"],
+  ["--no-subreaper", "accepted; the runtime is never a subreaper"],
+];
+
+export const HELP: { readonly [command: string]: Help } = {
+  run: {
+    words: "ID",
+    about: "create a container, start it, wait for it, delete it",
+    options: [
+      ...CREATE,
+      ["--detach, -d", "do not wait: the container goes on by itself"],
+      ["--keep", "do not delete it at its end"],
+      ["--kill-on-close FD", "kill it when the other end of this pipe closes"],
+    ],
+  },
+  create: { words: "ID", about: "make a container that waits for start", options: CREATE },
+  start: { words: "ID", about: "start its program", options: [] },
+  state: { words: "ID", about: "its state as JSON", options: [] },
+  kill: {
+    words: "ID [SIGNAL]",
+    about: "send a signal (TERM)",
+    options: [["--all, -a", "to all of its processes"]],
+  },
+  delete: {
+    words: "ID",
+    about: "remove what is left of it",
+    options: [["--force, -f", "kill it first; no error where there is none"]],
+  },
+  list: {
+    words: "",
+    about: "all containers",
+    options: [
+      ["--format FORMAT, -f", "table or json"],
+      ["--quiet, -q", "ids only"],
+    ],
+  },
+  spec: {
+    words: "",
+    about: "write a config.json to start from",
+    options: [
+      ["--bundle DIR, -b", "where to (the current directory)"],
+      ["--rootless", "for the caller without privileges"],
+    ],
+  },
+  features: { words: "", about: "what this runtime can do, as JSON", options: [] },
+};
+
+const GLOBAL: Help["options"] = [
+  ["--root DIR", "where states are kept (/run/tare-runtime)"],
+  ["--log FILE", "append errors to it"],
+  ["--log-format FORMAT", "text or json"],
+  ["--log-level LEVEL", "debug, warning or error"],
+  ["--debug", "the same as --log-level debug"],
+  ["--systemd-cgroup", "the same as --cgroup-manager systemd"],
+  ["--cgroup-manager NAME", "cgroupfs, systemd or disabled"],
+  ["--rootless VALUE", "accepted; whether it is root is seen by itself"],
+  ["--version, -v", "print the version"],
+  ["--help, -h", "print this, or the help of a command"],
+];
+
+/** The text for a command; for the program where none is named. */
+export function helpText(name?: string): string {
+  if (name === undefined) return programHelp();
+  const help = Object.hasOwn(HELP, name) ? HELP[name] : undefined;
+  if (help === undefined) {
+    throw new TareError("bad_input", `Cannot help: No help topic for '${name}'`, {
+      hint: `Use one of ${Object.keys(HELP).join(", ")}`,
+    });
+  }
+  const usage = ["tare-runtime", name, help.options.length > 0 ? "[OPTIONS]" : "", help.words];
+  const options: Help["options"] = [...help.options, ["--help, -h", "print this"]];
+  const line = usage.filter((word) => word !== "").join(" ");
+  return `NAME:\n   tare-runtime ${name} - ${help.about}\n\nUSAGE:\n   ${line}\n\nOPTIONS:\n${rows(options)}`;
+}
+
+function programHelp(): string {
+  const commands = Object.entries(HELP).map(
+    ([name, { words, about }]) => [`${name} ${words}`.trim(), about] as const,
+  );
+  return [
+    "NAME:\n   tare-runtime - an OCI container runtime\n",
+    "USAGE:\n   tare-runtime [GLOBAL OPTIONS] COMMAND [OPTIONS] [WORDS]\n",
+    `COMMANDS:\n${rows(commands)}`,
+    `GLOBAL OPTIONS:\n${rows(GLOBAL)}`,
+  ].join("\n");
+}
+
+function rows(list: readonly (readonly [string, string])[]): string {
+  const width = Math.max(...list.map(([name]) => name.length)) + 2;
+  return list.map(([name, meaning]) => `   ${name.padEnd(width)}${meaning}\n`).join("");
+}

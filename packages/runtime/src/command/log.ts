@@ -1,0 +1,66 @@
+/**
+ * What the runtime tells beside its output: to the file of --log, in runc's two layouts, or to
+ * standard error. Engines read the file's JSON to say why a container did not start.
+ */
+
+import { type ErrorReport, toReport } from "@tare/spec/error.ts";
+import { AT_FDCWD, O_CREAT, O_WRONLY } from "../sys/abi-file.ts";
+import { check } from "../sys/check.ts";
+import { openAt, writeAll } from "../sys/file.ts";
+import { OwnedFd } from "../sys/owned-fd.ts";
+import type { Fd, Sys } from "../sys/types.ts";
+
+const O_APPEND = 0o2000;
+const STDERR = 2 as Fd;
+
+export type Log = {
+  /** A line for people who look for a fault; nothing unless --debug was given. */
+  readonly debug: (message: string) => void;
+  readonly warn: (message: string) => void;
+  /** One line on standard error, with its hint, and a line in the file where there is one. */
+  readonly error: (report: ErrorReport) => void;
+};
+
+export type LogSettings = {
+  /** Absent or empty: no file. */
+  readonly path?: string | undefined;
+  readonly json: boolean;
+  readonly debug: boolean;
+};
+
+export function openLog(sys: Sys, { path, json, debug }: LogSettings): Log {
+  const file = path === undefined || path === "" ? undefined : path.replace(/^file:/, "");
+  const tell = (level: string, message: string, more: object = {}) => {
+    const time = new Date(Number(sys.clock_gettime(0) / 1_000_000n)).toISOString();
+    const line = json
+      ? JSON.stringify({ level, msg: message, time, ...more })
+      : `time="${time}" level=${level} msg=${JSON.stringify(message)}`;
+    if (file === undefined) sys.write(STDERR, sys.encode_utf8(`${line}\n`));
+    else append(sys, file, `${line}\n`);
+  };
+  return {
+    debug: (message) => {
+      if (debug) tell("debug", message);
+    },
+    warn: (message) => {
+      sys.write(STDERR, sys.encode_utf8(`tare-runtime: warning: ${message}\n`));
+      if (file !== undefined) tell("warning", message);
+    },
+    error: (report) => {
+      const hint = report.hint === undefined ? "" : `\nhint: ${report.hint}`;
+      sys.write(STDERR, sys.encode_utf8(`tare-runtime: ${report.message}${hint}\n`));
+      if (file !== undefined) tell("error", report.message, report);
+    },
+  };
+}
+
+/** A log that cannot be written is told, and stops nothing. */
+function append(sys: Sys, path: string, line: string): void {
+  try {
+    const ret = openAt(sys, AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND, 0, 0o644);
+    using file = new OwnedFd(sys, check(ret, "openat2", path));
+    writeAll(sys, file.fd, sys.encode_utf8(line), path);
+  } catch (error) {
+    sys.write(STDERR, sys.encode_utf8(`tare-runtime: ${toReport(error).message}\n`));
+  }
+}
