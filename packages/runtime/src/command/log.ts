@@ -29,7 +29,7 @@ export type LogSettings = {
 };
 
 export function openLog(sys: Sys, { path, json, debug }: LogSettings): Log {
-  const file = path === undefined || path === "" ? undefined : path.replace(/^file:/, "");
+  const file = path === undefined || path === "" ? undefined : withoutScheme(path);
   const tell = (level: string, message: string, more: object = {}) => {
     const time = new Date(Number(sys.clock_gettime(0) / 1_000_000n)).toISOString();
     const line = json
@@ -52,6 +52,11 @@ export function openLog(sys: Sys, { path, json, debug }: LogSettings): Log {
       if (file !== undefined) tell("error", report.message, report);
     },
   };
+}
+
+/** crun's callers write file:PATH. */
+function withoutScheme(path: string): string {
+  return path.startsWith("file:") ? path.slice(5) : path;
 }
 
 /** A log that cannot be written is told, and stops nothing. */
