@@ -63,6 +63,11 @@ super::sys! {
         };
         syscall!(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &program)
     }
+    /// SECCOMP_SET_MODE_FILTER of seccomp(2) without a filter: EFAULT where the kernel knows all of
+    /// the flags, EINVAL where not. Never succeeds.
+    fn seccomp_probe_flags(flags: u32) -> Done {
+        syscall!(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, 0)
+    }
     /// SECCOMP_GET_ACTION_AVAIL of seccomp(2).
     fn seccomp_action_available(action: u32) -> Done {
         syscall!(libc::SYS_seccomp, libc::SECCOMP_GET_ACTION_AVAIL, 0, &action)

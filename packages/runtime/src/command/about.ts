@@ -3,7 +3,7 @@
 import { TareError } from "@tare/spec/error.ts";
 import { OCI_VERSION } from "@tare/spec/oci-runtime.ts";
 import { knownMountOptions } from "../mounts/options.ts";
-import { SECCOMP_FEATURES } from "../seccomp/features.ts";
+import { seccompFeatures } from "../seccomp/features.ts";
 import { EEXIST } from "../sys/abi-errno.ts";
 import { AT_FDCWD, O_CREAT, O_EXCL, O_WRONLY } from "../sys/abi-file.ts";
 import { capabilityNames } from "../sys/abi-process.ts";
@@ -57,7 +57,7 @@ function runFeatures({ sys }: Context): number {
       namespaces: ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],
       capabilities: capabilityNames(),
       cgroup: { v1: true, v2: true, systemd: false, systemdUser: false, rdma: true },
-      seccomp: SECCOMP_FEATURES,
+      seccomp: seccompFeatures(sys),
       apparmor: { enabled: true },
       selinux: { enabled: true },
       intelRdt: { enabled: false },

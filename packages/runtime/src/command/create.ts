@@ -5,6 +5,7 @@ import { oomKills } from "../cgroup/processes.ts";
 import { parseCgroupState } from "../cgroup/state.ts";
 import { type CreateRequest, create } from "../container/create.ts";
 import { destroy } from "../container/destroy.ts";
+import { listenerTaker } from "../container/listener.ts";
 import { awaitExec } from "../container/start-socket.ts";
 import { toState } from "../container/store.ts";
 import { runHooks, runPoststopHooks } from "../hooks/hooks.ts";
@@ -139,7 +140,7 @@ function runRun(context: Context): number {
   using pidfd = new OwnedFd(sys, check(sys.pidfd_open(pid, 0), "pidfd_open"));
   try {
     channel.send({ kind: "start" });
-    awaitExec(channel);
+    awaitExec(channel, listenerTaker(sys, record));
     directory.note({ ready: true });
     channel.close();
     runHooks(sys, "poststart", config.hooks.poststart, toState(record, "running"));

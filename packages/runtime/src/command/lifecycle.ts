@@ -5,7 +5,8 @@ import type { Status } from "@tare/spec/oci-runtime.ts";
 import { killAll, listPids } from "../cgroup/processes.ts";
 import { parseCgroupState } from "../cgroup/state.ts";
 import { destroy } from "../container/destroy.ts";
-import { giveStart } from "../container/start-socket.ts";
+import { listenerTaker } from "../container/listener.ts";
+import { giveStart, type OnListener } from "../container/start-socket.ts";
 import {
   type ContainerDirectory,
   findDirectory,
@@ -71,9 +72,24 @@ function runStart(context: Context): number {
   if (status !== "created")
     throw wrongState("start", id, status, "only a created one can be started");
   const poststart = record.hooks?.poststart ?? [];
-  giveStart(sys, directory.fd, id);
+  giveStart(sys, directory.fd, id, guarded(sys, record));
   runHooks(sys, "poststart", poststart, toState(record, "running"));
   return 0;
+}
+
+/** Where the agent cannot be had, the first process may hang in a call that nobody answers: it is ended. */
+function guarded(sys: Sys, record: Record): OnListener | undefined {
+  const take = listenerTaker(sys, record);
+  if (take === undefined) return undefined;
+  return (listener) => {
+    try {
+      take(listener);
+    } catch (error) {
+      using pidfd = openFirst(sys, record);
+      if (pidfd !== undefined) sys.pidfd_send_signal(pidfd.fd, SIGKILL);
+      throw error;
+    }
+  };
 }
 
 function wrongState(verb: string, id: string, status: Status, why: string): TareError {

@@ -15,7 +15,7 @@ import { runHooks } from "../hooks/hooks.ts";
 import { openBindSource } from "../mounts/attach.ts";
 import { waitFor } from "../process/wait.ts";
 import { loadFilter } from "../seccomp/apply.ts";
-import { filterFlags } from "../seccomp/flags.ts";
+import { agentOf, filterFlags } from "../seccomp/flags.ts";
 import { AT_EMPTY_PATH, AT_RECURSIVE, NO_FD } from "../sys/abi-file.ts";
 import { MS_SHARED, MS_SLAVE } from "../sys/abi-mount.ts";
 import { SIGKILL } from "../sys/abi-process.ts";
@@ -202,6 +202,7 @@ function firstRecord(sys: Sys, request: CreateRequest, config: Config, cgroup: C
     owner: request.owner,
     annotations: Object.fromEntries(config.annotations),
     ...laterHooks(config),
+    ...laterAgent(config, request.bundle),
     cgroup: plannedState(cgroup),
     ready: false,
   };
@@ -210,6 +211,11 @@ function firstRecord(sys: Sys, request: CreateRequest, config: Config, cgroup: C
 function laterHooks({ hooks }: Config): Pick<Record, "hooks"> {
   const { poststart, poststop } = hooks;
   return poststart.length + poststop.length === 0 ? {} : { hooks: { poststart, poststop } };
+}
+
+function laterAgent({ linux }: Config, bundle: string): Pick<Record, "agent"> {
+  const agent = agentOf(linux.seccomp, bundle);
+  return agent === undefined ? {} : { agent };
 }
 
 type SpawnRequest = {

@@ -22,6 +22,7 @@ import {
 } from "../mounts/root.ts";
 import { applyProcessStep, type Launch } from "../process/apply.ts";
 import type { Program } from "../process/program.ts";
+import type { Filter } from "../seccomp/flags.ts";
 import { AT_EMPTY_PATH, AT_FDCWD } from "../sys/abi-file.ts";
 import { check } from "../sys/check.ts";
 import { loadPart } from "../sys/part.ts";
@@ -54,7 +55,7 @@ export type InitGift = {
   /** A listening socket, where another process gives the word to start. */
   readonly startSocket: Fd | undefined;
   readonly bindSources: ReadonlyMap<number, Fd>;
-  readonly filter: { readonly program: Uint8Array; readonly flags: number } | undefined;
+  readonly filter: Filter | undefined;
   readonly preserveFds: number;
   readonly state: State;
 };

@@ -49,7 +49,7 @@ export function waitForStart(sys: Sys, channel: Channel, socket: Fd | undefined)
 }
 
 /** Gives the word and waits for the result; an error of the first process is thrown here. */
-export function giveStart(sys: Sys, directory: Fd, id: string): void {
+export function giveStart(sys: Sys, directory: Fd, id: string, onListener?: OnListener): void {
   const type = SOCK_SEQPACKET | SOCK_CLOEXEC;
   using socket = new OwnedFd(sys, check(sys.socket(AF_UNIX, type, 0), "socket"));
   const ret = sys.connect_unix(socket.fd, address(directory));
@@ -59,15 +59,25 @@ export function giveStart(sys: Sys, directory: Fd, id: string): void {
   sys.unlinkat(directory, START_SOCKET, 0);
   const channel = new Channel(sys, socket.fd);
   channel.send({ kind: "start" });
-  awaitExec(channel);
+  awaitExec(channel, onListener);
 }
 
+/** Takes the listener of a filter, which comes before the end where a rule notifies; closes it. */
+export type OnListener = (listener: Fd) => void;
+
 /** The end of the channel is the success of execve(2); anything else is an error. */
-export function awaitExec(channel: Channel): void {
-  const received = channel.receive();
-  if (received === undefined) return;
-  if (received.message.kind === "error") throw fromReport(received.message.report);
-  throw new TareError("internal", `Cannot go on: unexpected message "${received.message.kind}"`);
+export function awaitExec(channel: Channel, onListener?: OnListener): void {
+  for (;;) {
+    const received = channel.receive();
+    if (received === undefined) return;
+    const { message, fds } = received;
+    if (message.kind === "error") throw fromReport(message.report);
+    if (message.kind !== "listener" || onListener === undefined || fds[0] === undefined) {
+      throw new TareError("internal", `Cannot go on: unexpected message "${message.kind}"`);
+    }
+    onListener(fds[0]);
+    channel.send({ kind: "received" });
+  }
 }
 
 function notCreated(id: string): TareError {

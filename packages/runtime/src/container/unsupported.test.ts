@@ -30,8 +30,7 @@ test.each([
   ["linux.intelRdt", { intelRdt: { closID: "x" } }],
   ["linux.netDevices", { netDevices: { eth0: {} } }],
   ["linux.memoryPolicy", { memoryPolicy: { mode: "MPOL_LOCAL" } }],
-  ["linux.seccomp.listenerPath", { seccomp: { ...allow, listenerPath: "/s", syscalls: notify } }],
-  ["SCMP_ACT_NOTIFY", { seccomp: { ...allow, syscalls: notify } }],
+  ["linux.seccomp.listenerPath", { seccomp: { ...allow, syscalls: notify } }],
   ["linux.mountLabel", { mountLabel: "system_u:object_r:container_file_t:s0" }],
 ])("%s is refused by its name", (name, linux) => {
   expect(refusal(linux, {})).toContain(name);
@@ -41,6 +40,11 @@ test("a label means nothing where the kernel has no such module", () => {
   expect(refusal({}, { apparmorProfile: "docker-default" }, NONE)).toContain("no AppArmor");
   expect(refusal({}, { selinuxLabel: "a:b:c" }, NONE)).toContain("no SELinux");
   expect(refusal({}, { apparmorProfile: "p", selinuxLabel: "l" }, ALL)).toBe("");
+});
+
+test("who notifies says whom; who does not needs nobody", () => {
+  expect(refusal({ seccomp: { ...allow, listenerPath: "/s", syscalls: notify } }, {})).toBe("");
+  expect(refusal({ seccomp: { ...allow, listenerPath: "/s" } }, {})).toBe("");
 });
 
 test("everything usual passes, and so do empty labels", () => {

@@ -5,6 +5,7 @@
 
 import { TareError } from "@tare/spec/error.ts";
 import type { Config } from "@tare/spec/oci-runtime.ts";
+import { usesListener } from "../seccomp/flags.ts";
 
 /** Which security modules the kernel runs: their labels mean nothing elsewhere. */
 export type Modules = { readonly apparmor: boolean; readonly selinux: boolean };
@@ -15,9 +16,13 @@ export function refuseUnsupported(config: Config, modules: Modules): void {
   refuse("linux.netDevices", linux.netDevices.size > 0);
   refuse("linux.memoryPolicy", linux.memoryPolicy !== undefined);
   const seccomp = linux.seccomp;
-  refuse("linux.seccomp.listenerPath", (seccomp?.listenerPath ?? "") !== "");
-  const notifies = seccomp?.syscalls.some(({ action }) => action === "SCMP_ACT_NOTIFY") === true;
-  refuse('linux.seccomp action "SCMP_ACT_NOTIFY"', notifies);
+  if (seccomp !== undefined && usesListener(seccomp) && seccomp.listenerPath === undefined) {
+    throw new TareError(
+      "bad_input",
+      "Cannot use SCMP_ACT_NOTIFY: linux.seccomp.listenerPath is not set",
+      { hint: "It is the path of a socket on which an agent takes the listener" },
+    );
+  }
   lacks("process.apparmorProfile", process?.apparmorProfile, modules.apparmor, "AppArmor");
   lacks("process.selinuxLabel", process?.selinuxLabel, modules.selinux, "SELinux");
   lacks("linux.mountLabel", linux.mountLabel, modules.selinux, "SELinux");

@@ -8,6 +8,7 @@ import type { Process } from "@tare/spec/oci-runtime.ts";
 import type { Channel } from "../container/channel.ts";
 import { writeProcfs } from "../container/procfs.ts";
 import type { ProcessStep } from "../container/step.ts";
+import { type Filter, FLAG_NEW_LISTENER } from "../seccomp/flags.ts";
 import { EACCES, EINVAL, EPERM } from "../sys/abi-errno.ts";
 import {
   CAP_SYS_ADMIN,
@@ -20,6 +21,7 @@ import {
 } from "../sys/abi-process.ts";
 import { check, errnoOf, SysError } from "../sys/check.ts";
 import { readTextAt } from "../sys/file.ts";
+import { loadPart } from "../sys/part.ts";
 import type { Fd, Sys } from "../sys/types.ts";
 import { enterDirectory } from "./directory.ts";
 import { becomeProgram, closeAllBut, type Program, prepareProgram } from "./program.ts";
@@ -27,7 +29,7 @@ import { becomeProgram, closeAllBut, type Program, prepareProgram } from "./prog
 /** What the steps of the program need and leave. */
 export type Launch = {
   readonly process: Process | undefined;
-  readonly filter: { readonly program: Uint8Array; readonly flags: number } | undefined;
+  readonly filter: Filter | undefined;
   readonly preserveFds: number;
   readonly procfs: Fd;
   readonly reportTo: Channel;
@@ -173,7 +175,7 @@ export function heldCapabilities(sys: Sys): bigint {
 }
 
 /** seccomp(2) wants no_new_privs or CAP_SYS_ADMIN, which this process still has. */
-function loadFilter(sys: Sys, { filter, process }: Launch): void {
+function loadFilter(sys: Sys, { filter, process, reportTo }: Launch): void {
   if (filter === undefined) return;
   const held = heldCapabilities(sys) & (1n << BigInt(CAP_SYS_ADMIN));
   if (process?.noNewPrivileges !== true && held === 0n) {
@@ -184,6 +186,9 @@ function loadFilter(sys: Sys, { filter, process }: Launch): void {
         hint: "Set process.noNewPrivileges",
       },
     );
+  }
+  if ((filter.flags & FLAG_NEW_LISTENER) !== 0) {
+    return loadPart(sys, "tare-runtime~listener").loadNotifying(sys, filter, reportTo);
   }
   check(sys.seccomp_set_filter(filter.flags, filter.program), "seccomp SECCOMP_SET_MODE_FILTER");
 }

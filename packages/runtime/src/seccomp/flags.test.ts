@@ -1,6 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import type { Seccomp } from "@tare/spec/oci-runtime.ts";
-import { SECCOMP_FEATURES } from "./features.ts";
+import { EFAULT, EINVAL } from "../sys/abi-errno.ts";
+import { scriptedSys } from "../sys/scripted-sys.ts";
+import { seccompFeatures } from "./features.ts";
 import { filterFlags } from "./flags.ts";
 
 function profile(flags: string[], action: "SCMP_ACT_NOTIFY" | "SCMP_ACT_LOG"): Seccomp {
@@ -37,7 +39,21 @@ describe("flags", () => {
 });
 
 test("features lists nine actions, seven operators and 18 architectures, sorted", () => {
-  const { actions, operators, archs } = SECCOMP_FEATURES;
+  const { actions, operators, archs } = seccompFeatures(scriptedSys({}).sys);
   expect([actions.length, operators.length, archs.length]).toEqual([9, 7, 18]);
   for (const names of [actions, operators, archs]) expect([...names].sort()).toEqual([...names]);
+});
+
+test("features lists as supported what the kernel takes", () => {
+  const asked: number[] = [];
+  const { sys } = scriptedSys({
+    seccomp_probe_flags: (flags: number) => {
+      asked.push(flags);
+      return (flags & 32) !== 0 ? -EINVAL : -EFAULT;
+    },
+  });
+  const { knownFlags, supportedFlags } = seccompFeatures(sys);
+  expect(asked).toEqual([1, 2, 4, 40]);
+  expect(knownFlags).toHaveLength(4);
+  expect(supportedFlags).toEqual(knownFlags.slice(0, 3));
 });

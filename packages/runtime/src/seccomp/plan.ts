@@ -105,7 +105,7 @@ function checkRule({ names, action, errnoRet, args }: SeccompRule): Rule {
   }
   const value = actionValue(action, errnoRet);
   if (value === RET_NOTIFY && names.includes("write")) {
-    // The listener is handed over by a write of the process that the filter already binds.
+    // listener.ts could do it; runc refuses, and a profile should mean the same everywhere.
     throw new TareError("bad_input", "SCMP_ACT_NOTIFY cannot be used for the write syscall");
   }
   for (const arg of args) checkArgument(arg, names.join(" "));

@@ -17,6 +17,12 @@ describe("signals", () => {
     ["RTMAX", 64],
     ["RTMAX-2", 62],
     ["RTMIN+30", 64],
+    ["POLL", 29],
+    ["SIGPOLL", 29],
+    ["IO", 29],
+    ["CLD", 17],
+    ["iot", 6],
+    ["UNUSED", 31],
   ])("%s is %d", (text, number) => {
     expect(signalNumber(text)).toBe(number);
   });
@@ -36,6 +42,10 @@ describe("signals", () => {
     "RTMIN+1.5",
     "RTMIN+-1",
     "TERM KILL",
+    " 9",
+    "0x9",
+    "1e1",
+    "RTMIN+0x1",
     "__proto__",
   ])("%j is none", (text) => {
     expect(signalNumber(text)).toBeUndefined();

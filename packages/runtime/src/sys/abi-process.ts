@@ -1,6 +1,7 @@
 /** Constants of processes, signals and identities: sched.h, wait.h, prctl.h, signal.h, capability.h. */
 
 export const CLONE_NEWTIME = 0x80;
+export const CLONE_FILES = 0x400;
 export const CLONE_NEWNS = 0x20000;
 export const CLONE_PARENT = 0x8000;
 export const CLONE_NEWCGROUP = 0x2000000;
@@ -28,6 +29,13 @@ export const SIG_SETMASK = 2;
 const SIGNALS =
   "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP " +
   "TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS";
+/** Second names: signal(7) and signal.h. */
+const SIGNAL_ALIASES: ReadonlyMap<string, number> = new Map([
+  ["IOT", 6],
+  ["CLD", 17],
+  ["POLL", 29],
+  ["UNUSED", 31],
+]);
 export const SIGHUP = 1;
 export const SIGKILL = 9;
 export const SIGPIPE = 13;
@@ -43,20 +51,23 @@ export function signalNumber(text: string): number | undefined {
   const name = text.toUpperCase().startsWith("SIG")
     ? text.slice(3).toUpperCase()
     : text.toUpperCase();
-  const number = Number(name);
-  if (name !== "" && Number.isInteger(number)) {
-    return number >= 0 && number <= SIGRTMAX ? number : undefined;
-  }
+  if (isDecimal(name)) return Number(name) <= SIGRTMAX ? Number(name) : undefined;
   const index = SIGNALS.split(" ").indexOf(name);
   if (index >= 0) return index + 1;
-  return realtimeSignal(name);
+  return SIGNAL_ALIASES.get(name) ?? realtimeSignal(name);
+}
+
+function isDecimal(text: string): boolean {
+  for (const digit of text) if (digit < "0" || digit > "9") return false;
+  return text !== "";
 }
 
 function realtimeSignal(name: string): number | undefined {
   if (name === "RTMIN") return SIGRTMIN;
   if (name === "RTMAX") return SIGRTMAX;
-  const offset = Number(name.slice("RTMIN+".length));
-  if (!Number.isInteger(offset) || name.length <= "RTMIN+".length) return undefined;
+  const digits = name.slice("RTMIN+".length);
+  if (!isDecimal(digits)) return undefined;
+  const offset = Number(digits);
   const number = name.startsWith("RTMIN+")
     ? SIGRTMIN + offset
     : name.startsWith("RTMAX-")

@@ -188,6 +188,8 @@ declare module "tare:sys" {
   export function capget(into: Uint8Array): Ret<void>;
   /** SECCOMP_SET_MODE_FILTER of seccomp(2) with an array of `struct sock_filter`; a descriptor is answered with SECCOMP_FILTER_FLAG_NEW_LISTENER, else 0. */
   export function seccomp_set_filter(flags: number, filter: Uint8Array): Ret<number>;
+  /** SECCOMP_SET_MODE_FILTER of seccomp(2) without a filter: EFAULT where the kernel knows all of the flags, EINVAL where not. Never succeeds. */
+  export function seccomp_probe_flags(flags: number): Ret<void>;
   /** SECCOMP_GET_ACTION_AVAIL of seccomp(2). */
   export function seccomp_action_available(action: number): Ret<void>;
   /** BPF_PROG_LOAD of bpf(2) with an array of `struct bpf_insn`; the verifier's words go to `log`. */
