@@ -26,6 +26,8 @@ const PROGRAMS: Readonly<Record<string, Program>> = {
       hooks: "hooks/run.ts",
       create: "command/create.ts",
       lifecycle: "command/lifecycle.ts",
+      pause: "command/pause.ts",
+      ps: "command/ps.ts",
       about: "command/about.ts",
       help: "command/help.ts",
       "seccomp-compile": "seccomp/compile.ts",

@@ -274,9 +274,10 @@ export type SeccompArg = {
   readonly op: SeccompOperator;
 };
 
-/** runtime.md, "State": what `state` prints and hooks read from standard input. */
-export type Status = "creating" | "created" | "running" | "stopped";
+/** runtime.md, "State", and `paused`, the value that runc and crun add; hooks never read that one. */
+export type Status = "creating" | "created" | "running" | "paused" | "stopped";
 
+/** runtime.md, "State": what `state` prints and hooks read from standard input. */
 export type State = {
   readonly ociVersion: string;
   readonly id: string;

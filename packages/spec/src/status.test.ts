@@ -1,8 +1,9 @@
 import { expect, test } from "bun:test";
 import { TareError } from "./error.ts";
-import { type ContainerStatus, nextStatus, requireStatus, type StatusEvent } from "./status.ts";
+import type { Status } from "./oci-runtime.ts";
+import { nextStatus, requireStatus, type StatusEvent } from "./status.ts";
 
-const table: [from: ContainerStatus, event: StatusEvent, to: ContainerStatus | "refused"][] = [
+const table: [from: Status, event: StatusEvent, to: Status | "refused"][] = [
   ["creating", "ready", "created"],
   ["creating", "start", "refused"],
   ["creating", "pause", "refused"],

@@ -5,15 +5,12 @@
 import { TareError } from "./error.ts";
 import type { Status } from "./oci-runtime.ts";
 
-/** The status of a container, with the one that the specification leaves to runtimes. */
-export type ContainerStatus = Status | "paused";
-
 /** What happens to a container: `ready` ends its creation, `exit` is the end of its process. */
 export type StatusEvent = "ready" | "start" | "pause" | "resume" | "exit";
 
 /** A created container's process waits, and can be frozen, but would come back as running: refused. */
 const NEXT: {
-  readonly [status in ContainerStatus]: { readonly [event in StatusEvent]?: ContainerStatus };
+  readonly [status in Status]: { readonly [event in StatusEvent]?: Status };
 } = {
   creating: { ready: "created", exit: "stopped" },
   created: { start: "running", exit: "stopped" },
@@ -31,16 +28,10 @@ const EVENTS: { readonly [event in StatusEvent]: string } = {
 };
 
 /** The status after an event. Throws `bad_state` where the container `id` cannot have it. */
-export function nextStatus(
-  id: string,
-  status: ContainerStatus,
-  event: StatusEvent,
-): ContainerStatus {
+export function nextStatus(id: string, status: Status, event: StatusEvent): Status {
   const next = NEXT[status][event];
   if (next !== undefined) return next;
-  const wanted = (Object.keys(NEXT) as ContainerStatus[]).filter(
-    (each) => NEXT[each][event] !== undefined,
-  );
+  const wanted = (Object.keys(NEXT) as Status[]).filter((each) => NEXT[each][event] !== undefined);
   failState(id, EVENTS[event], status, wanted);
 }
 
@@ -48,18 +39,13 @@ export function nextStatus(
 export function requireStatus(
   id: string,
   action: string,
-  status: ContainerStatus,
-  wanted: readonly ContainerStatus[],
+  status: Status,
+  wanted: readonly Status[],
 ): void {
   if (!wanted.includes(status)) failState(id, action, status, wanted);
 }
 
-function failState(
-  id: string,
-  action: string,
-  status: ContainerStatus,
-  wanted: readonly ContainerStatus[],
-): never {
+function failState(id: string, action: string, status: Status, wanted: readonly Status[]): never {
   throw new TareError(
     "bad_state",
     `Cannot ${action} container "${id}": it is ${status}, not ${wanted.join(" or ")}`,

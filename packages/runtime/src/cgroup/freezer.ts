@@ -7,14 +7,14 @@ import { TareError } from "@tare/spec/error.ts";
 import { errnoName, errnoText } from "../sys/abi-errno.ts";
 import { O_RDONLY } from "../sys/abi-file.ts";
 import { check } from "../sys/check.ts";
+import { monotonicMs } from "../sys/clock.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import type { Fd, Sys } from "../sys/types.ts";
 import type { CgroupState, CgroupStateDir } from "./state.ts";
-import { openBelow, openCgroup, readControl, writeControl } from "./tree.ts";
+import { openBelow, openCgroup, openMount, readControl, writeControl } from "./tree.ts";
 
 /** poll.h */
 const POLLPRI = 2;
-const CLOCK_MONOTONIC = 1;
 const FREEZE_MS_MAX = 10_000;
 const V1_TRIES_MAX = 1000;
 const V1_TRIES_UNTIL_THAW = 50;
@@ -35,6 +35,8 @@ export function thawCgroup(sys: Sys, state: CgroupState): void {
   using dir = openFreezer(sys, state);
   const [file, value] = dir.version === 1 ? ["freezer.state", "THAWED"] : ["cgroup.freeze", "0"];
   mustWrite(sys, dir.fd, file as string, value as string);
+  if (dir.version === 2 || !isFrozen(sys, dir.fd)) return;
+  throw new TareError("no_cgroup", "Cannot resume the container: a cgroup above it is frozen");
 }
 
 /** Whether a container is frozen; one without a freezer, or whose cgroup is gone, is not. */
@@ -42,10 +44,24 @@ export function isCgroupFrozen(sys: Sys, state: CgroupState): boolean {
   const place = freezerOf(state);
   if (place === undefined) return false;
   using dir = openCgroup(sys, place);
-  return dir !== undefined && isFrozen(sys, dir.fd);
+  if (dir === undefined) return false;
+  return isFrozen(sys, dir.fd) || (place.version === 2 && isFrozenAbove(sys, place));
 }
 
-/** Whether a cgroup is frozen or about to be, by itself or by one above it. */
+/**
+ * v2 says of a cgroup only what was written to it; cgroup.events, which knows more, comes late after
+ * a thaw.
+ */
+function isFrozenAbove(sys: Sys, place: CgroupStateDir): boolean {
+  using mount = openMount(sys, place);
+  const parents = place.path.split("/").slice(0, -1);
+  return parents.some((_name, depth) => {
+    const file = [...parents.slice(0, depth + 1), "cgroup.freeze"].join("/");
+    return (readControl(sys, mount.fd, file) ?? "").trim() === "1";
+  });
+}
+
+/** Whether a cgroup is frozen or about to be; of v1 also by one above it. */
 export function isFrozen(sys: Sys, dir: Fd): boolean {
   const v1 = readControl(sys, dir, "freezer.state");
   if (v1 !== undefined) return v1.trim() !== "THAWED";
@@ -94,14 +110,13 @@ function freezeV2(sys: Sys, dir: Fd): void {
   const events = "cgroup.events";
   using file = new OwnedFd(sys, check(openBelow(sys, dir, events, O_RDONLY), "openat2", events));
   mustWrite(sys, dir, "cgroup.freeze", "1");
-  const now = (): number => Number(sys.clock_gettime(CLOCK_MONOTONIC) / 1_000_000n);
-  const end = now() + FREEZE_MS_MAX;
+  const end = monotonicMs(sys) + FREEZE_MS_MAX;
   for (;;) {
     const text = new Uint8Array(256);
     const length = check(sys.pread(file.fd, text, 0), "pread", events);
     const lines = (sys.decode_utf8(text.subarray(0, length)) ?? "").split("\n");
     if (lines.includes("frozen 1")) return;
-    const left = end - now();
+    const left = end - monotonicMs(sys);
     if (left <= 0) break;
     sys.poll(new Int32Array([file.fd, POLLPRI, 0]), left);
   }

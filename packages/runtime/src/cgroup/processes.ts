@@ -5,12 +5,12 @@
 
 import { TareError } from "@tare/spec/error.ts";
 import { SIGKILL } from "../sys/abi-process.ts";
+import { monotonicMs } from "../sys/clock.ts";
 import type { OwnedFd } from "../sys/owned-fd.ts";
 import type { Fd, Sys } from "../sys/types.ts";
 import type { CgroupState } from "./state.ts";
 import { openCgroup, readControl, readProcs, walkBelow, writeControl } from "./tree.ts";
 
-const CLOCK_MONOTONIC = 1;
 const KILL_MS_MAX = 10_000;
 const WAIT_MS_MAX = 50;
 
@@ -47,13 +47,12 @@ export function killAll(sys: Sys, state: CgroupState): void {
   if (state.planned === true) return;
   using opened = openDirs(sys, state);
   const { dirs } = opened;
-  const now = (): number => Number(sys.clock_gettime(CLOCK_MONOTONIC) / 1_000_000n);
-  const start = now();
+  const end = monotonicMs(sys) + KILL_MS_MAX;
   let signalled: ReadonlySet<number> | undefined;
   for (let waitMs = 1; ; waitMs = Math.min(waitMs * 2, WAIT_MS_MAX)) {
     const alive = pidsIn(sys, dirs);
     if (alive.size === 0) return;
-    if (now() - start >= KILL_MS_MAX) {
+    if (monotonicMs(sys) >= end) {
       const why = `some are still there after ${KILL_MS_MAX} ms`;
       throw new TareError("system", `Cannot kill the processes of the container: ${why}`);
     }

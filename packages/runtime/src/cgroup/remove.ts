@@ -4,13 +4,13 @@ import { TareError } from "@tare/spec/error.ts";
 import { EBUSY, ENOTEMPTY } from "../sys/abi-errno.ts";
 import { AT_REMOVEDIR } from "../sys/abi-file.ts";
 import { check, errnoOf } from "../sys/check.ts";
+import { monotonicMs } from "../sys/clock.ts";
 import type { OwnedFd } from "../sys/owned-fd.ts";
 import type { Fd, Sys } from "../sys/types.ts";
 import { killAll } from "./processes.ts";
 import type { CgroupState, CgroupStateDir } from "./state.ts";
 import { isGone, openCgroup, openMount, walkBelow } from "./tree.ts";
 
-const CLOCK_MONOTONIC = 1;
 /** A process that was just killed is in its cgroup until the kernel has taken it apart. */
 const REMOVE_MS_MAX = 5_000;
 const WAIT_MS_MAX = 50;
@@ -21,7 +21,7 @@ const WAIT_MS_MAX = 50;
  * @throws TareError `conflict` where one still has processes after five seconds; the others are gone.
  */
 export function removeCgroup(sys: Sys, state: CgroupState): void {
-  const end = now(sys) + REMOVE_MS_MAX;
+  const end = monotonicMs(sys) + REMOVE_MS_MAX;
   let failure: unknown;
   for (const place of state.dirs) {
     if (!place.made) continue;
@@ -77,7 +77,7 @@ function removeOne(sys: Sys, place: CgroupStateDir, end: number): void {
     if (removeEmpty(sys, parent.fd, name) === 0) return;
     removeChildren(sys, place);
     if (removeEmpty(sys, parent.fd, name) === 0) return;
-    if (now(sys) >= end) {
+    if (monotonicMs(sys) >= end) {
       const path = `${place.mountpoint}/${place.path}`;
       const why = "it still has processes, or cgroups with processes";
       throw new TareError("conflict", `Cannot remove cgroup "${path}": ${why}`);
@@ -101,8 +101,4 @@ function removeChildren(sys: Sys, place: CgroupStateDir): void {
   walkBelow(sys, dir.fd, (parent, name) => {
     removeEmpty(sys, parent, name);
   });
-}
-
-function now(sys: Sys): number {
-  return Number(sys.clock_gettime(CLOCK_MONOTONIC) / 1_000_000n);
 }

@@ -4,9 +4,11 @@ import type { Commands } from "./command.ts";
 import { COMMANDS as CREATE } from "./create.ts";
 import { HELP, helpText } from "./help.ts";
 import { COMMANDS as LIFECYCLE } from "./lifecycle.ts";
+import { COMMANDS as PAUSE } from "./pause.ts";
+import { COMMANDS as PS } from "./ps.ts";
 
 /** Of every part that has commands. */
-const ALL: Commands = { ...CREATE, ...LIFECYCLE, ...ABOUT };
+const ALL: Commands = { ...CREATE, ...LIFECYCLE, ...PAUSE, ...PS, ...ABOUT };
 
 /** "--force, -f" and "--bundle DIR, -b" name their options so. */
 function named(option: string): string[] {

@@ -55,6 +55,13 @@ export const HELP: { readonly [command: string]: Help } = {
       ["--quiet, -q", "ids only"],
     ],
   },
+  pause: { words: "ID", about: "stop all of its processes until resume", options: [] },
+  resume: { words: "ID", about: "let its processes go on", options: [] },
+  ps: {
+    words: "ID [OPTIONS OF ps(1)]",
+    about: "its processes",
+    options: [["--format FORMAT, -f", "table, of the host's ps(1) (-ef), or json, a list of pids"]],
+  },
   spec: {
     words: "",
     about: "write a config.json to start from",

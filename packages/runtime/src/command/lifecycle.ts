@@ -1,7 +1,7 @@
 /** `start`, `state`, `kill`, `delete`, `list`: commands for containers that exist. */
 
 import { TareError } from "@tare/spec/error.ts";
-import type { Status } from "@tare/spec/oci-runtime.ts";
+import { thawCgroup } from "../cgroup/freezer.ts";
 import { killAll, listPids } from "../cgroup/processes.ts";
 import { parseCgroupState } from "../cgroup/state.ts";
 import { destroy } from "../container/destroy.ts";
@@ -14,7 +14,6 @@ import {
   listIds,
   openDirectory,
   type Record,
-  statusOf,
   toState,
 } from "../container/store.ts";
 import { runHooks, runPoststopHooks } from "../hooks/hooks.ts";
@@ -24,6 +23,7 @@ import { OwnedFd } from "../sys/owned-fd.ts";
 import type { Sys } from "../sys/types.ts";
 import type { Commands } from "./command.ts";
 import { type Context, containerId, print } from "./context.ts";
+import { known, statusNow, wrongState } from "./known.ts";
 
 const KILL_OPTIONS = { all: "flag", a: { short: "all" } } as const;
 
@@ -43,27 +43,6 @@ export const COMMANDS: Commands = {
   delete: { options: DELETE_OPTIONS, mixed: true, run: runDelete },
   list: { options: LIST_OPTIONS, mixed: true, run: runList },
 };
-
-type Known = {
-  readonly directory: ContainerDirectory;
-  readonly record: Record;
-  readonly status: Status;
-};
-
-function known({ sys, root }: Context, id: string): Known {
-  const directory = openDirectory(sys, root, id);
-  const record = directory.read();
-  if (record === undefined) {
-    throw new TareError(
-      "corrupt",
-      `Cannot read the state of container "${id}": a crash came before it was written`,
-      {
-        hint: `Remove it with delete --force ${id}`,
-      },
-    );
-  }
-  return { directory, record, status: statusOf(sys, directory, record) };
-}
 
 function runStart(context: Context): number {
   const { sys, args } = context;
@@ -90,12 +69,6 @@ function guarded(sys: Sys, record: Record): OnListener | undefined {
       throw error;
     }
   };
-}
-
-function wrongState(verb: string, id: string, status: Status, why: string): TareError {
-  return new TareError("bad_state", `Cannot ${verb} container "${id}": it is ${status}`, {
-    hint: why,
-  });
 }
 
 function runState(context: Context): number {
@@ -129,6 +102,8 @@ function runKill(context: Context): number {
     throw new TareError("bad_state", `Cannot kill container "${id}": container not running`);
   }
   check(sys.pidfd_send_signal(pidfd.fd, signal), "pidfd_send_signal");
+  // On v1 a frozen process does not even die.
+  if (signal === SIGKILL && status === "paused") thawCgroup(sys, parseCgroupState(record.cgroup));
   return 0;
 }
 
@@ -161,8 +136,8 @@ function runDelete(context: Context): number {
     directory.remove();
     return 0;
   }
-  const status = statusOf(sys, directory, record);
-  if (!force && (status === "running" || status === "creating")) {
+  const status = statusNow(sys, directory, record);
+  if (!force && status !== "created" && status !== "stopped") {
     throw wrongState("delete", id, status, "stop it first, or use --force");
   }
   const poststop = record.hooks?.poststop ?? [];
@@ -215,7 +190,7 @@ function listRow({ sys, root }: Context, id: string): Row[] {
     if (directory === undefined) return [];
     const record = directory.read();
     if (record === undefined) return [{ ociVersion: "", id, status: "creating", ...none }];
-    const status = statusOf(sys, directory, record);
+    const status = statusNow(sys, directory, record);
     const { ociVersion, bundle, rootfs, created, owner } = record;
     const pid = status === "stopped" ? 0 : (record.pid ?? 0);
     return [{ ociVersion, id, pid, status, bundle, rootfs, created, owner }];

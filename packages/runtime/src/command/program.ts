@@ -22,6 +22,9 @@ const COMMANDS: { readonly [name: string]: (sys: Sys) => Commands } = {
   kill: living,
   delete: living,
   list: living,
+  pause: pausing,
+  resume: pausing,
+  ps: (sys) => loadPart(sys, "tare-runtime~ps").COMMANDS,
   spec: (sys) => about(sys).COMMANDS,
   features: (sys) => about(sys).COMMANDS,
 };
@@ -32,6 +35,10 @@ function creating(sys: Sys): Commands {
 
 function living(sys: Sys): Commands {
   return loadPart(sys, "tare-runtime~lifecycle").COMMANDS;
+}
+
+function pausing(sys: Sys): Commands {
+  return loadPart(sys, "tare-runtime~pause").COMMANDS;
 }
 
 function about(sys: Sys) {

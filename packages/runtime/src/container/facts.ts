@@ -2,15 +2,10 @@
 
 import { TareError } from "@tare/spec/error.ts";
 import type { Config } from "@tare/spec/oci-runtime.ts";
-import { check } from "../sys/check.ts";
 import { readText } from "../sys/file.ts";
 import type { Sys } from "../sys/types.ts";
+import { unameField } from "../sys/uname.ts";
 import type { Modules } from "./unsupported.ts";
-
-const UTSNAME_BYTES = 390;
-/** Offset of `release` in `struct new_utsname` (uname(2)). */
-const RELEASE_AT = 130;
-const FIELD_BYTES = 65;
 
 export type Kernel = { readonly major: number; readonly minor: number };
 
@@ -18,11 +13,7 @@ export type Kernel = { readonly major: number; readonly minor: number };
 export const KERNEL_MIN: Kernel = { major: 5, minor: 14 };
 
 export function readKernel(sys: Sys): Kernel {
-  const buffer = new Uint8Array(UTSNAME_BYTES);
-  check(sys.uname(buffer), "uname");
-  const field = buffer.subarray(RELEASE_AT, RELEASE_AT + FIELD_BYTES);
-  const release = sys.decode_utf8(field.subarray(0, field.indexOf(0))) ?? "";
-  const [major, minor] = release.split(".");
+  const [major, minor] = unameField(sys, "release").split(".");
   return {
     major: Number.parseInt(major ?? "", 10) || 0,
     minor: Number.parseInt(minor ?? "", 10) || 0,

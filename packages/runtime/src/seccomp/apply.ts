@@ -28,6 +28,7 @@ import { OwnedFd } from "../sys/owned-fd.ts";
 import { loadPart } from "../sys/part.ts";
 import { statAt } from "../sys/stat.ts";
 import type { Fd, Sys } from "../sys/types.ts";
+import { unameField } from "../sys/uname.ts";
 import { nativeArchitecture } from "./architectures.ts";
 import {
   type CacheKey,
@@ -44,17 +45,13 @@ const CACHE_DIRECTORY = ".seccomp";
 /** Profiles are few; a full cache is emptied. */
 const ENTRIES_MAX = 64;
 const WRITABLE_BY_OTHERS = 0o022;
-/** `struct new_utsname`: six texts of 65 bytes, the fifth is the machine. */
-const UTS_BYTES = 65;
-const UTS_TEXTS = 6;
-const MACHINE_AT = 4 * UTS_BYTES;
 
 /**
  * The program of a profile for the running kernel. `root` is the runtime's directory, which
  * exists. `bad_input` for a profile that cannot be compiled.
  */
 export function loadFilter(sys: Sys, root: string, profile: Seccomp): Uint8Array {
-  const native = nativeArchitecture(machineName(sys), isLittleEndian());
+  const native = nativeArchitecture(unameField(sys, "machine"), isLittleEndian());
   using directory = openCache(sys, root);
   if (directory === undefined) return compile(sys, profile, native);
   const key = cacheKey(sys.encode_utf8(profileText(profile)), native, sys.sha256);
@@ -68,15 +65,6 @@ export function loadFilter(sys: Sys, root: string, profile: Seccomp): Uint8Array
 function compile(sys: Sys, profile: Seccomp, native: string): Uint8Array {
   const { compileSeccomp } = loadPart(sys, "tare-runtime~seccomp-compile");
   return compileSeccomp(profile, { native });
-}
-
-function machineName(sys: Sys): string {
-  const uts = new Uint8Array(UTS_BYTES * UTS_TEXTS);
-  check(sys.uname(uts), "uname");
-  const end = uts.indexOf(0, MACHINE_AT);
-  let name = "";
-  for (const byte of uts.subarray(MACHINE_AT, end)) name += String.fromCharCode(byte);
-  return name;
 }
 
 function isLittleEndian(): boolean {

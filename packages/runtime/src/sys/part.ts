@@ -11,6 +11,8 @@ type Parts = {
   readonly "tare-runtime~hooks": typeof import("../hooks/run.ts");
   readonly "tare-runtime~create": typeof import("../command/create.ts");
   readonly "tare-runtime~lifecycle": typeof import("../command/lifecycle.ts");
+  readonly "tare-runtime~pause": typeof import("../command/pause.ts");
+  readonly "tare-runtime~ps": typeof import("../command/ps.ts");
   readonly "tare-runtime~about": typeof import("../command/about.ts");
   readonly "tare-runtime~help": typeof import("../command/help.ts");
   readonly "tare-runtime~seccomp-compile": typeof import("../seccomp/compile.ts");

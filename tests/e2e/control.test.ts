@@ -1,0 +1,217 @@
+/** Commands that look at or stop a container that exists: their effect on its processes; v1 and v2. */
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { cgroupDir, hierarchies, onlyCgroup2 } from "../harness/cgroups.ts";
+import { mustSucceed } from "../harness/fixtures.ts";
+import { patiently } from "../harness/places.ts";
+import { openScene, type Scene } from "../harness/scene.ts";
+
+setDefaultTimeout(patiently(90_000));
+
+const V2 = onlyCgroup2();
+/** Writes a letter every few milliseconds: a stopped one writes none. */
+const TICKING = "while :; do echo; usleep 5000; done";
+
+/** A started container; its output says whether it goes on. */
+async function started(scene: Scene, options: Parameters<Scene["bundle"]>[0]) {
+  const bundle = scene.bundle(options);
+  const { ran, output } = await scene.create(bundle);
+  mustSucceed(ran);
+  mustSucceed(await scene.start(bundle.id));
+  const pid = (await scene.state(bundle.id))?.pid ?? 0;
+  const goesOn = async (): Promise<boolean> => {
+    const before = output.stdout().length;
+    await Bun.sleep(patiently(150));
+    return output.stdout().length > before;
+  };
+  return { id: bundle.id, pid, goesOn, output };
+}
+
+function freezerFile(id: string): string {
+  const dir = (V2 ? cgroupDir("memory", id) : cgroupDir("freezer", id)) ?? "";
+  return join(dir, V2 ? "cgroup.freeze" : "freezer.state");
+}
+
+function setFrozen(path: string, isFrozen: boolean): void {
+  writeFileSync(path, V2 ? (isFrozen ? "1" : "0") : isFrozen ? "FROZEN" : "THAWED");
+}
+
+async function refuse(ran: Promise<{ code: number | null; stderr: string }>, why: string) {
+  const { code, stderr } = await ran;
+  expect(stderr).toContain(why);
+  expect(code).toBe(1);
+}
+
+describe("pause and resume", () => {
+  test("stop every process, and let them go on", async () => {
+    const scene = await openScene();
+    const { id, goesOn } = await started(scene, { sh: TICKING });
+    expect(await goesOn()).toBe(true);
+    mustSucceed(await scene.verb("pause", id));
+    expect(await goesOn()).toBe(false);
+    expect((await scene.state(id))?.status).toBe("paused");
+    const listed = JSON.parse((await scene.verb("list", "--format", "json")).stdout);
+    expect(listed).toMatchObject([{ id, status: "paused" }]);
+    mustSucceed(await scene.verb("resume", id));
+    expect((await scene.state(id))?.status).toBe("running");
+    expect(await goesOn()).toBe(true);
+    mustSucceed(await scene.delete(id, "--force"));
+  });
+
+  test("a paused container is not paused again, a running one is not resumed", async () => {
+    const scene = await openScene();
+    const { id } = await started(scene, { args: ["sleep", "60"] });
+    await refuse(scene.verb("resume", id), "container not paused");
+    mustSucceed(await scene.verb("pause", id));
+    await refuse(scene.verb("pause", id), "container not running");
+    await refuse(scene.start(id), "paused");
+    await refuse(scene.delete(id), "paused");
+    expect((await scene.state(id))?.status).toBe("paused");
+    mustSucceed(await scene.delete(id, "--force"));
+  });
+
+  test("a stopped one is neither paused nor resumed, and one that there is not is not found", async () => {
+    const scene = await openScene();
+    const { id } = await started(scene, { args: ["true"] });
+    await scene.waitForStatus(id, "stopped");
+    await refuse(scene.verb("pause", id), "container not running");
+    await refuse(scene.verb("resume", id), "container not paused");
+    mustSucceed(await scene.delete(id));
+    await refuse(scene.verb("pause", id), "container does not exist");
+    await refuse(scene.verb("resume", id), "container does not exist");
+  });
+
+  test("a created container is paused, and starts after resume", async () => {
+    const scene = await openScene();
+    const bundle = scene.bundle({ sh: "echo begun; sleep 60" });
+    const { output } = await scene.create(bundle);
+    mustSucceed(await scene.verb("pause", bundle.id));
+    expect((await scene.state(bundle.id))?.status).toBe("paused");
+    mustSucceed(await scene.verb("resume", bundle.id));
+    expect((await scene.state(bundle.id))?.status).toBe("created");
+    mustSucceed(await scene.start(bundle.id));
+    await scene.waitForStatus(bundle.id, "running");
+    await Bun.sleep(patiently(100));
+    expect(output.stdout()).toBe("begun\n");
+    mustSucceed(await scene.delete(bundle.id, "--force"));
+  });
+
+  test("a paused container is killed with KILL", async () => {
+    const scene = await openScene();
+    const { id } = await started(scene, { sh: TICKING });
+    mustSucceed(await scene.verb("pause", id));
+    mustSucceed(await scene.kill(id, "KILL"));
+    await scene.waitForStatus(id, "stopped");
+    mustSucceed(await scene.delete(id));
+  });
+
+  test("another signal waits until resume", async () => {
+    const scene = await openScene();
+    const sh = "trap 'echo got; exit' TERM; echo ready; while :; do usleep 5000; done";
+    const { id, output } = await started(scene, { sh });
+    while (!output.stdout().includes("ready")) await Bun.sleep(10);
+    mustSucceed(await scene.verb("pause", id));
+    mustSucceed(await scene.kill(id, "TERM"));
+    await Bun.sleep(patiently(100));
+    expect([(await scene.state(id))?.status, output.stdout()]).toEqual(["paused", "ready\n"]);
+    mustSucceed(await scene.verb("resume", id));
+    await scene.waitForStatus(id, "stopped");
+    expect(output.stdout()).toBe("ready\ngot\n");
+    mustSucceed(await scene.delete(id));
+  });
+
+  test("what another program froze is paused, and can be resumed", async () => {
+    const scene = await openScene();
+    const { id, goesOn } = await started(scene, { sh: TICKING });
+    setFrozen(freezerFile(id), true);
+    expect((await scene.state(id))?.status).toBe("paused");
+    mustSucceed(await scene.verb("resume", id));
+    expect(readFileSync(freezerFile(id), "utf8").trim()).toBe(V2 ? "0" : "THAWED");
+    expect(await goesOn()).toBe(true);
+    mustSucceed(await scene.delete(id, "--force"));
+  });
+
+  test("one whose parent is frozen is paused", async () => {
+    const scene = await openScene();
+    const parent = `${scene.mark}-parent`;
+    const { id } = await started(scene, {
+      args: ["sleep", "60"],
+      edit: (config) => {
+        config.linux.cgroupsPath = `/${parent}/inner`;
+      },
+    });
+    setFrozen(freezerFile(parent), true);
+    const status = (await scene.state(id))?.status;
+    setFrozen(freezerFile(parent), false);
+    expect(status).toBe("paused");
+    expect((await scene.state(id))?.status).toBe("running");
+    mustSucceed(await scene.delete(id, "--force"));
+    // What was made above a container's cgroup stays: it may be anybody's.
+    for (const { dir } of hierarchies()) removeEmpty(join(dir, parent));
+  });
+});
+
+function removeEmpty(dir: string): void {
+  try {
+    rmdirSync(dir);
+  } catch {
+    // Of v1 the container may have joined some hierarchies only.
+  }
+}
+
+describe("ps", () => {
+  test("lists the pids in JSON, those of sub-cgroups too", async () => {
+    const scene = await openScene();
+    const { id, pid } = await started(scene, { sh: "sleep 60 & sleep 61 & wait" });
+    const read = async () => JSON.parse((await scene.verb("ps", "--format", "json", id)).stdout);
+    while ((await read()).length < 3) await Bun.sleep(10);
+    const pids: number[] = await read();
+    expect(pids).toContain(pid);
+    const dir = cgroupDir("memory", id) ?? "";
+    const below = join(dir, "below");
+    mkdirSync(below);
+    writeFileSync(join(below, "cgroup.procs"), String(pids.find((each) => each !== pid)));
+    expect(await read()).toEqual(pids);
+    mustSucceed(await scene.delete(id, "--force"));
+  });
+
+  test("is the host's table, with the lines of the container alone", async () => {
+    const scene = await openScene();
+    const { id, pid } = await started(scene, { args: ["sleep", "60"] });
+    const [head = "", ...lines] = mustSucceed(await scene.verb("ps", id))
+      .stdout.trim()
+      .split("\n");
+    expect(head).toMatch(/^UID +PID +PPID/);
+    expect(lines.length).toBe(1);
+    expect(lines[0]).toMatch(new RegExp(` ${pid} .*sleep 60$`));
+    mustSucceed(await scene.delete(id, "--force"));
+  });
+
+  test("takes the options of ps(1), and fails without the column of pids", async () => {
+    const scene = await openScene();
+    const { id, pid } = await started(scene, { args: ["sleep", "60"] });
+    const own = mustSucceed(await scene.verb("ps", id, "-e", "-o", "comm,pid")).stdout;
+    expect(
+      own
+        .trim()
+        .split("\n")
+        .map((line) => line.split(/ +/)),
+    ).toEqual([
+      ["COMMAND", "PID"],
+      ["sleep", String(pid)],
+    ]);
+    await refuse(scene.verb("ps", id, "-e", "-o", "comm"), "PID");
+    await refuse(scene.verb("ps", id, "--no-such-option"), "no-such-option");
+    await refuse(scene.verb("ps", "--format", "xml", id), "invalid format");
+    mustSucceed(await scene.delete(id, "--force"));
+  });
+
+  test("of a stopped container is empty", async () => {
+    const scene = await openScene();
+    const { id } = await started(scene, { args: ["true"] });
+    await scene.waitForStatus(id, "stopped");
+    expect((await scene.verb("ps", "-f", "json", id)).stdout).toBe("null\n");
+    mustSucceed(await scene.delete(id));
+  });
+});
