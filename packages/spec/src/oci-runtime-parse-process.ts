@@ -10,6 +10,7 @@ import {
   readFields,
   readInteger,
   readIntegers,
+  readJson,
   readObjects,
   readOneOf,
   readOptionalInteger,
@@ -66,6 +67,18 @@ const NO_CAPABILITIES: Capabilities = {
   effective: [],
   ambient: [],
 };
+
+/**
+ * The process of an `exec --process` file. One that names no capabilities gets `inherited`, the
+ * container's own, as in runc. `what` names the file in errors.
+ */
+export function parseProcess(
+  text: string,
+  what = "process.json",
+  inherited?: Capabilities,
+): Process {
+  return readJson(text, what, (place) => readProcess(place, inherited));
+}
 
 /** A process object; `inherited` stands in for capabilities that it does not name. */
 export function readProcess(place: Place, inherited = NO_CAPABILITIES): Process {

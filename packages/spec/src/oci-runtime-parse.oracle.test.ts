@@ -5,7 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { TareError } from "./error.ts";
-import { parseConfig, parseProcess } from "./oci-runtime-parse.ts";
+import { parseConfig } from "./oci-runtime-parse.ts";
+import { parseProcess } from "./oci-runtime-parse-process.ts";
 
 const FOLDER = join(import.meta.dir, "../samples");
 const samples = readdirSync(FOLDER).map((name) => ({

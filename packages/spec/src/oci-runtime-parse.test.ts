@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { TareError } from "./error.ts";
-import { parseConfig, parseProcess, parseResources } from "./oci-runtime-parse.ts";
+import { parseConfig, parseResources } from "./oci-runtime-parse.ts";
+import { parseProcess } from "./oci-runtime-parse-process.ts";
 
 type Json = Record<string, unknown>;
 

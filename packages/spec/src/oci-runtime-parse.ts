@@ -24,19 +24,10 @@ import {
   readStringMap,
   readStrings,
 } from "./json-read.ts";
-import type {
-  Capabilities,
-  Config,
-  Hook,
-  Hooks,
-  Mount,
-  Process,
-  Resources,
-  Root,
-} from "./oci-runtime.ts";
+import type { Config, Hook, Hooks, Mount, Resources, Root } from "./oci-runtime.ts";
 import { readLinux } from "./oci-runtime-parse-linux.ts";
 import { readIdMappings } from "./oci-runtime-parse-mapping.ts";
-import { readOptionalProcess, readProcess } from "./oci-runtime-parse-process.ts";
+import { readOptionalProcess } from "./oci-runtime-parse-process.ts";
 import { readResources } from "./oci-runtime-parse-resources.ts";
 
 type ConfigFields = Pick<Config, "process" | "hostname" | "domainname">;
@@ -58,18 +49,6 @@ const VERSION_LENGTH_MAX = 64;
 /** The configuration of a bundle; `text` is what its `config.json` holds. Throws `bad_input`. */
 export function parseConfig(text: string): Config {
   return readJson(text, "config.json", readConfig);
-}
-
-/**
- * The process of an `exec --process` file. One that names no capabilities gets `inherited`, the
- * container's own, as in runc. `what` names the file in errors.
- */
-export function parseProcess(
-  text: string,
-  what = "process.json",
-  inherited?: Capabilities,
-): Process {
-  return readJson(text, what, (place) => readProcess(place, inherited));
 }
 
 /** The resources of an `update --resources` file, the shape of `linux.resources`. */

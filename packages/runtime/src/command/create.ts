@@ -16,20 +16,10 @@ import { check } from "../sys/check.ts";
 import { replaceTextAt } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import type { Fd, Sys } from "../sys/types.ts";
-import {
-  applySettings,
-  copySize,
-  leaveNewlines,
-  rawSettings,
-  terminalSettings,
-} from "../terminal/host-terminal.ts";
 import { catchSignals, relay } from "../terminal/relay.ts";
-import { sendTerminal } from "../terminal/send.ts";
 import type { Commands } from "./command.ts";
 import { absolutePath, type Context, containerId, effectiveUser } from "./context.ts";
-import { checkPreserved } from "./inherited.ts";
-
-const STDIN = 0 as Fd;
+import { type ConsoleTaker, consoleTaker, inForeground, preserveFds } from "./foreground.ts";
 
 const CREATE_OPTIONS = {
   bundle: "value",
@@ -56,40 +46,6 @@ export const COMMANDS: Commands = {
   create: { options: CREATE_OPTIONS, mixed: true, run: runCreate },
   run: { options: RUN_OPTIONS, mixed: true, run: runRun },
 };
-
-type ConsoleTaker = { take: (terminal: OwnedFd) => void; taken: OwnedFd | undefined };
-
-/** Sends the terminal away where a socket is given; else keeps it. */
-function consoleTaker(sys: Sys, socket: string | undefined): ConsoleTaker {
-  const taker: ConsoleTaker = {
-    taken: undefined,
-    take: (terminal) => {
-      if (socket === undefined) {
-        // Before the program is started: its first look at the window must be right.
-        leaveNewlines(sys, terminal.fd);
-        copySize(sys, STDIN, terminal.fd);
-        taker.taken = terminal;
-        return;
-      }
-      sendTerminal(sys, socket, terminal.fd);
-      terminal.close();
-    },
-  };
-  return taker;
-}
-
-function preserveFds({ sys, args }: Context): number {
-  const text = args.options.get("preserve-fds") ?? "0";
-  const count = Number(text);
-  if (Number.isInteger(count) && count >= 0 && count < 1000) {
-    checkPreserved(sys, count);
-    return count;
-  }
-  throw new TareError(
-    "bad_input",
-    `Cannot use --preserve-fds "${text}": want a number of descriptors`,
-  );
-}
 
 function requestOf(context: Context, taker: ConsoleTaker, startElsewhere: boolean): CreateRequest {
   const { sys, args } = context;
@@ -194,21 +150,4 @@ function finish({ sys, args }: Context, created: ReturnType<typeof create>): voi
   const { pid: _reaped, ...ended } = record;
   destroy(sys, directory, ended);
   runPoststopHooks(sys, config.hooks.poststop, toState(record, "stopped"));
-}
-
-/** Puts the caller's terminal into raw mode while the container has it; gives it back on every path. */
-function inForeground<T>(
-  sys: Sys,
-  terminal: OwnedFd | undefined,
-  run: (terminal: Fd | undefined) => T,
-): T {
-  if (terminal === undefined) return run(undefined);
-  const before = terminalSettings(sys, STDIN);
-  try {
-    if (before !== undefined) applySettings(sys, STDIN, rawSettings(before));
-    return run(terminal.fd);
-  } finally {
-    if (before !== undefined) applySettings(sys, STDIN, before);
-    terminal.close();
-  }
 }

@@ -6,7 +6,7 @@
 
 import { assertNever, toReport } from "@tare/spec/error.ts";
 import type { Config, HookName, State } from "@tare/spec/oci-runtime.ts";
-import type { CgroupJoin } from "../cgroup/apply.ts";
+import type { CgroupJoin } from "../cgroup/join.ts";
 import { makeDevice, makeLink, takeDevices } from "../devices/apply.ts";
 import { runHooks } from "../hooks/hooks.ts";
 import { attachBind, attachNew, makeReadonly } from "../mounts/attach.ts";

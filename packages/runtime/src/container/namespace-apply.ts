@@ -1,7 +1,7 @@
 /** Applies the namespace steps in the container's first process. */
 
 import { assertNever } from "@tare/spec/error.ts";
-import { joinCgroup } from "../cgroup/apply.ts";
+import { joinCgroup } from "../cgroup/join.ts";
 import { ENOSYS } from "../sys/abi-errno.ts";
 import { AT_FDCWD, O_RDONLY } from "../sys/abi-file.ts";
 import { CLONE_NEWCGROUP, PR_SET_DUMPABLE } from "../sys/abi-process.ts";

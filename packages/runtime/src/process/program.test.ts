@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { Process } from "@tare/spec/oci-runtime.ts";
-import { parseProcess } from "@tare/spec/oci-runtime-parse.ts";
+import { parseProcess } from "@tare/spec/oci-runtime-parse-process.ts";
 import { fillStat, scriptedSys } from "../sys/scripted-sys.ts";
 import type { Fd } from "../sys/types.ts";
 import { becomeProgram, closeAllBut, findProgram, prepareProgram } from "./program.ts";

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { Config, Process } from "@tare/spec/oci-runtime.ts";
-import { parseConfig, parseProcess } from "@tare/spec/oci-runtime-parse.ts";
+import { parseConfig } from "@tare/spec/oci-runtime-parse.ts";
+import { parseProcess } from "@tare/spec/oci-runtime-parse-process.ts";
 import { planIoPriority, planPersonality, planScheduler } from "./scheduling.ts";
 
 type Fields = { readonly [name: string]: unknown };
