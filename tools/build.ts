@@ -31,6 +31,7 @@ const PROGRAMS: Readonly<Record<string, Program>> = {
       about: "command/about.ts",
       help: "command/help.ts",
       "seccomp-compile": "seccomp/compile.ts",
+      scheduling: "process/scheduling.ts",
       listener: "seccomp/listener.ts",
       idmap: "mounts/idmap.ts",
       "copy-up": "mounts/copy-up.ts",

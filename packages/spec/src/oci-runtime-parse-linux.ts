@@ -1,4 +1,6 @@
 /** The `linux` object of `config.json`. Source: runtime-spec 1.3, config-linux.md. */
+import { idMask } from "./id-list.ts";
+import { quoteJson } from "./json.ts";
 import {
   failAt,
   fieldTable,
@@ -244,6 +246,9 @@ function readMemoryPolicy(place: Place, key: string): MemoryPolicy | undefined {
   const inner = readOptionalObject(place, key);
   if (inner === undefined) return undefined;
   const nodes = readOptionalString(inner, "nodes");
+  if (nodes !== undefined && idMask(nodes) === undefined) {
+    failAt(inner, "nodes", `want a list of nodes such as 0-3,7, got ${quoteJson(nodes)}`);
+  }
   const mode = readOneOf(inner, "mode", POLICY_MODES);
   const flags = readAllOf(inner, "flags", POLICY_FLAGS);
   return nodes === undefined ? { mode, flags } : { mode, flags, nodes };

@@ -1,4 +1,6 @@
 /** The `process` object of `config.json`. Source: runtime-spec 1.3, config.md, "Process". */
+import { idMask } from "./id-list.ts";
+import { quoteJson } from "./json.ts";
 import {
   failAt,
   fieldTable,
@@ -118,8 +120,8 @@ const OPTIONAL_FIELDS = fieldTable<OptionalFields>({
 });
 
 const AFFINITY_FIELDS = fieldTable<CpuAffinity>({
-  initial: readOptionalString,
-  final: readOptionalString,
+  initial: readCpuList,
+  final: readCpuList,
 });
 
 /** A process object, or undefined where it is absent. */
@@ -199,6 +201,13 @@ function readIoPriority(place: Place, key: string): IoPriority | undefined {
     class: readOneOf(inner, "class", IO_CLASSES),
     priority: readOptionalInteger(inner, "priority", 0, 7) ?? 0,
   };
+}
+
+/** A list as idMask reads it, with a processor in it: as runc, an empty one is refused. */
+function readCpuList(place: Place, key: string): string | undefined {
+  const list = readOptionalString(place, key);
+  if (list === undefined || (idMask(list)?.length ?? 0) > 0) return list;
+  return failAt(place, key, `want a list of processors such as 0-3,7, got ${quoteJson(list)}`);
 }
 
 function readCpuAffinity(place: Place, key: string): CpuAffinity | undefined {

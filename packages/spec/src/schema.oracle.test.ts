@@ -129,7 +129,6 @@ const subjects: readonly Subject[] = [
       [/^linux\.intelRdt\.memBwSchema$/, "the kernel judges it"],
       [/^linux\.seccomp\.(architectures|flags)\.\d+$/, "the compiler knows their names"],
       [/^linux\.seccomp\.(defaultErrnoRet|syscalls\.\d+\.errnoRet)$/, "checked against the action"],
-      [/^process\.execCPUAffinity\./, "the runtime reads the list"],
     ],
   },
   {

@@ -10,6 +10,8 @@ import { capabilityNames } from "../sys/abi-process.ts";
 import { check, errnoOf } from "../sys/check.ts";
 import { openAt, writeAll } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
+import { loadPart } from "../sys/part.ts";
+import type { Sys } from "../sys/types.ts";
 import type { Commands } from "./command.ts";
 import { absolutePath, type Context, print } from "./context.ts";
 import { exampleConfig } from "./example.ts";
@@ -61,7 +63,7 @@ function runFeatures({ sys }: Context): number {
       apparmor: { enabled: true },
       selinux: { enabled: true },
       intelRdt: { enabled: false },
-      memoryPolicy: {},
+      memoryPolicy: memoryPolicyFeatures(sys),
       mountExtensions: { idmap: { enabled: true } },
       netDevices: { enabled: false },
     },
@@ -70,6 +72,11 @@ function runFeatures({ sys }: Context): number {
   };
   print(sys, `${JSON.stringify(features, null, 2)}\n`);
   return 0;
+}
+
+function memoryPolicyFeatures(sys: Sys): object {
+  const { memoryPolicyFlags, memoryPolicyModes } = loadPart(sys, "tare-runtime~scheduling");
+  return { modes: memoryPolicyModes(), flags: memoryPolicyFlags() };
 }
 
 export function versionText(): string {

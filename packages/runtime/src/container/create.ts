@@ -14,6 +14,7 @@ import { readCgroupHost } from "../cgroup/read-host.ts";
 import { NO_CGROUP, plannedState } from "../cgroup/state.ts";
 import { runHooks } from "../hooks/hooks.ts";
 import { openBindSource } from "../mounts/attach.ts";
+import { asksForScheduling } from "../process/plan.ts";
 import { waitFor } from "../process/wait.ts";
 import { loadFilter } from "../seccomp/apply.ts";
 import { agentOf, filterFlags } from "../seccomp/flags.ts";
@@ -33,7 +34,7 @@ import { writeIdMaps } from "./id-maps.ts";
 import { type InitGift, runInit } from "./init.ts";
 import { planContainer } from "./plan.ts";
 import { listenForStart } from "./start-socket.ts";
-import type { Plan, Step } from "./step.ts";
+import type { Plan, SchedulingStep, Step } from "./step.ts";
 import {
   type ContainerDirectory,
   createDirectory,
@@ -96,8 +97,15 @@ export function prepare(
   refuseUnsupported(config, readModules(sys, config));
   const cgroup = planOwnCgroup(sys, request, config);
   const { id, bundle, keyring } = request;
-  const plan = planContainer(config, { id, bundle, keyring, cgroup });
+  const scheduling = schedulingOf(sys, config);
+  const plan = planContainer(config, { id, bundle, keyring, cgroup, scheduling });
   return { config, plan, cgroup };
+}
+
+function schedulingOf(sys: Sys, config: Config): readonly SchedulingStep[] {
+  const { process } = config;
+  if (process === undefined || !asksForScheduling(config, process)) return [];
+  return loadPart(sys, "tare-runtime~scheduling").planScheduling(config, process);
 }
 
 function planOwnCgroup(sys: Sys, request: CreateRequest, config: Config): CgroupPlan {

@@ -11,7 +11,7 @@ import { planCgroupMount } from "../mounts/cgroup-plan.ts";
 import { planLateReadonly, planMounts, planProtection, planRoot } from "../mounts/plan.ts";
 import { planLaunch, planProcessSetup } from "../process/plan.ts";
 import { checkNamespaces, hasNew, planNamespaces } from "./namespaces.ts";
-import type { Plan, Step } from "./step.ts";
+import type { Plan, SchedulingStep, Step } from "./step.ts";
 
 export type ContainerFacts = {
   readonly id: string;
@@ -20,6 +20,8 @@ export type ContainerFacts = {
   /** Absolute path of the bundle. */
   readonly bundle: string;
   readonly cgroup: CgroupPlan;
+  /** What planScheduling made of the configuration; empty where it asks for nothing of that. */
+  readonly scheduling: readonly SchedulingStep[];
 };
 
 export function planContainer(config: Config, facts: ContainerFacts): Plan {
@@ -32,7 +34,7 @@ export function planContainer(config: Config, facts: ContainerFacts): Plan {
       { op: "procfs", why: "kernel files are written through a mount that nobody can tamper with" },
       ...(hasNew(config, "mount") ? planTree(config, facts) : planJoinedTree(config)),
       ...planProcessSetup(config),
-      ...planStart(config),
+      ...planStart(config, facts),
     ],
   };
 }
@@ -90,13 +92,13 @@ function planJoinedTree(config: Config): Step[] {
 }
 
 /** The wait for the word to start, and what follows it. */
-function planStart(config: Config): Step[] {
+function planStart(config: Config, { scheduling }: ContainerFacts): Step[] {
   const steps: Step[] = [{ op: "wait-start", why: "the caller decides when the program starts" }];
   if (config.hooks.startContainer.length > 0) {
     const why = "they run in the container, right before its program";
     steps.push({ op: "hooks", name: "startContainer", why });
   }
-  if (config.process !== undefined) steps.push(...planLaunch(config, config.process));
+  if (config.process !== undefined) steps.push(...planLaunch(config, config.process, scheduling));
   else steps.push({ op: "execute", why: "who starts a container without a program is told so" });
   return steps;
 }

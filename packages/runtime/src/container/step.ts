@@ -123,9 +123,6 @@ export type ProcessStep = Why &
     | { readonly op: "wait-start" }
     | { readonly op: "no-new-privileges" }
     | { readonly op: "umask"; readonly mask: number }
-    | { readonly op: "personality"; readonly persona: number }
-    | { readonly op: "scheduler"; readonly attr: Uint8Array }
-    | { readonly op: "io-priority"; readonly priority: number }
     | { readonly op: "bounding-set"; readonly drop: readonly number[] }
     | {
         readonly op: "identity";
@@ -140,6 +137,16 @@ export type ProcessStep = Why &
     | { readonly op: "capabilities"; readonly sets: CapabilityMasks }
     | { readonly op: "seccomp" }
     | { readonly op: "execute" }
+    | SchedulingStep
+  );
+
+/** What few configurations ask for; `field` names it in errors. */
+export type SchedulingStep = Why & { readonly field: string } & (
+    | { readonly op: "scheduler"; readonly attr: Uint8Array }
+    | { readonly op: "io-priority"; readonly priority: number }
+    /** `nodes` is a mask for set_mempolicy(2). */
+    | { readonly op: "memory-policy"; readonly mode: number; readonly nodes: Uint8Array }
+    | { readonly op: "personality"; readonly persona: number }
   );
 
 export type CapabilityMasks = {

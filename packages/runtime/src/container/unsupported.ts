@@ -14,7 +14,6 @@ export function refuseUnsupported(config: Config, modules: Modules): void {
   const { linux, process } = config;
   refuse("linux.intelRdt", linux.intelRdt !== undefined);
   refuse("linux.netDevices", linux.netDevices.size > 0);
-  refuse("linux.memoryPolicy", linux.memoryPolicy !== undefined);
   const seccomp = linux.seccomp;
   if (seccomp !== undefined && usesListener(seccomp) && seccomp.listenerPath === undefined) {
     throw new TareError(

@@ -7,7 +7,7 @@ import { assertNever, TareError } from "@tare/spec/error.ts";
 import type { Process } from "@tare/spec/oci-runtime.ts";
 import type { Channel } from "../container/channel.ts";
 import { writeProcfs } from "../container/procfs.ts";
-import type { ProcessStep } from "../container/step.ts";
+import type { ProcessStep, SchedulingStep } from "../container/step.ts";
 import { type Filter, FLAG_NEW_LISTENER } from "../seccomp/flags.ts";
 import { EACCES, EINVAL, EPERM } from "../sys/abi-errno.ts";
 import {
@@ -36,7 +36,6 @@ export type Launch = {
   program: Program | undefined;
 };
 
-const IOPRIO_WHO_PROCESS = 1;
 const NUMBER_BYTES_MAX = 64;
 
 export function applyProcessStep(sys: Sys, launch: Launch, step: ProcessStep): void {
@@ -72,9 +71,7 @@ type PrivilegeStep = Extract<
   ProcessStep,
   {
     op:
-      | "personality"
-      | "scheduler"
-      | "io-priority"
+      | SchedulingStep["op"]
       | "bounding-set"
       | "identity"
       | "capabilities"
@@ -85,12 +82,11 @@ type PrivilegeStep = Extract<
 
 function applyPrivilegeStep(sys: Sys, launch: Launch, step: PrivilegeStep): void {
   switch (step.op) {
-    case "personality":
-      return void check(sys.personality(step.persona), "personality");
     case "scheduler":
-      return void check(sys.sched_setattr(0, step.attr, 0), "sched_setattr");
     case "io-priority":
-      return void check(sys.ioprio_set(IOPRIO_WHO_PROCESS, 0, step.priority), "ioprio_set");
+    case "memory-policy":
+    case "personality":
+      return loadPart(sys, "tare-runtime~scheduling").applyScheduling(sys, step);
     case "bounding-set":
       return dropBoundingSet(sys, step.drop);
     case "identity":

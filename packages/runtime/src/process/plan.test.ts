@@ -3,6 +3,7 @@ import type { Config } from "@tare/spec/oci-runtime.ts";
 import { parseConfig } from "@tare/spec/oci-runtime-parse.ts";
 import type { ProcessStep } from "../container/step.ts";
 import { capabilityMasks, planLaunch, planProcessSetup } from "./plan.ts";
+import { planScheduling } from "./scheduling.ts";
 
 type Fields = { readonly [name: string]: unknown };
 
@@ -20,7 +21,7 @@ function configOf(process: Fields, linux: Fields = {}): Config {
 function launch(process: Fields, linux: Fields = {}): ProcessStep[] {
   const config = configOf(process, linux);
   if (config.process === undefined) throw new Error("the configuration has a process");
-  return planLaunch(config, config.process);
+  return planLaunch(config, config.process, planScheduling(config, config.process));
 }
 
 function stepOf<Op extends ProcessStep["op"]>(steps: readonly ProcessStep[], op: Op) {

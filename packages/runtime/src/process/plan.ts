@@ -6,9 +6,8 @@
 
 import { TareError } from "@tare/spec/error.ts";
 import type { Config, Process } from "@tare/spec/oci-runtime.ts";
-import type { CapabilityMasks, ProcessStep } from "../container/step.ts";
+import type { CapabilityMasks, ProcessStep, SchedulingStep } from "../container/step.ts";
 import { CAP_BITS, capabilityNames, rlimitNumber } from "../sys/abi-process.ts";
-import { planIoPriority, planPersonality, planScheduler } from "./scheduling.ts";
 
 /** Before the container counts as created: what must be written while files of the kernel are at hand. */
 export function planProcessSetup(config: Config): ProcessStep[] {
@@ -41,8 +40,18 @@ function planRlimit(limit: Process["rlimits"][number]): ProcessStep {
   return { op: "rlimit", limit, resource, why: `process.rlimits asks for ${limit.type}` };
 }
 
-/** From the word to start to execve(2). */
-export function planLaunch(config: Config, process: Process): ProcessStep[] {
+/** Whether there is anything for planScheduling, which is a part of its own. */
+export function asksForScheduling({ linux }: Config, process: Process): boolean {
+  const asked = [process.scheduler, process.ioPriority, linux.memoryPolicy, linux.personality];
+  return asked.some((each) => each !== undefined);
+}
+
+/** From the word to start to execve(2); `scheduling` is what planScheduling made, where it is asked. */
+export function planLaunch(
+  config: Config,
+  process: Process,
+  scheduling: readonly SchedulingStep[],
+): ProcessStep[] {
   const { user } = process;
   const masks = capabilityMasks(process);
   const why = "what the program may do is exactly what the configuration says";
@@ -52,9 +61,7 @@ export function planLaunch(config: Config, process: Process): ProcessStep[] {
     why: "as late as possible: the filter binds us too",
   };
   const steps: ProcessStep[] = [
-    ...planScheduler(process),
-    ...planIoPriority(process),
-    ...planPersonality(config),
+    ...scheduling,
     { op: "umask", mask: user.umask ?? 0o022, why: "files get the modes that the user expects" },
   ];
   if (process.noNewPrivileges) {

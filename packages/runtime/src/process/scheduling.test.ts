@@ -2,7 +2,16 @@ import { describe, expect, test } from "bun:test";
 import type { Config, Process } from "@tare/spec/oci-runtime.ts";
 import { parseConfig } from "@tare/spec/oci-runtime-parse.ts";
 import { parseProcess } from "@tare/spec/oci-runtime-parse-process.ts";
-import { planIoPriority, planPersonality, planScheduler } from "./scheduling.ts";
+import { EINVAL, EPERM } from "../sys/abi-errno.ts";
+import { scriptedSys } from "../sys/scripted-sys.ts";
+import {
+  applyScheduling,
+  planIoPriority,
+  planMemoryPolicy,
+  planPersonality,
+  planScheduler,
+  planScheduling,
+} from "./scheduling.ts";
 
 type Fields = { readonly [name: string]: unknown };
 
@@ -47,17 +56,18 @@ describe("scheduler", () => {
     const attr = attrOf({
       policy: "SCHED_DEADLINE",
       nice: -5,
-      priority: 7,
       runtime: 1_000_000,
       deadline: 2_000_000,
       period: 3_000_000,
       flags: ["SCHED_FLAG_RESET_ON_FORK", "SCHED_FLAG_RECLAIM"],
     });
-    expect(attr.byteLength).toBe(48);
-    expect(attr.getUint32(0, true)).toBe(48);
+    expect(attr.byteLength).toBe(56);
+    expect(attr.getUint32(0, true)).toBe(56);
     expect(attr.getBigUint64(8, true)).toBe(3n);
     expect(attr.getInt32(16, true)).toBe(-5);
-    expect(attr.getInt32(20, true)).toBe(7);
+    expect(attr.getInt32(20, true)).toBe(0);
+    expect(attrOf({ policy: "SCHED_RR", priority: 7 }).getInt32(20, true)).toBe(7);
+    expect(attr.getBigUint64(24, true)).toBe(1_000_000n);
     expect(attr.getBigUint64(32, true)).toBe(2_000_000n);
     expect(attr.getBigUint64(40, true)).toBe(3_000_000n);
   });
@@ -75,6 +85,20 @@ describe("scheduler", () => {
     expect(() => planScheduler({ ...processOf({}), scheduler })).toThrow("SCHED_MAGIC");
     const flagged = { ...base, flags: ["SCHED_FLAG_MAGIC"] };
     expect(() => planScheduler({ ...processOf({}), scheduler: flagged })).toThrow("FLAG_MAGIC");
+  });
+});
+
+describe("scheduler fields that the policy does not have", () => {
+  test.each([
+    ["nice", { policy: "SCHED_OTHER", nice: 20 }],
+    ["nice", { policy: "SCHED_BATCH", nice: -21 }],
+    ["priority", { policy: "SCHED_OTHER", priority: 1 }],
+    ["priority", { policy: "SCHED_DEADLINE", priority: 1 }],
+    ["policy", { policy: "SCHED_FIFO", priority: 1, runtime: 1 }],
+    ["policy", { policy: "SCHED_OTHER", deadline: 1 }],
+    ["policy", { policy: "SCHED_IDLE", period: 1 }],
+  ])("are refused: %s of %j", (field, scheduler) => {
+    expect(() => planScheduler(processOf({ scheduler }))).toThrow(`process.scheduler.${field}`);
   });
 });
 
@@ -109,8 +133,104 @@ describe("personality", () => {
     expect(planPersonality(configOf({}))).toEqual([]);
   });
 
-  test("a flag is refused: the specification defines none", () => {
-    const config = configOf({ personality: { domain: "LINUX", flags: ["ADDR_NO_RANDOMIZE"] } });
-    expect(() => planPersonality(config)).toThrow("ADDR_NO_RANDOMIZE");
+  test("flags are added to the domain", () => {
+    const flags = ["ADDR_NO_RANDOMIZE", "UNAME26"];
+    const [step] = planPersonality(configOf({ personality: { domain: "LINUX32", flags } }));
+    expect(step?.op === "personality" ? step.persona : undefined).toBe(0x60008);
+  });
+
+  test("an unknown flag is refused", () => {
+    const config = configOf({ personality: { domain: "LINUX", flags: ["ADDR_MAGIC"] } });
+    expect(() => planPersonality(config)).toThrow('linux.personality.flags "ADDR_MAGIC"');
   });
 });
+
+describe("memory policy", () => {
+  const policyOf = (memoryPolicy: Fields) => {
+    const [step] = planMemoryPolicy(
+      parseConfig(
+        JSON.stringify({ ociVersion: "1.3.0", root: { path: "r" }, linux: { memoryPolicy } }),
+      ),
+    );
+    if (step?.op !== "memory-policy") throw new Error("no step");
+    return step;
+  };
+
+  test("modes, flags and nodes become numbers", () => {
+    const flags = ["MPOL_F_STATIC_NODES"];
+    const step = policyOf({ mode: "MPOL_INTERLEAVE", nodes: "2-3,64", flags });
+    expect(step.mode).toBe(3 | (1 << 15));
+    expect([...step.nodes]).toEqual([0x0c, 0, 0, 0, 0, 0, 0, 0, 1, ...Array(15).fill(0)]);
+    const balanced = policyOf({ mode: "MPOL_BIND", nodes: "0", flags: ["MPOL_F_NUMA_BALANCING"] });
+    expect(balanced.mode).toBe(2 | (1 << 13));
+    expect(policyOf({ mode: "MPOL_LOCAL" })).toMatchObject({ mode: 4, nodes: new Uint8Array(0) });
+    expect(policyOf({ mode: "MPOL_PREFERRED" }).mode).toBe(1);
+  });
+
+  test.each([
+    ["MPOL_DEFAULT", "0"],
+    ["MPOL_LOCAL", "0"],
+    ["MPOL_BIND", ""],
+    ["MPOL_INTERLEAVE", ""],
+    ["MPOL_WEIGHTED_INTERLEAVE", " ,"],
+    ["MPOL_PREFERRED_MANY", ""],
+    ["MPOL_BIND", "1-"],
+  ])("%s on nodes %j is refused", (mode, nodes) => {
+    expect(() => policyOf({ mode, nodes })).toThrow("linux.memoryPolicy.nodes");
+  });
+
+  test.each(["MPOL_MAGIC", "", 3])("mode %j is refused", (mode) => {
+    expect(() => policyOf({ mode })).toThrow("linux.memoryPolicy.mode");
+  });
+
+  test("the kernel is told of one bit more than there are, and never of none", () => {
+    const { sys, calls } = scriptedSys({});
+    applyScheduling(sys, policyOf({ mode: "MPOL_BIND", nodes: "0" }));
+    applyScheduling(sys, policyOf({ mode: "MPOL_LOCAL" }));
+    expect(calls.map(([name, mode, , bits]) => [name, mode, bits])).toEqual([
+      ["set_mempolicy", 2, 128],
+      ["set_mempolicy", 4, 1],
+    ]);
+  });
+});
+
+test("all that is asked for, in order; what the kernel refuses names its field", () => {
+  const text = JSON.stringify({
+    ociVersion: "1.3.0",
+    root: { path: "r" },
+    process: {
+      cwd: "/",
+      user: { uid: 0, gid: 0 },
+      scheduler: { policy: "SCHED_IDLE" },
+      ioPriority: { class: "IOPRIO_CLASS_RT", priority: 0 },
+    },
+    linux: {
+      memoryPolicy: { mode: "MPOL_BIND", nodes: "9" },
+      personality: { domain: "LINUX32" },
+    },
+  });
+  const config = parseConfig(text);
+  const steps = planScheduling(config, config.process as Process);
+  const errno = () => -EPERM;
+  const { sys } = scriptedSys({
+    sched_setattr: errno,
+    ioprio_set: errno,
+    set_mempolicy: () => -EINVAL,
+    personality: errno,
+  });
+  expect(steps.map((step) => messageOf(() => applyScheduling(sys, step)))).toEqual([
+    expect.stringContaining('process.scheduler "SCHED_IDLE": sched_setattr'),
+    expect.stringContaining('process.ioPriority "IOPRIO_CLASS_RT": ioprio_set'),
+    expect.stringContaining('linux.memoryPolicy "MPOL_BIND" on nodes "9": set_mempolicy'),
+    expect.stringContaining('linux.personality "LINUX32": personality'),
+  ]);
+});
+
+function messageOf(action: () => void): string {
+  try {
+    action();
+  } catch (error) {
+    return (error as Error).message;
+  }
+  return "";
+}

@@ -181,12 +181,11 @@ const TABLES: readonly Constants[] = [
   },
   { file: "rootfs/overlay.ts", headers: ["linux/mount.h"], names: ["MS_REC"] },
   { file: "hooks/run.ts", headers: ["sys/mman.h"], names: ["MFD_CLOEXEC"] },
-  { file: "process/apply.ts", headers: ["linux/ioprio.h"], names: ["IOPRIO_WHO_PROCESS"] },
   {
     file: "process/scheduling.ts",
     headers: ["linux/ioprio.h", "linux/sched/types.h"],
-    names: [],
-    others: { IO_CLASS_SHIFT: "IOPRIO_CLASS_SHIFT", SCHED_ATTR_BYTES: "SCHED_ATTR_SIZE_VER0" },
+    names: ["IOPRIO_WHO_PROCESS"],
+    others: { IO_CLASS_SHIFT: "IOPRIO_CLASS_SHIFT", SCHED_ATTR_BYTES: "SCHED_ATTR_SIZE_VER1" },
   },
   {
     file: "cgroup/freezer.ts",

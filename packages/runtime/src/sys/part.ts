@@ -16,6 +16,7 @@ type Parts = {
   readonly "tare-runtime~about": typeof import("../command/about.ts");
   readonly "tare-runtime~help": typeof import("../command/help.ts");
   readonly "tare-runtime~seccomp-compile": typeof import("../seccomp/compile.ts");
+  readonly "tare-runtime~scheduling": typeof import("../process/scheduling.ts");
   readonly "tare-runtime~listener": typeof import("../seccomp/listener.ts");
   readonly "tare-runtime~idmap": typeof import("../mounts/idmap.ts");
   readonly "tare-runtime~copy-up": typeof import("../mounts/copy-up.ts");
