@@ -32,7 +32,15 @@ const bun = process.execPath;
 const PARTS: Readonly<Record<string, () => readonly Step[]>> = {
   build: () => [status("build", ["make", "--no-print-directory", "build", "dist/tare-host-dev"])],
   lint: lintSteps,
-  unit: () => [junit("unit", 10 * MINUTE_MS, ["packages", "tests/quickjs", "bench", SLOW])],
+  unit: () => [
+    junit("unit", 10 * MINUTE_MS, [
+      "packages",
+      "tests/quickjs",
+      "tests/conformance",
+      "bench",
+      SLOW,
+    ]),
+  ],
   quickjs: () => [line("quickjs", 3 * MINUTE_MS, ["tools/quickjs-test.ts"])],
   harness: () => files("tests/harness/*.test.ts"),
   e2e: () => files("tests/e2e/*.test.ts"),

@@ -11,6 +11,8 @@ export type Hierarchy = {
   readonly dir: string;
   /** Empty for a named v1 hierarchy. */
   readonly controllers: readonly string[];
+  /** What it is mounted with, which is also its name in /proc/self/cgroup; empty for version 2. */
+  readonly options: string;
 };
 
 /** Every mounted hierarchy, each once. */
@@ -20,10 +22,11 @@ export function hierarchies(): Hierarchy[] {
     if (entry.root !== "/") continue;
     if (entry.type === "cgroup2") {
       const controllers = readWords(join(entry.point, "cgroup.controllers"));
-      found.set("v2", { version: 2, dir: entry.point, controllers });
+      found.set("v2", { version: 2, dir: entry.point, controllers, options: "" });
     } else if (entry.type === "cgroup") {
       const controllers = entry.superOptions.filter((option) => V1_CONTROLLERS.has(option));
-      found.set(entry.superOptions.join(), { version: 1, dir: entry.point, controllers });
+      const options = entry.superOptions.filter((option) => option !== "rw").join();
+      found.set(options, { version: 1, dir: entry.point, controllers, options });
     }
   }
   return [...found.values()];
