@@ -1,6 +1,6 @@
 /** create, start, state, kill, delete, list: what each does, in which state, and the hooks between. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { chownSync, existsSync, readFileSync, writeFileSync } from "node:fs";
+import { chownSync, existsSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { HookConfig } from "../harness/bundle.ts";
 import { mustSucceed } from "../harness/fixtures.ts";
@@ -409,6 +409,45 @@ describe("hooks", () => {
       expect(await scene.state(bundle.id)).toBeNull();
     },
   );
+
+  test("a startContainer hook may do no more than the program, which may have put itself there", async () => {
+    const scene = await openScene();
+    const status = [
+      "grep",
+      "-E",
+      "^(Uid|Gid|Groups|Cap...|NoNewPrivs|Seccomp):",
+      "/proc/self/status",
+    ];
+    const process = { args: status, user: { uid: 1000, gid: 1000 }, noNewPrivileges: true };
+    const seccomp = { defaultAction: "SCMP_ACT_ALLOW" as const };
+    const hook = { path: "/bin/grep", args: status };
+    for (const noNewPrivileges of [true, false]) {
+      const ran = await scene.runIn({
+        process: { ...process, noNewPrivileges },
+        linux: { seccomp },
+        hooks: { startContainer: [hook] },
+      });
+      const lines = mustSucceed(ran).stdout.trim().split("\n");
+      const half = lines.length / 2;
+      expect(lines.slice(0, half)).toEqual(lines.slice(half));
+      expect(lines).toContain("Seccomp:\t2");
+    }
+  });
+
+  test("a startContainer hook without an environment has the program's, and its directory", async () => {
+    const scene = await openScene();
+    const hook = { path: "/bin/sh", args: ["sh", "-c", 'echo "$ONE $HOME $PWD"'] };
+    const process = { env: ["PATH=/bin", "ONE=two"], cwd: "/tmp", args: ["true"] };
+    const ran = await scene.runIn({ process, hooks: { startContainer: [hook] } });
+    expect(mustSucceed(ran).stdout).toBe("two /root /tmp\n");
+  });
+
+  test("createContainer hooks start in the root file system, seen from the host", async () => {
+    const scene = await openScene();
+    const hook = { path: "/bin/sh", args: ["sh", "-c", "pwd"], env: ["PATH=/bin"] };
+    const ran = await scene.runIn({ args: ["true"], hooks: { createContainer: [hook] } });
+    expect(mustSucceed(ran).stdout).toBe(`${realpathSync(scene.rootfs)}\n`);
+  });
 
   test("a failing startContainer hook keeps the program from running", async () => {
     const scene = await openScene();

@@ -8,7 +8,7 @@ import { assertNever, toReport } from "@tare/spec/error.ts";
 import type { Config, HookName, State } from "@tare/spec/oci-runtime.ts";
 import type { CgroupJoin } from "../cgroup/join.ts";
 import { makeDevice, makeLink, takeDevices } from "../devices/apply.ts";
-import { runHooks } from "../hooks/hooks.ts";
+import { type Confinement, runHooks } from "../hooks/hooks.ts";
 import { attachBind, attachNew, makeReadonly } from "../mounts/attach.ts";
 import { mountCgroup } from "../mounts/cgroup.ts";
 import { openOrCreate } from "../mounts/in-root.ts";
@@ -111,6 +111,7 @@ function applyStep(sys: Sys, gift: InitGift, state: InitState, step: Step): void
     case "become-root":
     case "hide":
     case "enter-cgroup":
+    case "all-processors":
     case "cgroup-namespace":
     case "session":
     case "keyring":
@@ -198,10 +199,34 @@ function applyRootStep(sys: Sys, gift: InitGift, state: InitState, step: RootSte
 
 /** Hooks that run in here have the caller's umask: what they make on the host is not for everybody. */
 function runOwnHooks(sys: Sys, gift: InitGift, state: InitState, name: HookName): void {
-  const status = name === "startContainer" ? "created" : "creating";
+  const hooks = gift.config.hooks[name];
+  const told = { ...gift.state, pid: sys.getpid() };
   sys.umask(state.callerMask);
-  runHooks(sys, name, gift.config.hooks[name], { ...gift.state, status, pid: sys.getpid() });
+  if (name === "startContainer") {
+    runHooks(sys, name, hooks, { ...told, status: "created" }, confinementOf(sys, gift, state));
+  } else {
+    // As with runc, they start in the container's root, seen from the host.
+    check(sys.fchdir(state.root), "fchdir", "the root file system");
+    runHooks(sys, name, hooks, { ...told, status: "creating" });
+  }
   sys.umask(0);
+}
+
+/**
+ * A startContainer hook is a program of the container's tree. So its process does what is left of the
+ * plan, but for becoming the container's program: it has the same user, capabilities and filter.
+ */
+function confinementOf(sys: Sys, gift: InitGift, state: InitState): Confinement {
+  const steps = gift.plan.init;
+  const hooks = steps.findIndex((step) => step.op === "hooks" && step.name === "startContainer");
+  const rest = steps.slice(hooks + 1).filter((step) => step.op !== "execute");
+  const without = { ...gift, preserveFds: 0 };
+  return {
+    env: state.program?.env ?? [],
+    enter: () => {
+      for (const step of rest) applyStep(sys, without, state, step);
+    },
+  };
 }
 
 function applyMountStep(sys: Sys, gift: InitGift, root: Fd, step: MountStep): void {

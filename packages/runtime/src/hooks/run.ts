@@ -14,14 +14,21 @@ import { check, errnoOf } from "../sys/check.ts";
 import { retried, writeAll } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import type { Fd, Sys } from "../sys/types.ts";
+import type { Confinement } from "./hooks.ts";
 
 const EXIT_NOT_STARTED = 127;
 const MFD_CLOEXEC = 1;
 
 /** Runs all hooks of one kind; the first that fails ends it with an error that names it. */
-export function runHooks(sys: Sys, name: HookName, hooks: readonly Hook[], state: State): void {
+export function runHooks(
+  sys: Sys,
+  name: HookName,
+  hooks: readonly Hook[],
+  state: State,
+  confinement?: Confinement,
+): void {
   for (const [index, hook] of hooks.entries()) {
-    const failure = runHook(sys, hook, JSON.stringify(state));
+    const failure = runHook(sys, hook, JSON.stringify(state), confinement);
     if (failure !== undefined) throw failed(name, index, hook, failure);
   }
 }
@@ -37,15 +44,21 @@ export function runPoststopHooks(sys: Sys, hooks: readonly Hook[], state: State)
 }
 
 function failed(name: HookName, index: number, hook: Hook, failure: string): TareError {
+  // As far as the colon it is what runc says, and what its callers look for.
   const what = `error running ${name} hook #${index}`;
-  return new TareError("hook_failed", `Cannot go on: ${what} "${hook.path}": ${failure}`);
+  return new TareError("hook_failed", `Cannot go on: ${what}: "${hook.path}": ${failure}`);
 }
 
 /** What went wrong with a hook, or undefined. */
-function runHook(sys: Sys, hook: Hook, input: string): string | undefined {
+function runHook(
+  sys: Sys,
+  hook: Hook,
+  input: string,
+  confinement?: Confinement,
+): string | undefined {
   using state = stateFile(sys, input);
   const pid = check(sys.clone3(0, SIGCHLD, NO_FD), "clone3");
-  if (pid === 0) return becomeHook(sys, hook, state.fd);
+  if (pid === 0) return becomeHook(sys, hook, state.fd, confinement);
   using pidfd = new OwnedFd(sys, check(sys.pidfd_open(pid, 0), "pidfd_open"));
   const done = waitReadable(sys, pidfd.fd, hook.timeout);
   if (!done) sys.pidfd_send_signal(pidfd.fd, SIGKILL);
@@ -63,15 +76,25 @@ function stateFile(sys: Sys, input: string): OwnedFd {
 }
 
 /** In the child: standard input is the state, everything else is the runtime's; never returns. */
-function becomeHook(sys: Sys, hook: Hook, input: Fd): never {
+function becomeHook(sys: Sys, hook: Hook, input: Fd, confinement?: Confinement): never {
   sys.dup3(input, 0 as Fd, 0);
   sys.sigprocmask(SIG_SETMASK, 0);
   sys.close_range(3, 0x7fffffff, CLOSE_RANGE_CLOEXEC);
-  const argv = hook.args.length > 0 ? hook.args : [hook.path];
-  const ret = sys.execve(hook.path, argv, hook.env);
-  sys.write(2 as Fd, sys.encode_utf8(`${hook.path}: ${errnoText(errnoOf(ret))}\n`));
+  const env = hook.env.length > 0 ? hook.env : (confinement?.env ?? []);
+  sys.write(2 as Fd, sys.encode_utf8(`${hook.path}: ${execute(sys, hook, env, confinement)}\n`));
   sys.exit_group(EXIT_NOT_STARTED);
   throw new TareError("internal", "exit_group returned");
+}
+
+/** Why it could not be executed: it is left only then. */
+function execute(sys: Sys, hook: Hook, env: readonly string[], confinement?: Confinement): string {
+  try {
+    confinement?.enter();
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+  const argv = hook.args.length > 0 ? hook.args : [hook.path];
+  return errnoText(errnoOf(sys.execve(hook.path, argv, env)));
 }
 
 function waitReadable(sys: Sys, fd: Fd, timeoutSeconds: number | undefined): boolean {

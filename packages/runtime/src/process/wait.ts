@@ -5,6 +5,8 @@ import { retried } from "../sys/file.ts";
 import type { Sys } from "../sys/types.ts";
 
 const SIGNAL_EXIT_BASE = 128;
+/** What a seccomp filter ends a process with. */
+const SIGSYS = 31;
 
 /** Waits for a child and reaps it; the answer is the raw status of wait4(2). */
 export function waitFor(sys: Sys, pid: number): number {
@@ -24,5 +26,6 @@ export function exitStatus(raw: number): number {
 
 export function describeStatus(raw: number): string {
   const signal = raw & 0x7f;
-  return signal === 0 ? `exit status ${(raw >> 8) & 0xff}` : `killed by signal ${signal}`;
+  if (signal === 0) return `exit status ${(raw >> 8) & 0xff}`;
+  return `killed by signal ${signal}${signal === SIGSYS ? " (bad system call)" : ""}`;
 }
