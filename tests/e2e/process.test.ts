@@ -3,7 +3,7 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { chmodSync, chownSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DEFAULT_NAMESPACES, type ProcessConfig } from "../harness/bundle.ts";
-import { copyRootfs } from "../harness/fixtures.ts";
+import { copyRootfs, mustSucceed } from "../harness/fixtures.ts";
 import { patiently } from "../harness/places.ts";
 import { run } from "../harness/run.ts";
 import { openScene, type Scene, type SceneBundleOptions } from "../harness/scene.ts";
@@ -64,6 +64,38 @@ test("arguments and environment arrive byte for byte, the caller's environment d
   const got = JSON.parse(ran.stdout) as Report;
   expect(got.args).toEqual(args);
   expect(got.env.filter((line) => !line.startsWith("HOME="))).toEqual(env);
+});
+
+test("of a variable given twice the last counts; an empty HOME is looked up", async () => {
+  const scene = await openScene();
+  const env = [
+    "HOME=/elsewhere",
+    "ONE=1",
+    "HOME=",
+    "TWO=2",
+    "ONE=",
+    `TARE_TEST_MARK=${scene.mark}`,
+  ];
+  const got = await report(scene, {
+    process: { args: ["/t/report"], env, user: { uid: 1000, gid: 0 } },
+  });
+  expect(got.env.toSorted()).toEqual(
+    ["HOME=/home/test", "ONE=", `TARE_TEST_MARK=${scene.mark}`, "TWO=2"].toSorted(),
+  );
+});
+
+test("it may run where its cpuset says, wherever the caller may", async () => {
+  const scene = await openScene();
+  const allowed = ["grep", "Cpus_allowed_list", "/proc/self/status"];
+  const bundle = scene.bundle({ args: allowed });
+  const free = await scene.run(bundle);
+  const bound = await run([
+    "taskset",
+    "-c",
+    "0",
+    ...scene.command("run", "-b", bundle.dir, bundle.id),
+  ]);
+  expect(mustSucceed(bound).stdout).toBe(mustSucceed(free).stdout);
 });
 
 test("standard input, output and error are the caller's", async () => {

@@ -95,6 +95,30 @@ describe("root as the caller", () => {
     expect(got.groups.toSorted()).toEqual([1000, 50]);
   });
 
+  test("all namespaces of another container are joined, its cgroup is not", async () => {
+    const scene = await openScene();
+    const first = mapped(scene, { args: ["sleep", "31"] });
+    mustSucceed((await scene.create(first)).ran);
+    mustSucceed(await scene.start(first.id));
+    const pid = (await scene.state(first.id))?.pid ?? 0;
+    const file = (type: string) => `/proc/${pid}/ns/${type === "network" ? "net" : type}`;
+    const joined = namespaces
+      .filter(({ type }) => type !== "cgroup")
+      .map(({ type }) => (type === "mount" ? { type } : { type, path: file(type) }));
+    const second = mapped(scene, {
+      sh: "cat /proc/1/cmdline /proc/self/cgroup",
+      linux: { namespaces: joined, uidMappings: [], gidMappings: [] },
+    });
+    const ran = await scene.run(second);
+    await scene.delete(first.id, "--force");
+    expect(mustSucceed(ran).stdout).toStartWith("sleep\x0031\0");
+    for (const line of ran.stdout.split("\0")[2]?.trim().split("\n") ?? []) {
+      // A hierarchy without a controller of ours to set may be left where the caller is.
+      if (line.includes(scene.mark)) expect(line).toContain(second.id);
+    }
+    expect(ran.stdout).toContain(second.id);
+  });
+
   test("several ranges, each in its place", async () => {
     const scene = await openScene();
     const ranges = [

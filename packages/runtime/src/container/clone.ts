@@ -79,11 +79,12 @@ function enterTimeNamespace(sys: Sys, offsets: Linux["timeOffsets"]): void {
 /** The stage joins, clones the first process as our child (CLONE_PARENT), tells its pid and ends. */
 function cloneThroughStage(sys: Sys, request: CloneRequest, become: () => never): number {
   const [ours, theirs] = Channel.pair(sys);
-  const stage = check(sys.clone3(0, SIGCHLD, NO_FD), "clone3");
-  if (stage === 0) {
+  // The stage enters the cgroup, and the first process with it: from inside a user namespace, a cgroup
+  // of the host's may not be named.
+  const stage = cloneWith(sys, 0, SIGCHLD, request.cgroup, () => {
     ours.close();
-    runStage(sys, request, theirs, become);
-  }
+    return runStage(sys, request, theirs, become);
+  });
   theirs.close();
   try {
     return followStage(sys, request.config, ours, stage);
@@ -123,7 +124,7 @@ function runStage(sys: Sys, request: CloneRequest, channel: Channel, become: () 
       enterTimeNamespace(sys, step.offsets);
       flags &= ~CLONE_NEWTIME;
     }
-    const pid = cloneWith(sys, flags + CLONE_PARENT, 0, request.cgroup, become);
+    const pid = cloneWith(sys, flags + CLONE_PARENT, 0, undefined, become);
     channel.send({ kind: "pid", pid });
   } catch (error) {
     const report = error instanceof TareError ? error : new TareError("internal", String(error));

@@ -69,6 +69,8 @@ export type CreateRequest = {
   readonly onConsole: (terminal: OwnedFd) => void;
   readonly pidFile: ((pid: number) => void) | undefined;
   readonly owner: string;
+  /** Takes a line for people who look for a fault. */
+  readonly debug: (line: string) => void;
 };
 
 /** A container whose first process waits for the word to start. */
@@ -152,6 +154,7 @@ export function create(sys: Sys, request: CreateRequest): Created {
     });
     // Before anybody is in it: who finds this after a crash may kill what is there.
     note({ cgroup: opened.state });
+    request.debug(`nsexec container setup: ${plan.clone.namespaces.join(", ")} are new`);
     const { channel, pid } = spawn(sys, {
       request,
       config,
@@ -162,7 +165,9 @@ export function create(sys: Sys, request: CreateRequest): Created {
     });
     const startTime = processStart(sys, pid)?.startTime ?? "";
     note({ pid, startTime });
+    request.debug(`child process in init(): pid ${pid}`);
     follow(sys, request, config, record, channel);
+    request.debug("init: closing the pipe to signal completion");
     if (request.startElsewhere) note({ ready: true });
     request.pidFile?.(pid);
     return { directory, record, config, channel, pid };

@@ -21,6 +21,9 @@ import type { InitGift } from "./init.ts";
 import { NAMESPACE_FLAGS } from "./namespaces.ts";
 import type { NamespaceStep } from "./step.ts";
 
+/** A mask of sched_setaffinity(2): more than any kernel is built for (NR_CPUS is at most 8192). */
+const ALL_PROCESSORS = new Uint8Array(1024).fill(0xff);
+
 export function applyNamespaceStep(sys: Sys, gift: InitGift, step: NamespaceStep): void {
   switch (step.op) {
     case "join":
@@ -32,6 +35,8 @@ export function applyNamespaceStep(sys: Sys, gift: InitGift, step: NamespaceStep
       return void check(sys.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl PR_SET_DUMPABLE");
     case "enter-cgroup":
       return joinCgroup(sys, gift.join);
+    case "all-processors":
+      return void check(sys.sched_setaffinity(0, ALL_PROCESSORS), "sched_setaffinity");
     case "cgroup-namespace":
       return void check(sys.unshare(CLONE_NEWCGROUP), "unshare CLONE_NEWCGROUP");
     case "session":

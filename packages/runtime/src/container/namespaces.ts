@@ -123,6 +123,8 @@ function planInside(
     steps.push({ op: "hide", why });
   }
   steps.push({ op: "enter-cgroup", why: "limits must hold from the first instruction on" });
+  const all = "the container's cpuset decides, not where the caller may run";
+  steps.push({ op: "all-processors", why: all });
   for (const { type, path } of later) {
     steps.push({ op: "join", type, path, why: `linux.namespaces gives a path for ${type}` });
   }

@@ -15,7 +15,7 @@ const MAPS = [{ containerID: 0, hostID: 100_000, size: 65_536 }];
 
 /** The configuration that `spec` writes, with changes to process and linux. */
 function usual(process: Fields = {}, linux: Fields = {}, more: Fields = {}): Config {
-  const example = JSON.parse(JSON.stringify(exampleConfig(undefined)));
+  const example = JSON.parse(JSON.stringify(exampleConfig({ ids: undefined, unified: true })));
   Object.assign(example, more);
   Object.assign(example.process, process);
   Object.assign(example.linux, linux);
@@ -43,6 +43,7 @@ const withUser = () => {
 test("the usual container, step by step", () => {
   expect(linesOf(planOf(usual({ cwd: "/w", oomScoreAdj: 5 })).init)).toEqual([
     "enter-cgroup",
+    "all-processors",
     "cgroup-namespace",
     "session",
     "keyring _ses.x",
@@ -202,7 +203,7 @@ describe("variants", () => {
   });
 
   test("rootless, as spec writes it: no loopback, no cgroup mount", () => {
-    const example = exampleConfig({ uid: 1000, gid: 1000 });
+    const example = exampleConfig({ ids: { uid: 1000, gid: 1000 }, unified: true });
     const ops = opsOf(parseConfig(JSON.stringify(example)));
     expect(ops[0]).toBe("become-root");
     expect(ops).not.toContain("loopback");
@@ -243,7 +244,7 @@ describe("variants", () => {
   });
 
   test("no program: created like any other, and the start is told", () => {
-    const example = JSON.parse(JSON.stringify(exampleConfig(undefined)));
+    const example = JSON.parse(JSON.stringify(exampleConfig({ ids: undefined, unified: true })));
     example.process = undefined;
     const ops = opsOf(parseConfig(JSON.stringify(example)));
     expect(ops.slice(ops.indexOf("wait-start"))).toEqual(["wait-start", "execute"]);
@@ -255,7 +256,15 @@ describe("variants", () => {
     const linux = { namespaces, maskedPaths: [], readonlyPaths: [] };
     const plain = { hostname: "", mounts: [], root: { path: "/" } };
     const ops = opsOf(usual({ terminal: false }, linux, plain));
-    const start = ["hide", "enter-cgroup", "join", "session", "keyring", "procfs"];
+    const start = [
+      "hide",
+      "enter-cgroup",
+      "all-processors",
+      "join",
+      "session",
+      "keyring",
+      "procfs",
+    ];
     expect(ops.slice(0, start.length)).toEqual(start);
     expect(ops).not.toContain("pivot");
     expect(() => planOf(usual({}, linux, { ...plain, root: { path: "rootfs" } }))).toThrow(

@@ -91,6 +91,7 @@ export type NamespaceStep = Why &
     | { readonly op: "become-root" }
     | { readonly op: "hide" }
     | { readonly op: "enter-cgroup" }
+    | { readonly op: "all-processors" }
     | { readonly op: "cgroup-namespace" }
     | { readonly op: "session" }
     | { readonly op: "keyring"; readonly name: string }

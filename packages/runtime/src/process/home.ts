@@ -1,4 +1,4 @@
-/** HOME, which programs expect, from the container's own /etc/passwd. */
+/** The program's environment: each name once, and HOME from the container's own /etc/passwd. */
 
 import type { Process } from "@tare/spec/oci-runtime.ts";
 import { AT_EMPTY_PATH, AT_FDCWD, O_NONBLOCK, O_RDONLY, S_IFMT, S_IFREG } from "../sys/abi-file.ts";
@@ -11,10 +11,24 @@ import type { Sys } from "../sys/types.ts";
 /** An image may hold anything in its place: a device, a FIFO, a file without end (CVE-2026-47262). */
 const PASSWD_BYTES_MAX = 10 * 1024 * 1024;
 
-/** The environment, with HOME added where it has none. */
-export function withHome(sys: Sys, process: Process): readonly string[] {
-  if (process.env.some((entry) => entry.startsWith("HOME="))) return process.env;
-  return [...process.env, `HOME=${homeOf(sys, process.user.uid)}`];
+/** Of a name that comes twice the last counts; HOME is added where it is missing or empty. */
+export function environmentOf(sys: Sys, process: Process): readonly string[] {
+  const entries = lastOfEach(process.env);
+  const home = entries.get("HOME");
+  if (home === undefined || home === "HOME=") {
+    entries.set("HOME", `HOME=${homeOf(sys, process.user.uid)}`);
+  }
+  return [...entries.values()];
+}
+
+/** Whole entries by their names. */
+function lastOfEach(env: readonly string[]): Map<string, string> {
+  const entries = new Map<string, string>();
+  for (const entry of env) {
+    const equals = entry.indexOf("=");
+    entries.set(equals < 0 ? entry : entry.slice(0, equals), entry);
+  }
+  return entries;
 }
 
 function homeOf(sys: Sys, uid: number): string {

@@ -16,7 +16,7 @@ import { SIG_SETMASK } from "../sys/abi-process.ts";
 import { check, errnoOf } from "../sys/check.ts";
 import { statAt } from "../sys/stat.ts";
 import type { Fd, Sys } from "../sys/types.ts";
-import { withHome } from "./home.ts";
+import { environmentOf } from "./home.ts";
 
 /** What execvp(3) searches where the environment names nothing. */
 const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -30,7 +30,7 @@ export type Program = { readonly path: string; readonly env: readonly string[] }
 
 /** Reads all that it takes from the root file system: later a seccomp filter may forbid that. */
 export function prepareProgram(sys: Sys, process: Process): Program {
-  return { path: findProgram(sys, process), env: withHome(sys, process) };
+  return { path: findProgram(sys, process), env: environmentOf(sys, process) };
 }
 
 /** The path to execute. A name without "/" is searched in the PATH of the program's environment. */
