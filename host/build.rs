@@ -26,6 +26,8 @@ fn main() {
     }
     table.push_str("];\n");
     table.push_str(&sealed(&scripts));
+    let default = fs::read_to_string(scripts.join("default.txt")).unwrap_or_default();
+    let _ = writeln!(table, "pub static DEFAULT: &str = {:?};", default.trim());
     fs::write(out.join("programs.rs"), table).expect("write the table");
 }
 

@@ -44,6 +44,9 @@ const PROGRAMS: Readonly<Record<string, Program>> = {
   "tare-init": { entry: "bin/init.ts", parts: {}, sealedFor: [] },
 };
 
+/** What the executable is under a name of somebody else's, as `runc` for engines that look for that. */
+const DEFAULT_PROGRAM = "tare-runtime";
+
 async function run(command: readonly string[], env: Record<string, string> = {}): Promise<void> {
   const child = Bun.spawn([...command], {
     cwd: ROOT,
@@ -63,6 +66,7 @@ async function bundlePrograms(): Promise<string[]> {
   const sealed = Object.entries(PROGRAMS).filter(([, { sealedFor }]) => sealedFor.length > 0);
   const lines = sealed.map(([name, { sealedFor }]) => `${[name, ...sealedFor].join(" ")}\n`);
   await Bun.write(join(DIST, "js/sealed.txt"), lines.join(""));
+  await Bun.write(join(DIST, "js/default.txt"), DEFAULT_PROGRAM);
   return names;
 }
 

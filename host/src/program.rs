@@ -55,7 +55,7 @@ fn find(name: &[u8]) -> Option<&'static (&'static str, &'static [u8])> {
     PROGRAMS.iter().find(|(program, _)| program.as_bytes() == name)
 }
 
-/// The program named like the executable; else like the first argument.
+/// The program named like the executable; else like the first argument; else the build's default.
 fn chosen() -> Option<&'static (&'static str, &'static [u8])> {
     let named = |word: &CStr| {
         let name = word.to_bytes().rsplit(|byte| *byte == b'/').next().unwrap_or_default();
@@ -63,7 +63,10 @@ fn chosen() -> Option<&'static (&'static str, &'static [u8])> {
             program.as_bytes().starts_with(PROGRAM_PREFIX) && !program.contains(PART_SEPARATOR)
         })
     };
-    sys::word(0).and_then(named).or_else(|| sys::word(1).and_then(named))
+    sys::word(0)
+        .and_then(named)
+        .or_else(|| sys::word(1).and_then(named))
+        .or_else(|| find(DEFAULT.as_bytes()))
 }
 
 /// Starts QuickJS, declares `tare:sys`, loads and evaluates a module.

@@ -2,6 +2,7 @@
 
 import { TareError } from "@tare/spec/error.ts";
 import { OCI_VERSION } from "@tare/spec/oci-runtime.ts";
+import { readCgroupHost } from "../cgroup/read-host.ts";
 import { knownMountOptions } from "../mounts/options.ts";
 import { seccompFeatures } from "../seccomp/features.ts";
 import { EEXIST } from "../sys/abi-errno.ts";
@@ -13,7 +14,7 @@ import { OwnedFd } from "../sys/owned-fd.ts";
 import { loadPart } from "../sys/part.ts";
 import type { Sys } from "../sys/types.ts";
 import type { Commands } from "./command.ts";
-import { absolutePath, type Context, print } from "./context.ts";
+import { absolutePath, type Context, print, programName } from "./context.ts";
 import { exampleConfig } from "./example.ts";
 
 export const VERSION = "0.1.0";
@@ -36,8 +37,12 @@ function runSpec(context: Context): number {
     });
   }
   using file = new OwnedFd(sys, check(ret, "openat2", path));
-  const ids = args.flags.has("rootless") ? { uid: sys.geteuid(), gid: sys.getegid() } : undefined;
-  writeAll(sys, file.fd, sys.encode_utf8(`${JSON.stringify(exampleConfig(ids), null, 2)}\n`), path);
+  const rootless = args.flags.has("rootless");
+  const config = exampleConfig({
+    ids: rootless ? { uid: sys.geteuid(), gid: sys.getegid() } : undefined,
+    unified: readCgroupHost(sys).mode === "v2",
+  });
+  writeAll(sys, file.fd, sys.encode_utf8(`${JSON.stringify(config, null, 2)}\n`), path);
   return 0;
 }
 
@@ -79,6 +84,7 @@ function memoryPolicyFeatures(sys: Sys): object {
   return { modes: memoryPolicyModes(), flags: memoryPolicyFlags() };
 }
 
-export function versionText(): string {
-  return `tare-runtime version ${VERSION}\nspec: ${OCI_VERSION}\n`;
+/** The first line as runc's, which engines read. */
+export function versionText(sys: Sys): string {
+  return `${programName(sys)} version ${VERSION}\nspec: ${OCI_VERSION}\n`;
 }

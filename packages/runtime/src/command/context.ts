@@ -36,7 +36,10 @@ export function currentDirectory(sys: Sys): string {
 
 export function absolutePath(sys: Sys, path: string): string {
   if (path.startsWith("/")) return path;
-  return `${currentDirectory(sys)}/${path}`;
+  // What stands in records and is shown: `.` and a slash at the end say nothing there.
+  const words = path.split("/").filter((word) => word !== "" && word !== ".");
+  const here = currentDirectory(sys);
+  return [here === "/" ? "" : here, ...words].join("/") || "/";
 }
 
 /** The container's id, the first word. */
@@ -48,6 +51,12 @@ export function containerId(args: Arguments): ContainerId {
     });
   }
   return parseContainerId(id);
+}
+
+/** What it was called as: as `runc` by engines that look for that in PATH, it answers as runc. */
+export function programName(sys: Sys): string {
+  const path = sys.argv()[0] ?? "";
+  return path.slice(path.lastIndexOf("/") + 1) || "tare-runtime";
 }
 
 /** The owner of this process by name, where /etc/passwd has one. */

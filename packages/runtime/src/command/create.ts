@@ -72,6 +72,7 @@ function requestOf(context: Context, taker: ConsoleTaker, startElsewhere: boolea
         ? undefined
         : (pid) => replaceTextAt(sys, AT_FDCWD, absolutePath(sys, pidFile), String(pid), 0o644),
     owner: effectiveUser(sys),
+    debug: context.log.debug,
   };
 }
 

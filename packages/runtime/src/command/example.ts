@@ -12,8 +12,14 @@ const READONLY = "/proc/bus /proc/fs /proc/irq /proc/sys /proc/sysrq-trigger";
 
 type Ids = { readonly uid: number; readonly gid: number };
 
-/** With `rootless`, a user namespace in which that user is root, and nothing that would need more. */
-export function exampleConfig(rootless: Ids | undefined): object {
+export type Example = {
+  /** A caller without privileges: root of a user namespace, and nothing that would need more. */
+  readonly ids: Ids | undefined;
+  /** Whether cgroup v2 is all there is: as runc, with v1 no cgroup namespace is asked for. */
+  readonly unified: boolean;
+};
+
+export function exampleConfig({ ids: rootless, unified }: Example): object {
   return {
     ociVersion: OCI_VERSION,
     process: {
@@ -33,7 +39,7 @@ export function exampleConfig(rootless: Ids | undefined): object {
       ...(rootless === undefined
         ? { resources: { devices: [{ allow: false, access: "rwm" }] } }
         : userMaps(rootless)),
-      namespaces: namespaces(rootless !== undefined).map((type) => ({ type })),
+      namespaces: namespaces(rootless !== undefined, unified).map((type) => ({ type })),
       maskedPaths: MASKED.split(" "),
       readonlyPaths: READONLY.split(" "),
     },
@@ -47,8 +53,8 @@ function userMaps({ uid, gid }: Ids): object {
   };
 }
 
-function namespaces(rootless: boolean): readonly string[] {
-  const all = ["pid", "ipc", "uts", "mount", "cgroup"];
+function namespaces(rootless: boolean, unified: boolean): readonly string[] {
+  const all = ["pid", "ipc", "uts", "mount", ...(unified ? ["cgroup"] : [])];
   // Without root, sysfs cannot be mounted for a network of one's own, so the host's is bound.
   return rootless ? [...all, "user"] : [...all, "network"];
 }

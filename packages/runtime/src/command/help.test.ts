@@ -19,7 +19,7 @@ function named(option: string): string[] {
 describe("the help of", () => {
   test("the program names every command", () => {
     expect(Object.keys(HELP).sort()).toEqual(Object.keys(ALL).sort());
-    for (const name of Object.keys(ALL)) expect(helpText()).toContain(`\n   ${name}`);
+    for (const name of Object.keys(ALL)) expect(helpText("tare-runtime")).toContain(`\n   ${name}`);
   });
 
   test.each(Object.keys(ALL))("%s names each option that it takes, and no other", (name) => {
@@ -29,7 +29,7 @@ describe("the help of", () => {
   });
 
   test("a command that there is not is refused in runc's words", () => {
-    expect(() => helpText("foo")).toThrow("No help topic for 'foo'");
-    expect(() => helpText("constructor")).toThrow("No help topic");
+    expect(() => helpText("tare-runtime", "foo")).toThrow("No help topic for 'foo'");
+    expect(() => helpText("tare-runtime", "constructor")).toThrow("No help topic");
   });
 });

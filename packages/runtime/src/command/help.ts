@@ -86,28 +86,28 @@ const GLOBAL: Help["options"] = [
   ["--help, -h", "print this, or the help of a command"],
 ];
 
-/** The text for a command; for the program where none is named. */
-export function helpText(name?: string): string {
-  if (name === undefined) return programHelp();
+/** The text for a command of `program`; for the program itself where none is named. */
+export function helpText(program: string, name?: string): string {
+  if (name === undefined) return programHelp(program);
   const help = Object.hasOwn(HELP, name) ? HELP[name] : undefined;
   if (help === undefined) {
     throw new TareError("bad_input", `Cannot help: No help topic for '${name}'`, {
       hint: `Use one of ${Object.keys(HELP).join(", ")}`,
     });
   }
-  const usage = ["tare-runtime", name, help.options.length > 0 ? "[OPTIONS]" : "", help.words];
+  const usage = [program, name, help.options.length > 0 ? "[OPTIONS]" : "", help.words];
   const options: Help["options"] = [...help.options, ["--help, -h", "print this"]];
   const line = usage.filter((word) => word !== "").join(" ");
-  return `NAME:\n   tare-runtime ${name} - ${help.about}\n\nUSAGE:\n   ${line}\n\nOPTIONS:\n${rows(options)}`;
+  return `NAME:\n   ${program} ${name} - ${help.about}\n\nUSAGE:\n   ${line}\n\nOPTIONS:\n${rows(options)}`;
 }
 
-function programHelp(): string {
+function programHelp(program: string): string {
   const commands = Object.entries(HELP).map(
     ([name, { words, about }]) => [`${name} ${words}`.trim(), about] as const,
   );
   return [
-    "NAME:\n   tare-runtime - an OCI container runtime\n",
-    "USAGE:\n   tare-runtime [GLOBAL OPTIONS] COMMAND [OPTIONS] [WORDS]\n",
+    `NAME:\n   ${program} - Open Container Initiative runtime\n`,
+    `USAGE:\n   ${program} [GLOBAL OPTIONS] COMMAND [OPTIONS] [WORDS]\n`,
     `COMMANDS:\n${rows(commands)}`,
     `GLOBAL OPTIONS:\n${rows(GLOBAL)}`,
   ].join("\n");

@@ -9,7 +9,7 @@ import { loadPart } from "../sys/part.ts";
 import type { Sys } from "../sys/types.ts";
 import { type Arguments, parseArguments } from "./arguments.ts";
 import type { Command, Commands } from "./command.ts";
-import { type Context, type Manager, print } from "./context.ts";
+import { type Context, type Manager, print, programName } from "./context.ts";
 import { closeInherited } from "./inherited.ts";
 import { type Log, openLog } from "./log.ts";
 
@@ -46,7 +46,7 @@ function about(sys: Sys) {
 }
 
 function helpText(sys: Sys, name?: string): string {
-  return loadPart(sys, "tare-runtime~help").helpText(name);
+  return loadPart(sys, "tare-runtime~help").helpText(programName(sys), name);
 }
 
 /** runc's, and crun's --cgroup-manager and --log-level. */
@@ -96,7 +96,7 @@ function logOf(sys: Sys, { options, flags }: Arguments): Log {
 
 function runCommand(sys: Sys, global: Arguments, log: Log): number {
   const [name, ...rest] = global.words;
-  if (global.flags.has("version")) return said(sys, about(sys).versionText());
+  if (global.flags.has("version")) return said(sys, about(sys).versionText(sys));
   if (global.flags.has("help") || name === undefined) return said(sys, helpText(sys));
   if (name === "help" || name === "h") return said(sys, helpText(sys, rest[0]));
   const command = findCommand(sys, name);
@@ -111,7 +111,7 @@ function findCommand(sys: Sys, name: string): Command {
   const part = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   const command = part?.(sys)[name];
   if (command !== undefined) return command;
-  throw new TareError("bad_input", `Cannot run "${name}": unknown command`, {
+  throw new TareError("bad_input", `Cannot run "${name}": No help topic for '${name}'`, {
     hint: `Use one of ${Object.keys(COMMANDS).join(", ")}`,
   });
 }
