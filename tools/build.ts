@@ -27,6 +27,7 @@ const PROGRAMS: Readonly<Record<string, Program>> = {
       create: "command/create.ts",
       lifecycle: "command/lifecycle.ts",
       pause: "command/pause.ts",
+      update: "command/update.ts",
       ps: "command/ps.ts",
       about: "command/about.ts",
       help: "command/help.ts",

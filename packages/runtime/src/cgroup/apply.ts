@@ -138,7 +138,7 @@ function makeDirectory(sys: Sys, dir: CgroupDir): MadeDir {
  * Turns controllers on for the children of a cgroup. All in one write; where the kernel refuses one
  * it takes none of them, so then each by itself. Whether a refusal matters is seen in the child.
  */
-function enableControllers(
+export function enableControllers(
   sys: Sys,
   dir: Fd,
   names: readonly string[],
@@ -252,7 +252,8 @@ function applyRun(
   return first.ifPresent === true ? { taken: run.length, errno: 0 } : done;
 }
 
-function refusedWrite(write: CgroupWrite, errno: number): TareError {
+/** What the kernel's answer to a write means: a bad value, or a cgroup that is not as it must be. */
+export function refusedWrite(write: CgroupWrite, errno: number): TareError {
   const { field, file, value } = write;
   const code = errno === EINVAL || errno === ERANGE ? "bad_input" : "no_cgroup";
   const message = `Cannot apply ${field} "${value}": write "${file}": ${printError(errno)}`;

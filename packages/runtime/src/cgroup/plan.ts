@@ -67,24 +67,37 @@ export function planCgroup(ask: CgroupAsk): CgroupPlan {
   const { host, resources, rootless } = ask;
   const location = locateCgroup(ask.cgroupsPath, ask.id, ask.manager);
   const joined = hierarchiesToJoin(host);
-  const holders = holdersOf(joined);
   // Only root of the host may set device rules; what others may open, file permissions say.
   const devices = rootless ? undefined : devicePolicy(resources.devices, DEFAULT_DEVICES);
-  const writes: CgroupWrite[] = [];
-  const own: LimitWrite[][] = joined.map(() => []);
-  for (const write of limitWrites(host, holders, resources, devices)) {
-    const dir = directoryOf(holders, write);
-    writes.push({ ...write, dir });
-    own[dir]?.push(write);
-  }
+  const writes = planWrites(host.mode, joined, resources, devices);
+  const own = joined.map((_hierarchy, index) => writes.filter(({ dir }) => dir === index));
   const lenient = rootless && (ask.cgroupsPath ?? "") === "";
   const dirs = joined.map((hierarchy, index): CgroupDir => {
     const path = componentsIn(hierarchy, location);
     return directory(hierarchy, path, own[index] ?? [], { mode: host.mode, lenient });
   });
   const plan = { mode: host.mode, dirs, writes };
-  const filter = devices === undefined ? undefined : deviceFilter(holders, devices);
+  const filter = devices === undefined ? undefined : deviceFilter(joined, devices);
   return filter === undefined ? plan : { ...plan, devices: filter };
+}
+
+/** What a plan must know of a hierarchy: the directories of a container's state say the same. */
+export type Joined = Pick<Hierarchy, "version" | "controllers">;
+
+/**
+ * The writes that set limits, each with the index of its hierarchy.
+ * @param devices absent: the rules for devices stay as they are
+ * @throws TareError as planCgroup.
+ */
+export function planWrites(
+  mode: CgroupMode,
+  joined: readonly Joined[],
+  resources: Resources,
+  devices: DevicePolicy | undefined,
+): readonly CgroupWrite[] {
+  const holders = holdersOf(joined);
+  const writes = limitWrites(mode, holders, resources, devices);
+  return writes.map((write) => ({ ...write, dir: directoryOf(holders, write) }));
 }
 
 /** Which hierarchies a container gets a cgroup of its own in. */
@@ -98,7 +111,7 @@ const ANY_V2 = "any v2";
 /** The index of the hierarchy that has a controller; v1 comes first where both have one. */
 type Holders = ReadonlyMap<string, { readonly index: number; readonly version: 1 | 2 }>;
 
-function holdersOf(joined: readonly Hierarchy[]): Holders {
+function holdersOf(joined: readonly Joined[]): Holders {
   const holders = new Map<string, { readonly index: number; readonly version: 1 | 2 }>();
   for (const [index, { version, controllers }] of joined.entries()) {
     const holder = { index, version };
@@ -142,13 +155,13 @@ function directory(
 
 /** Each controller by the planner of the hierarchy that has it; v1 where none has, for the error. */
 function limitWrites(
-  host: CgroupHost,
+  mode: CgroupMode,
   holders: Holders,
   resources: Resources,
   devices: DevicePolicy | undefined,
 ): readonly LimitWrite[] {
   const names = Object.keys(V1_PLANNERS) as Controller[];
-  if (host.mode === "v2") {
+  if (mode === "v2") {
     const writes = names.flatMap((name) => V2_PLANNERS[name](resources));
     return withUnified(writes, resources);
   }
@@ -193,7 +206,11 @@ function noController(write: LimitWrite, isV2: boolean): TareError {
 }
 
 /** v2 has no devices controller: a program, where no v1 hierarchy has one, and rules say anything. */
-function deviceFilter(holders: Holders, policy: DevicePolicy): CgroupPlan["devices"] {
+export function deviceFilter(
+  joined: readonly Joined[],
+  policy: DevicePolicy,
+): CgroupPlan["devices"] {
+  const holders = holdersOf(joined);
   const v2 = holders.get(ANY_V2);
   if (v2 === undefined || holders.has("devices") || allowsEverything(policy)) return undefined;
   const why = "an eBPF program allows the devices of linux.resources.devices and the default ones";

@@ -6,9 +6,10 @@ import { HELP, helpText } from "./help.ts";
 import { COMMANDS as LIFECYCLE } from "./lifecycle.ts";
 import { COMMANDS as PAUSE } from "./pause.ts";
 import { COMMANDS as PS } from "./ps.ts";
+import { COMMANDS as UPDATE } from "./update.ts";
 
 /** Of every part that has commands. */
-const ALL: Commands = { ...CREATE, ...LIFECYCLE, ...PAUSE, ...PS, ...ABOUT };
+const ALL: Commands = { ...CREATE, ...LIFECYCLE, ...PAUSE, ...PS, ...UPDATE, ...ABOUT };
 
 /** "--force, -f" and "--bundle DIR, -b" name their options so. */
 function named(option: string): string[] {

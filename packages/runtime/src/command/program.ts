@@ -24,6 +24,7 @@ const COMMANDS: { readonly [name: string]: (sys: Sys) => Commands } = {
   list: living,
   pause: pausing,
   resume: pausing,
+  update: (sys) => loadPart(sys, "tare-runtime~update").COMMANDS,
   ps: (sys) => loadPart(sys, "tare-runtime~ps").COMMANDS,
   spec: (sys) => about(sys).COMMANDS,
   features: (sys) => about(sys).COMMANDS,

@@ -12,6 +12,7 @@ type Parts = {
   readonly "tare-runtime~create": typeof import("../command/create.ts");
   readonly "tare-runtime~lifecycle": typeof import("../command/lifecycle.ts");
   readonly "tare-runtime~pause": typeof import("../command/pause.ts");
+  readonly "tare-runtime~update": typeof import("../command/update.ts");
   readonly "tare-runtime~ps": typeof import("../command/ps.ts");
   readonly "tare-runtime~about": typeof import("../command/about.ts");
   readonly "tare-runtime~help": typeof import("../command/help.ts");

@@ -1,0 +1,140 @@
+/**
+ * `update`: other limits for a container that exists, from options or from a file in the form of
+ * `linux.resources`. Names, units and defaults are runc's; kernel-memory is accepted and has no effect.
+ */
+
+import { TareError } from "@tare/spec/error.ts";
+import type { CpuResources, MemoryResources, Resources } from "@tare/spec/oci-runtime.ts";
+import { parseResources } from "@tare/spec/oci-runtime-parse.ts";
+import { openState } from "../cgroup/join.ts";
+import { parseCgroupState } from "../cgroup/state.ts";
+import { updateLimits } from "../cgroup/update.ts";
+import { decodeText, readAll, readText } from "../sys/file.ts";
+import type { Fd } from "../sys/types.ts";
+import type { Arguments } from "./arguments.ts";
+import type { Commands } from "./command.ts";
+import { type Context, containerId } from "./context.ts";
+import { known } from "./known.ts";
+import { parseSize, parseWhole } from "./size.ts";
+
+const UPDATE_OPTIONS = {
+  resources: "value",
+  r: { short: "resources" },
+  "blkio-weight": "value",
+  "cpu-period": "value",
+  "cpu-quota": "value",
+  "cpu-burst": "value",
+  "cpu-share": "value",
+  "cpu-shares": { short: "cpu-share" },
+  "cpu-rt-period": "value",
+  "cpu-rt-runtime": "value",
+  "cpu-idle": "value",
+  "cpuset-cpus": "value",
+  "cpuset-mems": "value",
+  "kernel-memory": "value",
+  "kernel-memory-tcp": "value",
+  memory: "value",
+  "memory-reservation": "value",
+  "memory-swap": "value",
+  "pids-limit": "value",
+} as const;
+
+/** As config.json. */
+const RESOURCES_BYTES_MAX = 4 * 1024 * 1024;
+const STDIN = 0 as Fd;
+const NONE = 0n;
+const UNLIMITED = -1n;
+
+export const COMMANDS: Commands = {
+  update: { options: UPDATE_OPTIONS, mixed: true, run: runUpdate },
+};
+
+function runUpdate(context: Context): number {
+  const { sys, args } = context;
+  const id = containerId(args);
+  const asked = askedResources(context);
+  const { record, status } = known(context, id);
+  if (status === "stopped" || status === "creating") {
+    const why = `container not running: it is ${status}`;
+    throw new TareError("bad_state", `Cannot update container "${id}": ${why}`);
+  }
+  using cgroup = openState(sys, parseCgroupState(record.cgroup));
+  updateLimits(sys, cgroup, asked);
+  return 0;
+}
+
+/** From the file, where there is one, else from the options; both are never mixed. */
+function askedResources(context: Context): Resources {
+  const path = context.args.options.get("resources") ?? "";
+  const asked = path === "" ? resourcesOf(context.args) : readResources(context, path);
+  const { kernel, kernelTCP, ...memory } = asked.memory;
+  if (kernel !== undefined || kernelTCP !== undefined) {
+    context.log.warn("Kernel memory settings are ignored and will be removed");
+  }
+  return { ...asked, memory };
+}
+
+function readResources({ sys }: Context, path: string): Resources {
+  if (path === "-") {
+    const bytes = readAll(sys, STDIN, "standard input", RESOURCES_BYTES_MAX);
+    return parseResources(decodeText(sys, bytes, "standard input"), "standard input");
+  }
+  const text = readText(sys, path, RESOURCES_BYTES_MAX);
+  if (text !== undefined) return parseResources(text, path);
+  throw new TareError("not_found", `Cannot read "${path}": no such file`);
+}
+
+/** Each field by its option, and the least value of those that are numbers. */
+const CPU: readonly (readonly [keyof CpuResources, option: string, least: bigint])[] = [
+  ["period", "cpu-period", NONE],
+  ["quota", "cpu-quota", UNLIMITED],
+  ["burst", "cpu-burst", NONE],
+  ["shares", "cpu-share", NONE],
+  ["realtimePeriod", "cpu-rt-period", NONE],
+  ["realtimeRuntime", "cpu-rt-runtime", UNLIMITED],
+  ["idle", "cpu-idle", UNLIMITED],
+];
+
+const MEMORY: readonly (readonly [keyof MemoryResources, option: string])[] = [
+  ["limit", "memory"],
+  ["reservation", "memory-reservation"],
+  ["swap", "memory-swap"],
+  ["kernel", "kernel-memory"],
+  ["kernelTCP", "kernel-memory-tcp"],
+];
+
+/** An empty word is as good as none, as in runc. */
+function resourcesOf({ options }: Arguments): Resources {
+  const given = <T>(option: string, read: (text: string) => T): T | undefined => {
+    const text = options.get(option) ?? "";
+    return text === "" ? undefined : read(text);
+  };
+  const whole = (option: string, least: bigint) =>
+    given(option, (text) => parseWhole(text, option, least));
+  const cpus = given("cpuset-cpus", String);
+  const mems = given("cpuset-mems", String);
+  const weight = whole("blkio-weight", NONE);
+  const pids = whole("pids-limit", UNLIMITED);
+  const none = parseResources("{}");
+  return {
+    ...none,
+    memory: defined(
+      MEMORY.map(([field, option]) => [field, given(option, (text) => parseSize(text, option))]),
+    ),
+    cpu: {
+      ...defined<bigint>(CPU.map(([field, option, least]) => [field, whole(option, least)])),
+      ...defined<string>([
+        ["cpus", cpus],
+        ["mems", mems],
+      ]),
+    },
+    blockIO: weight === undefined ? none.blockIO : { ...none.blockIO, weight: Number(weight) },
+    ...(pids === undefined ? {} : { pids: { limit: pids } }),
+  };
+}
+
+/** The fields that have a value. */
+function defined<T>(fields: readonly (readonly [string, T | undefined])[]): { [name: string]: T } {
+  const known = fields.filter((field): field is [string, T] => field[1] !== undefined);
+  return Object.fromEntries(known);
+}
