@@ -17,13 +17,15 @@ import { BUILD, runtimeProgram } from "../harness/places.ts";
 import { arenaLacks } from "./arena.ts";
 import { crun } from "./crun.ts";
 import { judge, readExpectations } from "./expected.ts";
+import { podman } from "./podman.ts";
 import { readResults, withColumn, writeResults } from "./results.ts";
+import { runc, runc11 } from "./runc.ts";
 import { runtimeTools } from "./runtime-tools.ts";
 import { schemas } from "./schemas.ts";
 import type { Result, Round, Suite } from "./suite.ts";
 import { table } from "./table.ts";
 
-export const SUITES: readonly Suite[] = [schemas, runtimeTools, crun];
+export const SUITES: readonly Suite[] = [schemas, runtimeTools, crun, runc11, runc, podman];
 
 type Options = {
   readonly runtime: string;
