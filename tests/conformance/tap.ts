@@ -63,6 +63,6 @@ export function pointResults(file: string, text: string, notes: "before" | "afte
 }
 
 function tail(lines: readonly string[]): string {
-  const said = lines.map((line) => line.trim()).filter((line) => line !== "" && line !== "#");
+  const said = lines.map((line) => line.trim()).filter((line) => !/^(?:#|1\.\.\d+.*)?$/.test(line));
   return said.slice(-DETAIL_LINES_MAX).join("\n");
 }
