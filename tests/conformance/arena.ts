@@ -39,11 +39,10 @@ export async function runInArena(argv: readonly string[], options: ArenaOptions)
   const groups = hierarchies().map((hierarchy) => makeGroup(hierarchy, name));
   // The programs cannot end while they are frozen, and a time limit must hold nevertheless.
   const thawing = setTimeout(() => groups.forEach(thaw), options.timeoutMs - 1_000);
-  const enter = `for group do echo 0 >"$group/cgroup.procs"; done`;
-  const split = "unshare --mount --pid --net --ipc --uts --cgroup --fork --mount-proc --kill-child";
-  const words = ["sh", "-c", `${enter}; shift $#; ${split} sh -ec "$INSIDE"`, "enter"];
+  const split = "unshare --mount --pid --net --ipc --uts --fork --mount-proc --kill-child";
+  const words = [...split.split(" "), "sh", "-ec", OUTSIDE, name, ...groups];
   try {
-    return await runOnTerminal([...words, ...groups], {
+    return await runOnTerminal(words, {
       cwd: options.cwd,
       timeoutMs: options.timeoutMs,
       env: { ...options.env, INSIDE: insideScript(argv) },
@@ -54,6 +53,28 @@ export async function runInArena(argv: readonly string[], options: ArenaOptions)
   }
 }
 
+/**
+ * Enters the groups ($0: their name, $@: their directories). Most machines mount no hierarchy for
+ * huge pages; without one crun does not start, and a new one cannot be made in a cgroup namespace.
+ * What is left in it by a run that was killed has nobody else who could remove it.
+ */
+const OUTSIDE = `
+  mount --make-rprivate /
+  for group do echo 0 >"$group/cgroup.procs"; done
+  mount -t tmpfs -o mode=755 none /run
+  mkdir /run/huge
+  if mount -t cgroup -o hugetlb none /run/huge 2>/dev/null; then
+    find /run/huge -mindepth 1 -depth -type d -path '*/tare-conformance-*' -exec rmdir {} + 2>/dev/null || true
+    mkdir "/run/huge/$0" && echo 0 >"/run/huge/$0/cgroup.procs"
+  fi
+  code=0
+  unshare --mount --cgroup sh -ec "$INSIDE" || code=$?
+  find /sys/fs/cgroup -path "*/$0/*" -name freezer.state -exec sh -c 'echo THAWED >"$1"' thaw {} \\;
+  echo 0 >/run/huge/cgroup.procs 2>/dev/null || exit $code
+  kill -KILL -1
+  find "/run/huge/$0" -depth -type d -exec rmdir {} + || true
+  exit $code`;
+
 /** Every hierarchy is mounted again, since a mount made outside shows the machine's root. */
 function insideScript(argv: readonly string[]): string {
   const mounted = hierarchies().map(({ version, dir, options }) =>
@@ -63,21 +84,17 @@ function insideScript(argv: readonly string[]): string {
   );
   return `
     unset INSIDE
-    mount --make-rprivate /
+    huge=$(mountpoint -q /run/huge && echo yes || true)
     umount -R /sys; mount -t sysfs none /sys; mount -t tmpfs -o mode=755 none /sys/fs/cgroup
     ${mounted.join("\n    ")}
-    # crun does not start without it, and most tests of huge pages want it.
-    mkdir -p /sys/fs/cgroup/hugetlb
-    mountpoint -q /sys/fs/cgroup/hugetlb ||
-      mount -t cgroup -o hugetlb none /sys/fs/cgroup/hugetlb || rmdir /sys/fs/cgroup/hugetlb
-    mount -t tmpfs -o mode=755 none /run
+    if [ "$huge" ]; then
+      umount /run/huge; mkdir /sys/fs/cgroup/hugetlb
+      mount -t cgroup -o hugetlb none /sys/fs/cgroup/hugetlb
+    fi
+    rmdir /run/huge
     mknod -m 666 /run/null c 1 3; mount --bind /run/null /dev/null
     ip link set lo up
-    set +e
-    ${argv.map(quote).join(" ")}
-    code=$?
-    find /sys/fs/cgroup -name freezer.state -exec sh -c 'echo THAWED >"$1"' thaw {} \\; 2>/dev/null
-    exit $code`;
+    exec ${argv.map(quote).join(" ")}`;
 }
 
 function quote(word: string): string {
