@@ -33,6 +33,8 @@ const PROGRAMS: Readonly<Record<string, Program>> = {
       help: "command/help.ts",
       "seccomp-compile": "seccomp/compile.ts",
       scheduling: "process/scheduling.ts",
+      resctrl: "resctrl/apply.ts",
+      "net-devices": "network/devices.ts",
       listener: "seccomp/listener.ts",
       idmap: "mounts/idmap.ts",
       "copy-up": "mounts/copy-up.ts",

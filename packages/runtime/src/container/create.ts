@@ -32,6 +32,7 @@ import { destroy } from "./destroy.ts";
 import { readModules } from "./facts.ts";
 import { writeIdMaps } from "./id-maps.ts";
 import { type InitGift, runInit } from "./init.ts";
+import { type Placement, place, planPlacement } from "./placement.ts";
 import { planContainer } from "./plan.ts";
 import { listenForStart } from "./start-socket.ts";
 import type { Plan, SchedulingStep, Step } from "./step.ts";
@@ -86,7 +87,7 @@ export type Created = {
 export function prepare(
   sys: Sys,
   request: CreateRequest,
-): { config: Config; plan: Plan; cgroup: CgroupPlan } {
+): { config: Config; plan: Plan; cgroup: CgroupPlan; placement: Placement } {
   const path = request.configFile;
   const text = readText(sys, path, CONFIG_BYTES_MAX);
   if (text === undefined) {
@@ -101,7 +102,7 @@ export function prepare(
   const { id, bundle, keyring } = request;
   const scheduling = schedulingOf(sys, config);
   const plan = planContainer(config, { id, bundle, keyring, cgroup, scheduling });
-  return { config, plan, cgroup };
+  return { config, plan, cgroup, placement: planPlacement(sys, config, id) };
 }
 
 function schedulingOf(sys: Sys, config: Config): readonly SchedulingStep[] {
@@ -140,7 +141,7 @@ function checkConsole(config: Config, wanted: CreateRequest["console"]): void {
 }
 
 export function create(sys: Sys, request: CreateRequest): Created {
-  const { config, plan, cgroup } = prepare(sys, request);
+  const { config, plan, cgroup, placement } = prepare(sys, request);
   const directory = createDirectory(sys, request.root, request.id);
   let record = firstRecord(sys, request, config, cgroup);
   const note = (change: Partial<Record>) => {
@@ -166,6 +167,7 @@ export function create(sys: Sys, request: CreateRequest): Created {
     const startTime = processStart(sys, pid)?.startTime ?? "";
     note({ pid, startTime });
     request.debug(`child process in init(): pid ${pid}`);
+    place(sys, placement, config, pid, (resctrl) => note({ resctrl }));
     follow(sys, request, config, record, channel);
     request.debug("init: closing the pipe to signal completion");
     if (request.startElsewhere) note({ ready: true });

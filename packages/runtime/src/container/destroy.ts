@@ -8,6 +8,7 @@ import { POLLIN } from "../sys/abi-socket.ts";
 import { check, errnoOf } from "../sys/check.ts";
 import { retried } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
+import { loadPart } from "../sys/part.ts";
 import type { Sys } from "../sys/types.ts";
 import { type ContainerDirectory, isAlive, type Record } from "./store.ts";
 
@@ -18,6 +19,9 @@ export function destroy(sys: Sys, directory: ContainerDirectory, record: Record)
   const cgroup = parseCgroupState(record.cgroup);
   killFirst(sys, record, cgroup);
   destroyCgroup(sys, cgroup);
+  if (record.resctrl !== undefined) {
+    loadPart(sys, "tare-runtime~resctrl").removeResctrl(sys, record.resctrl);
+  }
   directory.remove();
 }
 

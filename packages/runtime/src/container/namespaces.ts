@@ -67,6 +67,7 @@ export function checkNamespaces(config: Config): void {
   need("mount", "root.path");
   if (config.hostname !== undefined) need("uts", "hostname");
   if (config.domainname !== undefined) need("uts", "domainname");
+  if (config.linux.netDevices.size > 0) need("network", "linux.netDevices");
   const { timeOffsets, uidMappings, gidMappings } = config.linux;
   if (timeOffsets.boottime !== undefined || timeOffsets.monotonic !== undefined) {
     need("time", "linux.timeOffsets");

@@ -11,6 +11,7 @@
 import { assert, TareError } from "@tare/spec/error.ts";
 import type { Hooks, State, Status } from "@tare/spec/oci-runtime.ts";
 import { parseCgroupState } from "../cgroup/state.ts";
+import type { ResctrlState } from "../resctrl/plan.ts";
 import type { Agent } from "../seccomp/flags.ts";
 import { EEXIST, ENOENT, ESRCH } from "../sys/abi-errno.ts";
 import {
@@ -46,6 +47,8 @@ export type Record = {
   readonly hooks?: Pick<Hooks, "poststart" | "poststop">;
   /** Who is asked about system calls; absent where no rule of the filter notifies. */
   readonly agent?: Agent;
+  /** Absent where linux.intelRdt is. */
+  readonly resctrl?: ResctrlState;
   /** Cgroup directories, as the cgroup room encodes them. */
   readonly cgroup: unknown;
   /** Absent until the first process exists. */

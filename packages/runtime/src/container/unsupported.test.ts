@@ -27,8 +27,6 @@ const allow = { defaultAction: "SCMP_ACT_ALLOW" };
 const notify = [{ names: ["open"], action: "SCMP_ACT_NOTIFY" }];
 
 test.each([
-  ["linux.intelRdt", { intelRdt: { closID: "x" } }],
-  ["linux.netDevices", { netDevices: { eth0: {} } }],
   ["linux.seccomp.listenerPath", { seccomp: { ...allow, syscalls: notify } }],
   ["linux.mountLabel", { mountLabel: "system_u:object_r:container_file_t:s0" }],
 ])("%s is refused by its name", (name, linux) => {

@@ -12,8 +12,6 @@ export type Modules = { readonly apparmor: boolean; readonly selinux: boolean };
 
 export function refuseUnsupported(config: Config, modules: Modules): void {
   const { linux, process } = config;
-  refuse("linux.intelRdt", linux.intelRdt !== undefined);
-  refuse("linux.netDevices", linux.netDevices.size > 0);
   const seccomp = linux.seccomp;
   if (seccomp !== undefined && usesListener(seccomp) && seccomp.listenerPath === undefined) {
     throw new TareError(

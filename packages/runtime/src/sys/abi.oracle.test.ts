@@ -192,6 +192,28 @@ const TABLES: readonly Constants[] = [
     headers: ["poll.h", "time.h"],
     names: ["POLLPRI", "CLOCK_MONOTONIC"],
   },
+  {
+    file: "network/netlink.ts",
+    headers: ["linux/netlink.h"],
+    others: {
+      NLMSG_HEADER_BYTES: "sizeof(struct nlmsghdr)",
+      NLATTR_HEADER_BYTES: "sizeof(struct nlattr)",
+      NLA_TYPE_MASK: "(unsigned short)NLA_TYPE_MASK",
+    },
+  },
+  {
+    file: "network/rtnetlink.ts",
+    headers: ["linux/rtnetlink.h", "linux/if_addr.h", "linux/if_link.h", "net/if.h"],
+    others: {
+      IFINFOMSG_BYTES: "sizeof(struct ifinfomsg)",
+      IFADDRMSG_BYTES: "sizeof(struct ifaddrmsg)",
+    },
+  },
+  {
+    file: "network/route-socket.ts",
+    headers: ["sys/socket.h", "linux/netlink.h"],
+    names: ["AF_NETLINK", "NETLINK_ROUTE"],
+  },
   { file: "unpack/remove.ts", headers: ["dirent.h"], names: ["DT_DIR"] },
   {
     file: "sys/directory.ts",
