@@ -4,7 +4,7 @@
  */
 
 import { fromReport, TareError } from "@tare/spec/error.ts";
-import type { Config, Hook, State } from "@tare/spec/oci-runtime.ts";
+import type { Config, Hook, NamespaceType, State } from "@tare/spec/oci-runtime.ts";
 import { OCI_VERSION } from "@tare/spec/oci-runtime.ts";
 import { parseConfig } from "@tare/spec/oci-runtime-parse.ts";
 import { createCgroup } from "../cgroup/apply.ts";
@@ -18,10 +18,10 @@ import { asksForScheduling } from "../process/plan.ts";
 import { waitFor } from "../process/wait.ts";
 import { loadFilter } from "../seccomp/apply.ts";
 import { agentOf, filterFlags } from "../seccomp/flags.ts";
-import { AT_EMPTY_PATH, AT_RECURSIVE, NO_FD } from "../sys/abi-file.ts";
+import { AT_EMPTY_PATH, AT_FDCWD, AT_RECURSIVE, NO_FD } from "../sys/abi-file.ts";
 import { MS_SHARED, MS_SLAVE } from "../sys/abi-mount.ts";
 import { SIGKILL } from "../sys/abi-process.ts";
-import { check } from "../sys/check.ts";
+import { check, errnoOf } from "../sys/check.ts";
 import { readText } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import { loadPart } from "../sys/part.ts";
@@ -29,7 +29,7 @@ import type { Fd, Sys } from "../sys/types.ts";
 import { Channel } from "./channel.ts";
 import { cloneFirst } from "./clone.ts";
 import { destroy } from "./destroy.ts";
-import { readModules } from "./facts.ts";
+import { isOurs, readModules } from "./facts.ts";
 import { writeIdMaps } from "./id-maps.ts";
 import { type InitGift, runInit } from "./init.ts";
 import { type Placement, place, planPlacement } from "./placement.ts";
@@ -100,8 +100,10 @@ export function prepare(
   refuseUnsupported(config, readModules(sys, config));
   const cgroup = planOwnCgroup(sys, request, config);
   const { id, bundle, keyring } = request;
+  const isHostNamespace = (type: NamespaceType, path: string) => isOurs(sys, type, path);
   const scheduling = schedulingOf(sys, config);
-  const plan = planContainer(config, { id, bundle, keyring, cgroup, scheduling });
+  const facts = { id, bundle, keyring, cgroup, scheduling, isHostNamespace };
+  const plan = planContainer(config, facts);
   return { config, plan, cgroup, placement: planPlacement(sys, config, id) };
 }
 
@@ -278,12 +280,20 @@ function openGift(sys: Sys, want: SpawnRequest): Omit<InitGift, "channel" | "joi
   };
 }
 
-/** Id-mapped sources, which need rights over their file system; `all` where root inside may see less. */
+/**
+ * Id-mapped sources, which need rights over their file system; `all` where root inside may see less.
+ * A source that is missing is told by the first process, if it cannot open it either: it may lie in
+ * what is mounted before.
+ */
 function openBindSources(sys: Sys, steps: readonly Step[], all: boolean): Map<number, Fd> {
   const sources = new Map<number, Fd>();
   const flag = steps.find((step) => step.op === "propagation")?.flag ?? MS_SLAVE;
   for (const step of steps) {
     if (step.op !== "bind" || (!all && step.idmap === undefined)) continue;
+    if (step.options.links.has("copy-symlink")) continue;
+    if (step.idmap === undefined && errnoOf(sys.faccessat2(AT_FDCWD, step.source, 0, 0)) !== 0) {
+      continue;
+    }
     const source = openBindSource(sys, step);
     leaveHostGroup(sys, source, flag);
     if (step.idmap !== undefined) {

@@ -38,6 +38,8 @@ export type MountStep = Why &
         /** Whether the container has a cgroup namespace of its own. */
         readonly private: boolean;
       }
+    /** Other options for the mount that is at the target already. */
+    | { readonly op: "remount"; readonly target: string; readonly options: MountOptions }
     /** A mount whose read-only attribute had to wait until everything below it was made. */
     | { readonly op: "set-readonly"; readonly target: string }
   );
@@ -47,6 +49,8 @@ export type IdMap = {
   readonly uidMappings: readonly IdMapping[];
   readonly gidMappings: readonly IdMapping[];
   readonly recursive: boolean;
+  /** crun's maps in the option's own words, as `uids=0-1000-10;gids=0-1000-10`; they come first. */
+  readonly words: string | undefined;
 };
 
 /** What a container sees of one cgroup hierarchy. */

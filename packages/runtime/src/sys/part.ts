@@ -22,6 +22,10 @@ type Parts = {
   readonly "tare-runtime~net-devices": typeof import("../network/devices.ts");
   readonly "tare-runtime~listener": typeof import("../seccomp/listener.ts");
   readonly "tare-runtime~idmap": typeof import("../mounts/idmap.ts");
+  readonly "tare-runtime~mount-links": typeof import("../mounts/links.ts");
+  readonly "tare-runtime~mount-locked": typeof import("../mounts/locked.ts");
+  readonly "tare-runtime~mount-old": typeof import("../mounts/old-interface.ts");
+  readonly "tare-runtime~overlay-layers": typeof import("../mounts/overlay-layers.ts");
   readonly "tare-runtime~copy-up": typeof import("../mounts/copy-up.ts");
   readonly "tare-runtime~console": typeof import("../terminal/console.ts");
 };
