@@ -97,6 +97,7 @@ async function bundle(program: string, names: ReadonlyMap<string, string>): Prom
     minify: true,
     splitting: true,
     external: ["tare:sys"],
+    define: { COMMIT: JSON.stringify(commit()) },
     naming: { entry: "[dir]/[name].js", chunk: `${program}~[hash].js` },
   });
   if (!result.success) throw new AggregateError(result.logs, program);
@@ -108,6 +109,14 @@ async function bundle(program: string, names: ReadonlyMap<string, string>): Prom
     const flat = text.replaceAll(/import"(?:\.\.?\/)+/g, 'import"./');
     await Bun.write(join(DIST, "js", name === undefined ? path : `${name}.js`), flat);
   }
+}
+
+/** What the sources are; empty outside of a checkout. */
+function commit(): string {
+  const asked = Bun.spawnSync(["git", "describe", "--always", "--dirty", "--abbrev=12"], {
+    cwd: ROOT,
+  });
+  return asked.success ? asked.stdout.toString().trim() : "";
 }
 
 /** The target triple: named so that the static C library is for the host, not for build scripts. */

@@ -17,6 +17,7 @@ const CREATE: Help["options"] = [
   ["--config FILE, -f", "the configuration, where it is another file"],
   ["--console-socket PATH", "unix socket that is sent the terminal"],
   ["--pid-file FILE", "gets the pid of the container's first process"],
+  ["--pidfd-socket PATH", "unix socket that is sent a descriptor of that process"],
   ["--preserve-fds N", "pass N descriptors on, from 3 upwards"],
   ["--no-pivot", "chroot where pivot_root(2) is not possible"],
   ["--no-new-keyring", "keep the caller's session keyring"],

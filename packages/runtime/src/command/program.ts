@@ -119,7 +119,8 @@ function findCommand(sys: Sys, name: string): Command {
 
 function contextOf(sys: Sys, global: Arguments, log: Log, args: Arguments): Context {
   const root = global.options.get("root") ?? defaultRoot(sys);
-  return { sys, root, args, log, manager: managerOf(global) };
+  const rootGiven = global.options.has("root");
+  return { sys, root, rootGiven, args, log, manager: managerOf(global) };
 }
 
 function managerOf({ options, flags }: Arguments): Manager {

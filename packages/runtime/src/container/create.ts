@@ -14,7 +14,7 @@ import { readCgroupHost } from "../cgroup/read-host.ts";
 import { NO_CGROUP, plannedState } from "../cgroup/state.ts";
 import { runHooks } from "../hooks/hooks.ts";
 import { openBindSource } from "../mounts/attach.ts";
-import { asksForScheduling } from "../process/plan.ts";
+import { asksForScheduling, lostAmbient } from "../process/plan.ts";
 import { waitFor } from "../process/wait.ts";
 import { loadFilter } from "../seccomp/apply.ts";
 import { agentOf, filterFlags } from "../seccomp/flags.ts";
@@ -68,10 +68,13 @@ export type CreateRequest = {
   readonly console: "keep" | "send" | "none";
   /** Takes the terminal's side that is ours. */
   readonly onConsole: (terminal: OwnedFd) => void;
-  readonly pidFile: ((pid: number) => void) | undefined;
+  /** Told the first process when it is set up. */
+  readonly onPid: (pid: number) => void;
   readonly owner: string;
   /** Takes a line for people who look for a fault. */
   readonly debug: (line: string) => void;
+  /** Takes what is asked for, cannot be had, and does not matter enough to stop. */
+  readonly warn: (line: string) => void;
 };
 
 /** A container whose first process waits for the word to start. */
@@ -151,6 +154,11 @@ export function create(sys: Sys, request: CreateRequest): Created {
     directory.note(change);
   };
   directory.begin(record);
+  for (const name of config.process === undefined ? [] : lostAmbient(config.process)) {
+    request.warn(
+      `can't raise ambient capability ${name}: it is not both permitted and inheritable`,
+    );
+  }
   try {
     using opened = makeCgroup(sys, cgroup, () => {
       record = { ...record, cgroup: NO_CGROUP };
@@ -173,7 +181,7 @@ export function create(sys: Sys, request: CreateRequest): Created {
     follow(sys, request, config, record, channel);
     request.debug("init: closing the pipe to signal completion");
     if (request.startElsewhere) note({ ready: true });
-    request.pidFile?.(pid);
+    request.onPid(pid);
     return { directory, record, config, channel, pid };
   } catch (error) {
     undo(sys, directory, record);
@@ -253,6 +261,7 @@ function spawn(sys: Sys, want: SpawnRequest): { channel: Channel; pid: number } 
   const pid = cloneFirst(sys, { config, step: plan.clone, cgroup: join.into }, () => {
     // What the first process holds, hooks inside could reach through /proc/1/fd.
     ours.close();
+    if (join.into !== undefined) sys.close(join.into);
     want.directory[Symbol.dispose]();
     return runInit(sys, { ...gift, channel: theirs });
   });

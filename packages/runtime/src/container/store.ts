@@ -238,10 +238,10 @@ export function openDirectory(sys: Sys, root: string, id: string): ContainerDire
   });
 }
 
-/** The ids of all containers, sorted. */
-export function listIds(sys: Sys, root: string): string[] {
+/** The ids of all containers, sorted; undefined where there is no such root. */
+export function listIds(sys: Sys, root: string): string[] | undefined {
   const ret = openAt(sys, AT_FDCWD, root, O_RDONLY | O_DIRECTORY, 0);
-  if (errnoOf(ret) === ENOENT) return [];
+  if (errnoOf(ret) === ENOENT) return undefined;
   using directory = new OwnedFd(sys, check(ret, "openat2", root));
   const names = entriesOf(sys, directory.fd).map((name) => sys.decode_utf8(name) ?? "");
   return names.filter((name) => name !== "" && !name.startsWith(".")).sort();

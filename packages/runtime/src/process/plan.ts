@@ -135,13 +135,20 @@ export function capabilityMasks(process: Process): CapabilityMasks {
     effective: mask(capabilityNumbers(effective, "effective")),
     permitted: mask(capabilityNumbers(permitted, "permitted")),
     inheritable: mask(capabilityNumbers(inheritable, "inheritable")),
-    // The kernel keeps no ambient one that is not both permitted and inheritable (capabilities(7));
-    // configurations that ask for more are common, and runc and crun pass over it too.
     ambient: capabilityNumbers(
       ambient.filter((name) => permitted.includes(name) && inheritable.includes(name)),
       "ambient",
     ),
   };
+}
+
+/**
+ * The kernel keeps no ambient one that is not both permitted and inheritable (capabilities(7));
+ * configurations that ask for more are common, and runc and crun pass over it too.
+ */
+export function lostAmbient({ capabilities }: Process): readonly string[] {
+  const { ambient, permitted, inheritable } = capabilities;
+  return ambient.filter((name) => !permitted.includes(name) || !inheritable.includes(name));
 }
 
 /** Up to the last bit of a set: a newer kernel has capabilities that we have no name for. */
