@@ -25,6 +25,7 @@ const PROGRAMS: Readonly<Record<string, Program>> = {
     parts: {
       hooks: "hooks/run.ts",
       create: "command/create.ts",
+      exec: "command/exec.ts",
       lifecycle: "command/lifecycle.ts",
       pause: "command/pause.ts",
       update: "command/update.ts",

@@ -29,9 +29,11 @@ import type { Fd, Sys } from "../sys/types.ts";
 import { Channel } from "./channel.ts";
 import { cloneFirst } from "./clone.ts";
 import { destroy } from "./destroy.ts";
+import { toExecRecord } from "./exec-record.ts";
 import { isOurs, readModules } from "./facts.ts";
 import { writeIdMaps } from "./id-maps.ts";
 import { type InitGift, runInit } from "./init.ts";
+import { keyringName } from "./keyring.ts";
 import { type Placement, place, planPlacement } from "./placement.ts";
 import { planContainer } from "./plan.ts";
 import { listenForStart } from "./start-socket.ts";
@@ -217,6 +219,7 @@ function undo(sys: Sys, directory: ContainerDirectory, record: Record): void {
 
 function firstRecord(sys: Sys, request: CreateRequest, config: Config, cgroup: CgroupPlan): Record {
   const milliseconds = Number(sys.clock_gettime(0) / 1_000_000n);
+  const { seccomp } = config.linux;
   return {
     ociVersion: OCI_VERSION,
     id: request.id,
@@ -227,6 +230,10 @@ function firstRecord(sys: Sys, request: CreateRequest, config: Config, cgroup: C
     created: new Date(milliseconds).toISOString(),
     owner: request.owner,
     annotations: Object.fromEntries(config.annotations),
+    exec: toExecRecord(config, {
+      ...(request.keyring ? { keyring: keyringName(request.id) } : {}),
+      ...(seccomp === undefined ? {} : { filterFlags: filterFlags(seccomp) }),
+    }),
     ...laterHooks(config),
     ...laterAgent(config, request.bundle),
     cgroup: plannedState(cgroup),
@@ -283,7 +290,10 @@ function openGift(sys: Sys, want: SpawnRequest): Omit<InitGift, "channel" | "joi
     filter:
       seccomp === undefined
         ? undefined
-        : { program: loadFilter(sys, request.root, seccomp), flags: filterFlags(seccomp) },
+        : {
+            program: loadFilter(sys, request.root, seccomp, directory.fd),
+            flags: filterFlags(seccomp),
+          },
     preserveFds: request.preserveFds,
     state: toState({ ...record, pid: 0 }, "creating"),
   };

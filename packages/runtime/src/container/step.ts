@@ -154,6 +154,24 @@ export type SchedulingStep = Why & { readonly field: string } & (
     | { readonly op: "personality"; readonly persona: number }
   );
 
+/** What only a further process of a container does, on its way into it. */
+export type EntryStep = Why &
+  (
+    | { readonly op: "enter-cgroup" }
+    /** Processors it may run on once its cgroup has them, as a mask in bytes. */
+    | { readonly op: "affinity"; readonly mask: Uint8Array }
+    | { readonly op: "leave-host" }
+    | { readonly op: "enter"; readonly namespaces: number }
+    | { readonly op: "become-root" }
+    | { readonly op: "keyring"; readonly name: string }
+    | { readonly op: "terminal"; readonly width: number; readonly height: number }
+    | { readonly op: "fork" }
+    | { readonly op: "session" }
+    | { readonly op: "control-terminal" }
+  );
+
+export type ExecStep = EntryStep | ProcessStep;
+
 export type CapabilityMasks = {
   readonly effective: bigint;
   readonly permitted: bigint;

@@ -31,6 +31,7 @@ import { openAt, readText, readTextAt, retried } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import { statAt } from "../sys/stat.ts";
 import type { Fd, Sys } from "../sys/types.ts";
+import type { ExecRecord } from "./exec-record.ts";
 import { START_SOCKET } from "./start-socket.ts";
 
 /** What is recorded of a container. */
@@ -45,6 +46,8 @@ export type Record = {
   readonly annotations: { readonly [key: string]: string };
   /** Those of start and delete: what becomes of config.json after create has no effect (runtime.md). */
   readonly hooks?: Pick<Hooks, "poststart" | "poststop">;
+  /** What further processes of the container are started with. */
+  readonly exec?: ExecRecord;
   /** Who is asked about system calls; absent where no rule of the filter notifies. */
   readonly agent?: Agent;
   /** Absent where linux.intelRdt is. */

@@ -10,6 +10,7 @@ import type { Sys } from "./types.ts";
 type Parts = {
   readonly "tare-runtime~hooks": typeof import("../hooks/run.ts");
   readonly "tare-runtime~create": typeof import("../command/create.ts");
+  readonly "tare-runtime~exec": typeof import("../command/exec.ts");
   readonly "tare-runtime~lifecycle": typeof import("../command/lifecycle.ts");
   readonly "tare-runtime~pause": typeof import("../command/pause.ts");
   readonly "tare-runtime~update": typeof import("../command/update.ts");
