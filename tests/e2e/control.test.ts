@@ -1,10 +1,11 @@
 /** Commands that look at or stop a container that exists: their effect on its processes; v1 and v2. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { cgroupDir, hierarchies, onlyCgroup2 } from "../harness/cgroups.ts";
 import { mustSucceed } from "../harness/fixtures.ts";
 import { patiently } from "../harness/places.ts";
+import { until } from "../harness/run.ts";
 import { openScene, type Scene } from "../harness/scene.ts";
 
 setDefaultTimeout(patiently(90_000));
@@ -213,5 +214,211 @@ describe("ps", () => {
     await scene.waitForStatus(id, "stopped");
     expect((await scene.verb("ps", "-f", "json", id)).stdout).toBe("null\n");
     mustSucceed(await scene.delete(id));
+  });
+});
+
+/** Containers that run in the host's pid namespace: nothing ends with their first process. */
+const HOST_PIDS = ["network", "ipc", "uts", "mount", "cgroup"].map((type) => ({ type }));
+
+function pidsOf(id: string): number[] {
+  const path = join(cgroupDir("memory", id) ?? "", "cgroup.procs");
+  if (!existsSync(path)) return [];
+  return readFileSync(path, "utf8").split("\n").filter(Boolean).map(Number);
+}
+
+async function untilPids(id: string, count: number): Promise<void> {
+  await until(
+    () => pidsOf(id).length === count,
+    patiently(5_000),
+    () => `${count} processes, not ${pidsOf(id).length}`,
+  );
+}
+
+describe("kill", () => {
+  test("of a stopped container is refused in the words that engines look for; not with --all", async () => {
+    const scene = await openScene();
+    const { id } = await started(scene, { args: ["true"] });
+    await scene.waitForStatus(id, "stopped");
+    await refuse(scene.kill(id, "KILL"), "container not running");
+    await refuse(scene.kill(id, "0"), "container not running");
+    mustSucceed(await scene.verb("kill", "--all", id, "KILL"));
+    mustSucceed(await scene.verb("kill", "-a", id, "TERM"));
+    mustSucceed(await scene.delete(id));
+  });
+
+  test.each(["TERM", "SIGTERM", "sigterm", "15", "-15", "RTMIN+3", "SIGRTMIN+3", "37"])(
+    "sends %s",
+    async (signal) => {
+      const scene = await openScene();
+      const { id, output } = await started(scene, {
+        sh: "trap 'echo 15; exit' 15; trap 'echo 37; exit' 37; echo ready; while :; do usleep 5000; done",
+      });
+      await until(
+        () => output.stdout() === "ready\n",
+        patiently(5_000),
+        () => "the traps",
+      );
+      mustSucceed(await scene.kill(id, signal));
+      await scene.waitForStatus(id, "stopped");
+      expect(output.stdout()).toBe(
+        `ready\n${signal.includes("RT") || signal === "37" ? 37 : 15}\n`,
+      );
+      mustSucceed(await scene.delete(id));
+    },
+  );
+
+  test("with --all reaches every process, below sub-cgroups too", async () => {
+    const scene = await openScene();
+    const sh =
+      "(trap 'echo child' USR1; while :; do usleep 5000; done) & trap 'echo first' USR1; echo ready; while :; do usleep 5000; done";
+    const { id, pid, output } = await started(scene, { sh });
+    await until(
+      () => output.stdout() === "ready\n",
+      patiently(5_000),
+      () => "the traps",
+    );
+    const below = join(cgroupDir("memory", id) ?? "", "below");
+    mkdirSync(below);
+    const child = pidsOf(id).find((each) => each !== pid) ?? 0;
+    writeFileSync(join(below, "cgroup.procs"), String(child));
+    await Bun.sleep(patiently(100));
+    mustSucceed(await scene.verb("kill", "--all", id, "USR1"));
+    await until(
+      () => output.stdout().length === "ready\nfirst\nchild\n".length,
+      patiently(5_000),
+      () => output.stdout(),
+    );
+    expect((await scene.state(id))?.status).toBe("running");
+    mustSucceed(await scene.delete(id, "--force"));
+  });
+
+  test("KILL ends all processes where the pid namespace is the host's", async () => {
+    const scene = await openScene();
+    const { id } = await started(scene, {
+      sh: "sleep 60 & sleep 61 & sleep 62",
+      linux: { namespaces: HOST_PIDS },
+    });
+    await untilPids(id, 3);
+    mustSucceed(await scene.kill(id, "KILL"));
+    expect(pidsOf(id)).toEqual([]);
+    await scene.waitForStatus(id, "stopped");
+    mustSucceed(await scene.delete(id));
+  });
+
+  test("KILL ends what the first process has left there", async () => {
+    const scene = await openScene();
+    const { id } = await started(scene, {
+      sh: "sleep 60 & exit",
+      linux: { namespaces: HOST_PIDS },
+    });
+    await scene.waitForStatus(id, "stopped");
+    await untilPids(id, 1);
+    mustSucceed(await scene.kill(id, "KILL"));
+    expect(pidsOf(id)).toEqual([]);
+    await refuse(scene.kill(id, "KILL"), "container not running");
+    mustSucceed(await scene.delete(id));
+  });
+
+  test("--regex reaches the containers that a pattern describes", async () => {
+    const scene = await openScene();
+    const all = [];
+    for (let count = 0; count < 3; count++) {
+      all.push((await started(scene, { args: ["sleep", "60"] })).id);
+    }
+    mustSucceed(await scene.verb("kill", "--regex", `^${scene.mark}-c[12]$`, "KILL"));
+    const [one = "", two = "", three = ""] = all;
+    await scene.waitForStatus(one, "stopped");
+    await scene.waitForStatus(two, "stopped");
+    expect((await scene.state(three))?.status).toBe("running");
+    await refuse(scene.verb("kill", "--regex", "(", "KILL"), "regular expression");
+    mustSucceed(await scene.verb("delete", "--force", ...all));
+  });
+});
+
+describe("delete", () => {
+  test("takes several ids, and tells of those that it cannot remove", async () => {
+    const scene = await openScene();
+    const stopped = (await started(scene, { args: ["true"] })).id;
+    const running = (await started(scene, { args: ["sleep", "60"] })).id;
+    await scene.waitForStatus(stopped, "stopped");
+    await refuse(scene.verb("delete", running, `${scene.mark}-none`, stopped), "it is running");
+    expect((await scene.verb("list", "-q")).stdout).toBe(`${running}\n`);
+    mustSucceed(await scene.verb("delete", "-f", running, `${scene.mark}-none`));
+    expect((await scene.verb("list", "-q")).stdout).toBe("");
+  });
+
+  test("takes a pattern, and passes over what must be forced", async () => {
+    const scene = await openScene();
+    const stopped = (await started(scene, { args: ["true"] })).id;
+    const running = (await started(scene, { args: ["sleep", "60"] })).id;
+    await scene.waitForStatus(stopped, "stopped");
+    const ran = mustSucceed(await scene.verb("delete", "--regex", `${scene.mark}-c.`));
+    expect(ran.stderr).toContain(`"${running}": it is running`);
+    expect((await scene.verb("list", "-q")).stdout).toBe(`${running}\n`);
+    mustSucceed(await scene.verb("delete", "--regex", "--force", ".*"));
+    expect((await scene.verb("list", "-q")).stdout).toBe("");
+  });
+
+  test("by force ends a paused one, and one whose pid namespace is the host's", async () => {
+    const scene = await openScene();
+    const { id } = await started(scene, {
+      sh: "sleep 60 & sleep 61",
+      linux: { namespaces: HOST_PIDS },
+    });
+    await untilPids(id, 2);
+    mustSucceed(await scene.verb("pause", id));
+    mustSucceed(await scene.delete(id, "--force"));
+    expect(await scene.state(id)).toBeNull();
+  });
+
+  test("by force ends a bomb that forks without end, also one that is not in its pid namespace", async () => {
+    const scene = await openScene();
+    for (const namespaces of [undefined, HOST_PIDS]) {
+      const { id } = await started(scene, {
+        sh: "b() { while :; do sleep 0.5 & usleep 2000; done; }; b & b & b & b",
+        ...(namespaces === undefined ? {} : { linux: { namespaces } }),
+      });
+      await until(
+        () => pidsOf(id).length > 100,
+        patiently(10_000),
+        () => "a hundred processes",
+      );
+      mustSucceed(await scene.delete(id, "--force"));
+      expect(pidsOf(id)).toEqual([]);
+    }
+  });
+
+  test("by force removes what a container nested in its cgroup", async () => {
+    const scene = await openScene();
+    const { id, pid } = await started(scene, { args: ["sleep", "60"] });
+    let dir = cgroupDir("memory", id) ?? "";
+    for (let depth = 0; depth < 20; depth++) {
+      dir = join(dir, `level-${depth}`);
+      mkdirSync(dir);
+    }
+    writeFileSync(join(dir, "cgroup.procs"), String(pid));
+    mustSucceed(await scene.delete(id, "--force"));
+  });
+});
+
+describe("list", () => {
+  test("is a table in the columns of runc, and JSON with the annotations", async () => {
+    const scene = await openScene();
+    const { id, pid } = await started(scene, { args: ["sleep", "60"], annotations: { a: "b" } });
+    const [head = "", line = "", ...rest] = (await scene.verb("list")).stdout.split("\n");
+    expect(rest).toEqual([""]);
+    const widths = ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"].map((name) =>
+      head.indexOf(name),
+    );
+    expect(widths[1]).toBe(id.length + 3);
+    expect((widths[2] ?? 0) - (widths[1] ?? 0)).toBe(12);
+    expect(line.slice(widths[1], widths[2]).trim()).toBe(String(pid));
+    expect(line.slice(widths[5])).toBe("root");
+    const [row] = JSON.parse((await scene.verb("list", "-f", "json")).stdout);
+    const keys = "ociVersion id pid status bundle rootfs created annotations owner".split(" ");
+    expect(Object.keys(row)).toEqual(keys);
+    expect(row).toMatchObject({ id, pid, status: "running", annotations: { a: "b" } });
+    mustSucceed(await scene.delete(id, "--force"));
+    expect((await scene.verb("list", "-f", "json")).stdout).toBe("null\n");
   });
 });

@@ -8,6 +8,7 @@ import { SIGKILL } from "../sys/abi-process.ts";
 import { monotonicMs } from "../sys/clock.ts";
 import type { OwnedFd } from "../sys/owned-fd.ts";
 import type { Fd, Sys } from "../sys/types.ts";
+import { isFrozen } from "./freezer.ts";
 import type { CgroupState } from "./state.ts";
 import { openCgroup, readControl, readProcs, walkBelow, writeControl } from "./tree.ts";
 
@@ -38,20 +39,43 @@ export function oomKills(sys: Sys, state: CgroupState): number {
 }
 
 /**
- * Kills every process of a container and returns when none is left. Of v2 one write does it, also for
+ * Sends a signal to every process of a container; the answer is how many there were. KILL waits for
+ * their end, as killAll. For the others v1 freezes them meanwhile, so that no number can pass to
+ * another process.
+ */
+export function signalAll(sys: Sys, state: CgroupState, signal: number): number {
+  if (signal === SIGKILL) return killAll(sys, state);
+  if (state.planned === true) return 0;
+  using opened = openDirs(sys, state);
+  const { dirs } = opened;
+  const wasFrozen = dirs.some(({ fd }) => isFrozen(sys, fd));
+  if (!wasFrozen) setFreezer(sys, dirs, "FROZEN");
+  try {
+    const pids = pidsIn(sys, dirs);
+    for (const pid of pids) sys.kill(pid, signal);
+    return pids.size;
+  } finally {
+    if (!wasFrozen) setFreezer(sys, dirs, "THAWED");
+  }
+}
+
+/**
+ * Kills every process of a container and returns when none is left: how many there were. Of v2 one write does it, also for
  * what forks meanwhile (cgroup.kill, Linux 5.14). Of v1 they are frozen, so that none can fork and no
  * number can pass to another process, then signalled, then thawed to die.
  * @throws TareError `system` where some would not die in ten seconds.
  */
-export function killAll(sys: Sys, state: CgroupState): void {
-  if (state.planned === true) return;
+export function killAll(sys: Sys, state: CgroupState): number {
+  if (state.planned === true) return 0;
   using opened = openDirs(sys, state);
   const { dirs } = opened;
   const end = monotonicMs(sys) + KILL_MS_MAX;
   let signalled: ReadonlySet<number> | undefined;
+  let count: number | undefined;
   for (let waitMs = 1; ; waitMs = Math.min(waitMs * 2, WAIT_MS_MAX)) {
     const alive = pidsIn(sys, dirs);
-    if (alive.size === 0) return;
+    count ??= alive.size;
+    if (alive.size === 0) return count;
     if (monotonicMs(sys) >= end) {
       const why = `some are still there after ${KILL_MS_MAX} ms`;
       throw new TareError("system", `Cannot kill the processes of the container: ${why}`);

@@ -17,7 +17,6 @@ import { replaceTextAt } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import type { Fd, Sys } from "../sys/types.ts";
 import { catchSignals, relay } from "../terminal/relay.ts";
-import { sendDescriptor } from "../terminal/send.ts";
 import type { Commands } from "./command.ts";
 import { absolutePath, type Context, containerId, effectiveUser } from "./context.ts";
 import { type ConsoleTaker, consoleTaker, inForeground, preserveFds } from "./foreground.ts";
@@ -29,7 +28,6 @@ const CREATE_OPTIONS = {
   f: { short: "config" },
   "console-socket": "value",
   "pid-file": "value",
-  "pidfd-socket": "value",
   "preserve-fds": "value",
   "no-pivot": "flag",
   "no-new-keyring": "flag",
@@ -52,6 +50,7 @@ export const COMMANDS: Commands = {
 function requestOf(context: Context, taker: ConsoleTaker, startElsewhere: boolean): CreateRequest {
   const { sys, args } = context;
   const detached = startElsewhere || args.flags.has("detach");
+  const pidFile = args.options.get("pid-file");
   if (args.flags.has("no-pivot")) {
     throw new TareError("unsupported", "Cannot use --no-pivot: a chroot could be left again");
   }
@@ -68,23 +67,13 @@ function requestOf(context: Context, taker: ConsoleTaker, startElsewhere: boolea
     keyring: !args.flags.has("no-new-keyring"),
     console: args.options.has("console-socket") ? "send" : detached ? "none" : "keep",
     onConsole: taker.take,
-    onPid: (pid) => tellPid(context, pid),
+    pidFile:
+      pidFile === undefined
+        ? undefined
+        : (pid) => replaceTextAt(sys, AT_FDCWD, absolutePath(sys, pidFile), String(pid), 0o644),
     owner: effectiveUser(sys),
     debug: context.log.debug,
-    warn: context.log.warn,
   };
-}
-
-/** To the file and the socket that the caller named. */
-function tellPid({ sys, args }: Context, pid: number): void {
-  const file = args.options.get("pid-file");
-  if (file !== undefined) {
-    replaceTextAt(sys, AT_FDCWD, absolutePath(sys, file), String(pid), 0o644);
-  }
-  const socket = args.options.get("pidfd-socket");
-  if (socket === undefined) return;
-  using pidfd = new OwnedFd(sys, check(sys.pidfd_open(pid, 0), "pidfd_open"));
-  sendDescriptor(sys, socket, pidfd.fd, "pidfd");
 }
 
 /** `create`: the container waits for `start`. */

@@ -13,7 +13,7 @@ import {
   rawSettings,
   terminalSettings,
 } from "../terminal/host-terminal.ts";
-import { sendDescriptor } from "../terminal/send.ts";
+import { sendTerminal } from "../terminal/send.ts";
 import type { Context } from "./context.ts";
 import { checkPreserved } from "./inherited.ts";
 
@@ -34,7 +34,7 @@ export function consoleTaker(sys: Sys, socket: string | undefined): ConsoleTaker
         taker.taken = terminal;
         return;
       }
-      sendDescriptor(sys, socket, terminal.fd, "/dev/ptmx");
+      sendTerminal(sys, socket, terminal.fd);
       terminal.close();
     },
   };

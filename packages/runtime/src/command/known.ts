@@ -23,7 +23,7 @@ export type Known = {
  * @throws TareError `not_found` for an unknown id, `corrupt` where a crash came before its record
  *   was written.
  */
-export function known({ sys, root }: Context, id: string): Known {
+export function known({ sys, root }: Pick<Context, "sys" | "root">, id: string): Known {
   const directory = openDirectory(sys, root, id);
   const record = directory.read();
   if (record === undefined) {

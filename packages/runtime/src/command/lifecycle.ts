@@ -1,8 +1,8 @@
-/** `start`, `state`, `kill`, `delete`, `list`: commands for containers that exist. */
+/** `start`, `state`, `kill`, `delete`: commands for containers that exist. */
 
 import { TareError } from "@tare/spec/error.ts";
 import { thawCgroup } from "../cgroup/freezer.ts";
-import { killAll, listPids } from "../cgroup/processes.ts";
+import { signalAll } from "../cgroup/processes.ts";
 import { parseCgroupState } from "../cgroup/state.ts";
 import { destroy } from "../container/destroy.ts";
 import { listenerTaker } from "../container/listener.ts";
@@ -11,7 +11,6 @@ import {
   type ContainerDirectory,
   findDirectory,
   isAlive,
-  listIds,
   openDirectory,
   type Record,
   toState,
@@ -20,20 +19,24 @@ import { runHooks, runPoststopHooks } from "../hooks/hooks.ts";
 import { SIGKILL, SIGTERM, signalNumber } from "../sys/abi-process.ts";
 import { check, errnoOf } from "../sys/check.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
+import { loadPart } from "../sys/part.ts";
 import type { Sys } from "../sys/types.ts";
 import type { Commands } from "./command.ts";
 import { type Context, containerId, print } from "./context.ts";
 import { known, statusNow, wrongState } from "./known.ts";
 
-const KILL_OPTIONS = { all: "flag", a: { short: "all" } } as const;
+const KILL_OPTIONS = {
+  all: "flag",
+  a: { short: "all" },
+  regex: "flag",
+  r: { short: "regex" },
+} as const;
 
-const DELETE_OPTIONS = { force: "flag", f: { short: "force" } } as const;
-
-const LIST_OPTIONS = {
-  format: "value",
-  f: { short: "format" },
-  quiet: "flag",
-  q: { short: "quiet" },
+const DELETE_OPTIONS = {
+  force: "flag",
+  f: { short: "force" },
+  regex: "flag",
+  r: { short: "regex" },
 } as const;
 
 export const COMMANDS: Commands = {
@@ -41,7 +44,6 @@ export const COMMANDS: Commands = {
   state: { options: {}, mixed: true, run: runState },
   kill: { options: KILL_OPTIONS, mixed: true, run: runKill },
   delete: { options: DELETE_OPTIONS, mixed: true, run: runDelete },
-  list: { options: LIST_OPTIONS, mixed: true, run: runList },
 };
 
 function runStart(context: Context): number {
@@ -83,36 +85,43 @@ function runState(context: Context): number {
 
 function runKill(context: Context): number {
   const { sys, args } = context;
-  const id = containerId(args);
-  const word = args.words[1] ?? String(SIGTERM);
-  const signal = signalNumber(word.startsWith("-") ? word.slice(1) : word);
-  if (signal === undefined) {
-    throw new TareError("bad_input", `Cannot send signal "${word}": unknown signal`, {
-      hint: "Use a name such as TERM or a number",
+  const signal = askedSignal(args.words[1] ?? String(SIGTERM));
+  if (args.flags.has("regex")) {
+    return loadPart(sys, "tare-runtime~sweep").forMatching(context, (id) => {
+      killOne(context, id, signal);
     });
   }
-  const { record, status } = known(context, id);
-  if (args.flags.has("all") && status === "stopped") {
-    killAll(sys, parseCgroupState(record.cgroup));
-    return 0;
-  }
-  if (args.flags.has("all")) return signalAll(sys, record, signal);
+  killOne(context, containerId(args), signal);
+  return 0;
+}
+
+/** The number of a signal; `-9` is meant as 9. */
+function askedSignal(word: string): number {
+  const signal = signalNumber(word.startsWith("-") ? word.slice(1) : word);
+  if (signal !== undefined) return signal;
+  throw new TareError("bad_input", `Cannot send signal "${word}": unknown signal`, {
+    hint: "Use a name such as TERM or a number",
+  });
+}
+
+/**
+ * With --all every process gets the signal, and nothing to signal is no error; KILL ends all of them
+ * also where no pid namespace of the container's own does it when its first process ends.
+ */
+function killOne({ sys, root, args }: Context, id: string, signal: number): void {
+  const { record, status } = known({ sys, root }, id);
+  const cgroup = parseCgroupState(record.cgroup);
+  const isAll = args.flags.has("all");
+  const isWhole = isAll || (signal === SIGKILL && record.sharedPids === true);
+  if (isWhole && signalAll(sys, cgroup, signal) > 0) return;
   using pidfd = openFirst(sys, record);
+  if (pidfd === undefined && isAll) return;
   if (pidfd === undefined) {
     throw new TareError("bad_state", `Cannot kill container "${id}": container not running`);
   }
   check(sys.pidfd_send_signal(pidfd.fd, signal), "pidfd_send_signal");
   // On v1 a frozen process does not even die.
-  if (signal === SIGKILL && status === "paused") thawCgroup(sys, parseCgroupState(record.cgroup));
-  return 0;
-}
-
-/** Every process of the container, also where it has no pid namespace that would end the others. */
-function signalAll(sys: Sys, record: Record, signal: number): number {
-  const cgroup = parseCgroupState(record.cgroup);
-  if (signal === SIGKILL) killAll(sys, cgroup);
-  else for (const pid of listPids(sys, cgroup)) sys.kill(pid, signal);
-  return 0;
+  if (signal === SIGKILL && status === "paused") thawCgroup(sys, cgroup);
 }
 
 /** The first process by descriptor; undefined where it has ended. Opened first, checked then: no pid is trusted. */
@@ -126,15 +135,24 @@ function openFirst(sys: Sys, record: Record): OwnedFd | undefined {
 }
 
 function runDelete(context: Context): number {
-  const { sys, root, args } = context;
-  const id = containerId(args);
+  const { sys, args } = context;
+  const remove = (id: string) => deleteOne(context, id);
+  if (args.flags.has("regex")) {
+    return loadPart(sys, "tare-runtime~sweep").forMatching(context, remove);
+  }
+  if (args.words.length > 1) return loadPart(sys, "tare-runtime~sweep").forAll(context, remove);
+  remove(containerId(args));
+  return 0;
+}
+
+function deleteOne({ sys, root, args }: Context, id: string): void {
   const force = args.flags.has("force");
   using directory = force ? findDirectory(sys, root, id) : openDirectory(sys, root, id);
-  if (directory === undefined) return 0;
+  if (directory === undefined) return;
   const record = readForDelete(directory, force);
   if (record === undefined) {
     directory.remove();
-    return 0;
+    return;
   }
   const status = statusNow(sys, directory, record);
   if (!force && status !== "created" && status !== "stopped") {
@@ -143,7 +161,6 @@ function runDelete(context: Context): number {
   const poststop = record.hooks?.poststop ?? [];
   destroy(sys, directory, record);
   runPoststopHooks(sys, poststop, toState(record, "stopped"));
-  return 0;
 }
 
 /** With --force, a state that cannot be read is no reason to keep the rest. */
@@ -154,76 +171,4 @@ function readForDelete(directory: ContainerDirectory, force: boolean): Record | 
     if (!force) throw error;
     return undefined;
   }
-}
-
-function runList(context: Context): number {
-  const { sys, root, args } = context;
-  const rows = (listIds(sys, root) ?? noRoot(context)).flatMap((id) => listRow(context, id));
-  const format = args.options.get("format") ?? "table";
-  if (args.flags.has("quiet")) print(sys, rows.map(({ id }) => `${id}\n`).join(""));
-  else if (format === "json") print(sys, `${JSON.stringify(rows.length === 0 ? null : rows)}\n`);
-  else if (format === "table") print(sys, table(rows));
-  else {
-    throw new TareError("bad_input", `Cannot list as "${format}": unknown format`, {
-      hint: "Use table or json",
-    });
-  }
-  return 0;
-}
-
-/** The default one is made when it is needed. */
-function noRoot({ root, rootGiven }: Context): readonly string[] {
-  if (!rootGiven) return [];
-  throw new TareError("not_found", `Cannot list containers below "${root}": no such directory`, {
-    hint: "Check --root",
-  });
-}
-
-type Row = {
-  readonly ociVersion: string;
-  readonly id: string;
-  readonly pid: number;
-  readonly status: string;
-  readonly bundle: string;
-  readonly rootfs: string;
-  readonly created: string;
-  readonly owner: string;
-};
-
-/** One container; one that is just being removed, or damaged, does not hide the others. */
-function listRow({ sys, root }: Context, id: string): Row[] {
-  const none = { pid: 0, bundle: "", rootfs: "", created: "", owner: "" };
-  try {
-    using directory = findDirectory(sys, root, id);
-    if (directory === undefined) return [];
-    const record = directory.read();
-    if (record === undefined) return [{ ociVersion: "", id, status: "creating", ...none }];
-    const status = statusNow(sys, directory, record);
-    const { ociVersion, bundle, rootfs, created, owner } = record;
-    const pid = status === "stopped" ? 0 : (record.pid ?? 0);
-    return [{ ociVersion, id, pid, status, bundle, rootfs, created, owner }];
-  } catch {
-    return [{ ociVersion: "", id, status: "damaged", ...none }];
-  }
-}
-
-function table(rows: readonly Row[]): string {
-  const head = ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"];
-  const lines = rows.map(({ id, pid, status, bundle, created, owner }) => [
-    id,
-    String(pid),
-    status,
-    bundle,
-    created,
-    owner,
-  ]);
-  const widths = head.map((name, column) =>
-    Math.max(name.length, ...lines.map((line) => (line[column] ?? "").length)),
-  );
-  const row = (line: readonly string[]) =>
-    line
-      .map((cell, column) => cell.padEnd((widths[column] ?? 0) + 2))
-      .join("")
-      .trimEnd();
-  return `${[head, ...lines].map(row).join("\n")}\n`;
 }

@@ -131,10 +131,8 @@ function applyStep(sys: Sys, gift: InitGift, state: InitState, step: Step): void
     case "mount":
     case "bind":
     case "mount-cgroup":
-    case "remount":
     case "set-readonly":
-      state.root = applyMountStep(sys, gift, state.root, step) ?? state.root;
-      return;
+      return applyMountStep(sys, gift, state.root, step);
     case "device":
     case "link":
     case "console":
@@ -231,19 +229,16 @@ function confinementOf(sys: Sys, gift: InitGift, state: InitState): Confinement 
   };
 }
 
-/** The answer is the new root, where the mount is one. */
-function applyMountStep(sys: Sys, gift: InitGift, root: Fd, step: MountStep): Fd | undefined {
+function applyMountStep(sys: Sys, gift: InitGift, root: Fd, step: MountStep): void {
   switch (step.op) {
     case "mount":
       return attachNew(sys, root, step);
     case "bind":
       return attachBind(sys, root, step, gift.bindSources.get(step.index));
     case "mount-cgroup":
-      return void mountCgroup(sys, root, step);
-    case "remount":
-      return void loadPart(sys, "tare-runtime~mount-old").remount(sys, root, step);
+      return mountCgroup(sys, root, step);
     case "set-readonly":
-      return void makeReadonly(sys, root, step.target);
+      return makeReadonly(sys, root, step.target);
     default:
       return assertNever(step);
   }

@@ -31,7 +31,6 @@ import { openAt, readText, readTextAt, retried } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import { statAt } from "../sys/stat.ts";
 import type { Fd, Sys } from "../sys/types.ts";
-import type { ExecRecord } from "./exec-record.ts";
 import { START_SOCKET } from "./start-socket.ts";
 
 /** What is recorded of a container. */
@@ -46,12 +45,12 @@ export type Record = {
   readonly annotations: { readonly [key: string]: string };
   /** Those of start and delete: what becomes of config.json after create has no effect (runtime.md). */
   readonly hooks?: Pick<Hooks, "poststart" | "poststop">;
-  /** What further processes of the container are started with. */
-  readonly exec?: ExecRecord;
   /** Who is asked about system calls; absent where no rule of the filter notifies. */
   readonly agent?: Agent;
   /** Absent where linux.intelRdt is. */
   readonly resctrl?: ResctrlState;
+  /** Its processes are in a pid namespace of others, which does not end with its first process. */
+  readonly sharedPids?: true;
   /** Cgroup directories, as the cgroup room encodes them. */
   readonly cgroup: unknown;
   /** Absent until the first process exists. */
@@ -241,10 +240,10 @@ export function openDirectory(sys: Sys, root: string, id: string): ContainerDire
   });
 }
 
-/** The ids of all containers, sorted; undefined where there is no such root. */
-export function listIds(sys: Sys, root: string): string[] | undefined {
+/** The ids of all containers, sorted. */
+export function listIds(sys: Sys, root: string): string[] {
   const ret = openAt(sys, AT_FDCWD, root, O_RDONLY | O_DIRECTORY, 0);
-  if (errnoOf(ret) === ENOENT) return undefined;
+  if (errnoOf(ret) === ENOENT) return [];
   using directory = new OwnedFd(sys, check(ret, "openat2", root));
   const names = entriesOf(sys, directory.fd).map((name) => sys.decode_utf8(name) ?? "");
   return names.filter((name) => name !== "" && !name.startsWith(".")).sort();

@@ -13,10 +13,7 @@ const IPC_FILES: ReadonlySet<string> = new Set(
     .map((name) => `kernel/${name}`),
 );
 
-/** Whether a namespace file names the namespace that this runtime is in: asked, it reads the host. */
-export type HostNamespace = (type: NamespaceType, path: string) => boolean;
-
-export function planSysctls(config: Config, isHost: HostNamespace): ProtectStep[] {
+export function planSysctls(config: Config): ProtectStep[] {
   return [...config.linux.sysctl].map(([name, value]): ProtectStep => {
     const file = sysctlFile(name);
     const type = namespaceOf(file);
@@ -26,8 +23,7 @@ export function planSysctls(config: Config, isHost: HostNamespace): ProtectStep[
         `Cannot set linux.sysctl "${name}": it is no namespace's, it is the host's`,
       );
     }
-    const own = config.linux.namespaces.find((each) => each.type === type);
-    if (own === undefined || (own.path !== undefined && isHost(type, own.path))) {
+    if (!config.linux.namespaces.some((each) => each.type === type)) {
       throw new TareError(
         "bad_input",
         `Cannot set linux.sysctl "${name}": the container shares the host's ${type} namespace`,

@@ -10,8 +10,9 @@ import type { Sys } from "./types.ts";
 type Parts = {
   readonly "tare-runtime~hooks": typeof import("../hooks/run.ts");
   readonly "tare-runtime~create": typeof import("../command/create.ts");
-  readonly "tare-runtime~exec": typeof import("../command/exec.ts");
   readonly "tare-runtime~lifecycle": typeof import("../command/lifecycle.ts");
+  readonly "tare-runtime~sweep": typeof import("../command/sweep.ts");
+  readonly "tare-runtime~list": typeof import("../command/list.ts");
   readonly "tare-runtime~pause": typeof import("../command/pause.ts");
   readonly "tare-runtime~update": typeof import("../command/update.ts");
   readonly "tare-runtime~ps": typeof import("../command/ps.ts");
@@ -23,10 +24,6 @@ type Parts = {
   readonly "tare-runtime~net-devices": typeof import("../network/devices.ts");
   readonly "tare-runtime~listener": typeof import("../seccomp/listener.ts");
   readonly "tare-runtime~idmap": typeof import("../mounts/idmap.ts");
-  readonly "tare-runtime~mount-links": typeof import("../mounts/links.ts");
-  readonly "tare-runtime~mount-locked": typeof import("../mounts/locked.ts");
-  readonly "tare-runtime~mount-old": typeof import("../mounts/old-interface.ts");
-  readonly "tare-runtime~overlay-layers": typeof import("../mounts/overlay-layers.ts");
   readonly "tare-runtime~copy-up": typeof import("../mounts/copy-up.ts");
   readonly "tare-runtime~console": typeof import("../terminal/console.ts");
 };
