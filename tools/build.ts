@@ -37,6 +37,7 @@ const PROGRAMS: Readonly<Record<string, Program>> = {
       scheduling: "process/scheduling.ts",
       resctrl: "resctrl/apply.ts",
       "net-devices": "network/devices.ts",
+      activation: "command/activation.ts",
       listener: "seccomp/listener.ts",
       idmap: "mounts/idmap.ts",
       "copy-up": "mounts/copy-up.ts",

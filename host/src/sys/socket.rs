@@ -20,6 +20,15 @@ fn unix_address(path: &Path) -> Option<(libc::sockaddr_un, u32)> {
     Some((address, length as u32))
 }
 
+/// As `unix_address`, with a NUL before the name instead of behind it: unix(7), "abstract".
+fn abstract_address(name: &Path) -> Option<(libc::sockaddr_un, u32)> {
+    let (mut address, length) = unix_address(name)?;
+    let bytes = name.as_bytes().len();
+    address.sun_path.copy_within(..bytes, 1);
+    address.sun_path[0] = 0;
+    Some((address, length))
+}
+
 const NAME_TOO_LONG: i64 = -(libc::ENAMETOOLONG as i64);
 /// Descriptors in one message: SCM_MAX_FD of the kernel.
 const FDS_MAX: usize = 253;
@@ -117,6 +126,13 @@ super::sys! {
     /// connect(2) to a path of the AF_UNIX family.
     fn connect_unix(fd: Fd, path: Path) -> Done {
         match unix_address(&path) {
+            Some((address, length)) => syscall!(libc::SYS_connect, fd.0, &address, length),
+            None => NAME_TOO_LONG,
+        }
+    }
+    /// connect(2) to a name of the abstract AF_UNIX namespace, without its leading NUL.
+    fn connect_abstract(fd: Fd, name: Path) -> Done {
+        match abstract_address(&name) {
             Some((address, length)) => syscall!(libc::SYS_connect, fd.0, &address, length),
             None => NAME_TOO_LONG,
         }

@@ -1,6 +1,6 @@
 /** `create` and `run`. */
 
-import { TareError } from "@tare/spec/error.ts";
+import { TareError, toReport } from "@tare/spec/error.ts";
 import { oomKills } from "../cgroup/processes.ts";
 import { parseCgroupState } from "../cgroup/state.ts";
 import { type CreateRequest, create } from "../container/create.ts";
@@ -15,10 +15,13 @@ import { SIGKILL } from "../sys/abi-process.ts";
 import { check } from "../sys/check.ts";
 import { replaceTextAt } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
+import { loadPart } from "../sys/part.ts";
 import type { Fd, Sys } from "../sys/types.ts";
-import { catchSignals, relay } from "../terminal/relay.ts";
+import { catchSignals, type Foreground, relay } from "../terminal/relay.ts";
+import type { NotifySocket } from "./activation.ts";
 import type { Commands } from "./command.ts";
 import { absolutePath, type Context, containerId, effectiveUser } from "./context.ts";
+import { listeningCount, variable } from "./environment.ts";
 import { type ConsoleTaker, consoleTaker, inForeground, preserveFds } from "./foreground.ts";
 
 const CREATE_OPTIONS = {
@@ -47,7 +50,12 @@ export const COMMANDS: Commands = {
   run: { options: RUN_OPTIONS, mixed: true, run: runRun },
 };
 
-function requestOf(context: Context, taker: ConsoleTaker, startElsewhere: boolean): CreateRequest {
+function requestOf(
+  context: Context,
+  taker: ConsoleTaker,
+  startElsewhere: boolean,
+  activation: Active | undefined,
+): CreateRequest {
   const { sys, args } = context;
   const detached = startElsewhere || args.flags.has("detach");
   const pidFile = args.options.get("pid-file");
@@ -73,14 +81,45 @@ function requestOf(context: Context, taker: ConsoleTaker, startElsewhere: boolea
         : (pid) => replaceTextAt(sys, AT_FDCWD, absolutePath(sys, pidFile), String(pid), 0o644),
     owner: effectiveUser(sys),
     debug: context.log.debug,
+    activation: activation?.request,
   };
+}
+
+type Active = {
+  readonly request: NonNullable<CreateRequest["activation"]>;
+  /** The container's socket, where this command waits for its word. */
+  socket: NotifySocket | undefined;
+};
+
+/** What the environment asks for; undefined where it asks for nothing, as for most. */
+function activationOf(context: Context, startElsewhere: boolean): Active | undefined {
+  const { sys, root, args } = context;
+  const listening = listeningCount(sys);
+  const notify = variable(sys, "NOTIFY_SOCKET");
+  if (listening === 0 && notify === undefined) return undefined;
+  const part = loadPart(sys, "tare-runtime~activation");
+  const asked = { listening, names: variable(sys, "LISTEN_FDNAMES"), notify };
+  const directory = `${root}/${containerId(args)}`;
+  const active: Active = {
+    socket: undefined,
+    request: {
+      amend: (config) => part.amendConfig(config, asked, directory),
+      begin: (fd) => {
+        if (notify === undefined) return;
+        part.makeNotifyDirectory(sys, fd);
+        if (!startElsewhere) active.socket = part.NotifySocket.open(sys, fd, notify);
+      },
+    },
+  };
+  return active;
 }
 
 /** `create`: the container waits for `start`. */
 function runCreate(context: Context): number {
   const { sys, args } = context;
   const taker = consoleTaker(sys, args.options.get("console-socket"));
-  create(sys, requestOf(context, taker, true)).channel.close();
+  const activation = activationOf(context, true);
+  create(sys, requestOf(context, taker, true, activation)).channel.close();
   return 0;
 }
 
@@ -90,7 +129,8 @@ function runRun(context: Context): number {
   const detach = args.flags.has("detach");
   const taker = consoleTaker(sys, args.options.get("console-socket"));
   const lifeline = lifelineOf(context);
-  const request = requestOf(context, taker, false);
+  const activation = activationOf(context, false);
+  const request = requestOf(context, taker, false, activation);
   using signals = catchSignals(sys);
   const created = create(sys, request);
   const { directory, record, config, channel, pid } = created;
@@ -101,13 +141,17 @@ function runRun(context: Context): number {
     directory.note({ ready: true });
     channel.close();
     runHooks(sys, "poststart", config.hooks.poststart, toState(record, "running"));
-    if (detach) return 0;
+    if (detach) {
+      told(context, () => activation?.socket?.waitReady(pidfd.fd, pid, signals.fd));
+      return 0;
+    }
     const end = inForeground(sys, taker.taken, (terminal) =>
       relay(sys, {
         pidfd: pidfd.fd,
         signals: signals.fd,
         terminal,
         lifeline,
+        beside: readiness(context, activation),
       }),
     );
     if (end === "abandoned") sys.pidfd_send_signal(pidfd.fd, SIGKILL);
@@ -121,6 +165,29 @@ function runRun(context: Context): number {
   if (status !== 0) tellOutOfMemory(sys, created);
   finish(context, created);
   return status;
+}
+
+/** The word that the service is ready goes to the host, whose main process we are while we wait. */
+function readiness(context: Context, activation: Active | undefined): Foreground["beside"] {
+  const socket = activation?.socket;
+  if (socket === undefined) return undefined;
+  const take = () => {
+    if (!socket.readReady()) return false;
+    told(context, () => socket.tellHost(context.sys.getpid()));
+    // Closed, so that who goes on talking does not wait for a reader.
+    socket[Symbol.dispose]();
+    return true;
+  };
+  return { fd: socket.fd, take };
+}
+
+/** The container runs, also where the service manager cannot be told. */
+function told({ log }: Context, tell: () => void): void {
+  try {
+    tell();
+  } catch (error) {
+    log.warn(toReport(error).message);
+  }
 }
 
 /** A descriptor of our caller's that must not reach the container. */

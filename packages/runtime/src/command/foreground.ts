@@ -15,6 +15,7 @@ import {
 } from "../terminal/host-terminal.ts";
 import { sendTerminal } from "../terminal/send.ts";
 import type { Context } from "./context.ts";
+import { listeningCount } from "./environment.ts";
 import { checkPreserved } from "./inherited.ts";
 
 const STDIN = 0 as Fd;
@@ -41,13 +42,14 @@ export function consoleTaker(sys: Sys, socket: string | undefined): ConsoleTaker
   return taker;
 }
 
-/** How many descriptors from 3 on are passed to the program. */
+/** How many descriptors from 3 on are passed to the program: those that listen, then those asked for. */
 export function preserveFds({ sys, args }: Context): number {
   const text = args.options.get("preserve-fds") ?? "0";
   const count = Number(text);
   if (Number.isInteger(count) && count >= 0 && count < 1000) {
-    checkPreserved(sys, count);
-    return count;
+    const listening = listeningCount(sys);
+    checkPreserved(sys, count, listening);
+    return listening + count;
   }
   throw new TareError(
     "bad_input",

@@ -9,11 +9,17 @@ const MAX = 0xffffffff;
 
 /** A caller that has these numbers open. */
 function caller(...numbers: readonly number[]) {
+  return callerWith([], ...numbers);
+}
+
+function callerWith(environ: readonly string[], ...numbers: number[]) {
   const isOpen = new Set(numbers);
   return scriptedSys({
+    environ: () => environ,
+    getpid: () => 42,
     fcntl: (fd: number) => (isOpen.has(fd) ? 0 : -EBADF),
     openat2: () => {
-      const free = [0, 1, 2, 3].find((each) => !isOpen.has(each)) ?? 3;
+      const free = [0, 1, 2, 3, 4].find((each) => !isOpen.has(each)) ?? 5;
       isOpen.add(free);
       return free;
     },
@@ -87,5 +93,43 @@ describe("descriptors that are passed on", () => {
     ]);
     checkPreserved(sys, 0);
     expect(calls).toHaveLength(2);
+  });
+});
+
+describe("descriptors that listen", () => {
+  const MAX = 0xffffffff;
+  const rangesOf = (environ: string[], ...words: string[]) => {
+    const { sys, calls } = callerWith(environ, 0, 1, 2, 3, 4, 5, 6);
+    closeInherited(sys, ["run", ...words]);
+    const ranges = calls.filter(([name]) => name === "close_range");
+    return ranges.map(([, first, last]) => [first, last]);
+  };
+
+  test.each([
+    [["LISTEN_FDS=2", "LISTEN_PID=42"], 5],
+    [["LISTEN_FDS=2"], 5],
+    [["LISTEN_FDS=2", "LISTEN_PID=43"], 3],
+    [["LISTEN_FDS=", "LISTEN_PID=42"], 3],
+    [["LISTEN_FDS=-1"], 3],
+    [["LISTEN_FDS=1.5"], 3],
+    [["LISTEN_FDS=1001"], 3],
+    [["XLISTEN_FDS=2"], 3],
+  ])("%j: closed from %d on", (environ, first) => {
+    expect(rangesOf(environ)).toEqual([[first, MAX]]);
+  });
+
+  test("come before those that are passed on by number", () => {
+    expect(rangesOf(["LISTEN_FDS=1"], "--preserve-fds", "2", "x")).toEqual([[6, MAX]]);
+    const { sys, calls } = callerWith([], 0, 1, 2, 3, 4, 5);
+    checkPreserved(sys, 2, 1);
+    expect(calls.map(([, fd]) => fd)).toEqual([4, 5]);
+  });
+
+  test("are the null device where they are not there", () => {
+    const { sys, calls } = callerWith(["LISTEN_FDS=2"], 0, 1, 2, 3);
+    closeInherited(sys, ["run"]);
+    expect(calls.filter(([name]) => name === "openat2").map(([, , path]) => path)).toEqual([
+      "/dev/null",
+    ]);
   });
 });

@@ -8,6 +8,7 @@ import { TareError } from "@tare/spec/error.ts";
 import { AT_FDCWD, F_GETFD, O_RDWR } from "../sys/abi-file.ts";
 import { check, errnoOf } from "../sys/check.ts";
 import type { Fd, Sys } from "../sys/types.ts";
+import { listeningCount } from "./environment.ts";
 
 const STREAMS = [0, 1, 2] as Fd[];
 const FIRST_FD = 3;
@@ -20,7 +21,9 @@ const NUMBER_MAX = 999_999;
  */
 export function closeInherited(sys: Sys, words: readonly string[]): void {
   openStreams(sys);
-  const first = FIRST_FD + (numberAfter(words, "preserve-fds") ?? 0);
+  const listening = listeningCount(sys);
+  fillGaps(sys, listening);
+  const first = FIRST_FD + listening + (numberAfter(words, "preserve-fds") ?? 0);
   const lifeline = numberAfter(words, "kill-on-close");
   if (lifeline === undefined || lifeline < first) {
     sys.close_range(first, FD_MAX, 0);
@@ -40,6 +43,16 @@ function openStreams(sys: Sys): void {
   }
 }
 
+/** A listening descriptor that is not there becomes the null device, as a stream does. */
+function fillGaps(sys: Sys, listening: number): void {
+  for (let fd = FIRST_FD; fd < FIRST_FD + listening; fd++) {
+    if (errnoOf(sys.fcntl(fd as Fd, F_GETFD, 0)) === 0) continue;
+    const null_ = check(sys.openat2(AT_FDCWD, "/dev/null", O_RDWR, 0, 0), "openat2", "/dev/null");
+    // The lowest free number, which is this one but where a lower one was closed meanwhile.
+    if (null_ !== fd) throw new TareError("internal", `Cannot fill descriptor ${fd}`);
+  }
+}
+
 /** A number given as `--name 3` or `--name=3`, with one dash or two. */
 function numberAfter(words: readonly string[], name: string): number | undefined {
   for (const [index, word] of words.entries()) {
@@ -52,11 +65,12 @@ function numberAfter(words: readonly string[], name: string): number | undefined
 }
 
 /**
- * That `count` descriptors from 3 on are open, as long as nothing of ours is: the program would else
+ * That `count` descriptors behind those that listen are open, as long as nothing of ours is: the program would else
  * be given whatever the runtime opened under these numbers.
  */
-export function checkPreserved(sys: Sys, count: number): void {
-  for (let fd = FIRST_FD; fd < FIRST_FD + count; fd++) {
+export function checkPreserved(sys: Sys, count: number, listening = 0): void {
+  const first = FIRST_FD + listening;
+  for (let fd = first; fd < first + count; fd++) {
     if (errnoOf(sys.fcntl(fd as Fd, F_GETFD, 0)) === 0) continue;
     throw new TareError(
       "bad_input",

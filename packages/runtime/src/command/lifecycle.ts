@@ -21,8 +21,10 @@ import { check, errnoOf } from "../sys/check.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import { loadPart } from "../sys/part.ts";
 import type { Sys } from "../sys/types.ts";
+import type { NotifySocket } from "./activation.ts";
 import type { Commands } from "./command.ts";
 import { type Context, containerId, print } from "./context.ts";
+import { variable } from "./environment.ts";
 import { known, statusNow, wrongState } from "./known.ts";
 
 const KILL_OPTIONS = {
@@ -53,9 +55,19 @@ function runStart(context: Context): number {
   if (status !== "created")
     throw wrongState("start", id, status, "only a created one can be started");
   const poststart = record.hooks?.poststart ?? [];
+  using notify = notifySocket(sys, directory);
+  using pidfd = notify === undefined ? undefined : openFirst(sys, record);
   giveStart(sys, directory.fd, id, guarded(sys, record));
   runHooks(sys, "poststart", poststart, toState(record, "running"));
+  if (pidfd !== undefined) notify?.waitReady(pidfd.fd, record.pid ?? 0, undefined);
   return 0;
+}
+
+/** The socket on which the container says that it is ready, where somebody waits for that. */
+function notifySocket(sys: Sys, directory: ContainerDirectory): NotifySocket | undefined {
+  const host = variable(sys, "NOTIFY_SOCKET");
+  if (host === undefined) return undefined;
+  return loadPart(sys, "tare-runtime~activation").NotifySocket.open(sys, directory.fd, host);
 }
 
 /** Where the agent cannot be had, the first process may hang in a call that nobody answers: it is ended. */

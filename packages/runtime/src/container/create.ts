@@ -67,6 +67,14 @@ export type CreateRequest = {
   /** Whether a terminal is wanted by who calls: it must be what the configuration says. */
   readonly console: "keep" | "send" | "none";
   /** Takes the terminal's side that is ours. */
+  /** What the caller's environment adds to the configuration; undefined where it adds nothing. */
+  readonly activation:
+    | {
+        readonly amend: (config: Config) => Config;
+        /** Called once the state directory is there. */
+        readonly begin: (directory: Fd) => void;
+      }
+    | undefined;
   readonly onConsole: (terminal: OwnedFd) => void;
   readonly pidFile: ((pid: number) => void) | undefined;
   readonly owner: string;
@@ -95,7 +103,8 @@ export function prepare(
       hint: "Give the bundle with --bundle, or make a configuration with spec",
     });
   }
-  const config = parseConfig(text);
+  const written = parseConfig(text);
+  const config = request.activation?.amend(written) ?? written;
   checkConsole(config, request.console);
   refuseUnsupported(config, readModules(sys, config));
   const cgroup = planOwnCgroup(sys, request, config);
@@ -150,6 +159,7 @@ export function create(sys: Sys, request: CreateRequest): Created {
   };
   directory.begin(record);
   try {
+    request.activation?.begin(directory.fd);
     using opened = makeCgroup(sys, cgroup, () => {
       record = { ...record, cgroup: NO_CGROUP };
     });

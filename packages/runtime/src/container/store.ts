@@ -13,7 +13,7 @@ import type { Hooks, State, Status } from "@tare/spec/oci-runtime.ts";
 import { parseCgroupState } from "../cgroup/state.ts";
 import type { ResctrlState } from "../resctrl/plan.ts";
 import type { Agent } from "../seccomp/flags.ts";
-import { EEXIST, ENOENT, ESRCH } from "../sys/abi-errno.ts";
+import { EEXIST, EISDIR, ENOENT, ESRCH } from "../sys/abi-errno.ts";
 import {
   AT_EMPTY_PATH,
   AT_FDCWD,
@@ -126,11 +126,20 @@ export class ContainerDirectory {
   remove(): void {
     const names = entriesOf(this.#sys, this.fd).map((name) => this.#sys.decode_utf8(name) ?? "");
     for (const name of names.filter((each) => each !== STATE_FILE)) {
-      this.#sys.unlinkat(this.fd, name, 0);
+      if (errnoOf(this.#sys.unlinkat(this.fd, name, 0)) === EISDIR) this.#removeInner(name);
     }
     this.#sys.unlinkat(this.fd, STATE_FILE, 0);
     const path = `${this.#root}/${this.id}`;
     check(this.#sys.unlinkat(AT_FDCWD, path, AT_REMOVEDIR), "rmdir", path);
+  }
+
+  /** A directory of files. */
+  #removeInner(name: string): void {
+    const flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
+    const opened = openAt(this.#sys, this.fd, name, flags, 0);
+    using inner = new OwnedFd(this.#sys, check(opened, "openat2", name));
+    for (const each of entriesOf(this.#sys, inner.fd)) this.#sys.unlinkat(inner.fd, each, 0);
+    check(this.#sys.unlinkat(this.fd, name, AT_REMOVEDIR), "rmdir", name);
   }
 
   [Symbol.dispose](): void {

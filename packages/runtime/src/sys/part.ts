@@ -22,6 +22,7 @@ type Parts = {
   readonly "tare-runtime~scheduling": typeof import("../process/scheduling.ts");
   readonly "tare-runtime~resctrl": typeof import("../resctrl/apply.ts");
   readonly "tare-runtime~net-devices": typeof import("../network/devices.ts");
+  readonly "tare-runtime~activation": typeof import("../command/activation.ts");
   readonly "tare-runtime~listener": typeof import("../seccomp/listener.ts");
   readonly "tare-runtime~idmap": typeof import("../mounts/idmap.ts");
   readonly "tare-runtime~copy-up": typeof import("../mounts/copy-up.ts");

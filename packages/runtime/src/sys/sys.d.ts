@@ -212,6 +212,8 @@ declare module "tare:sys" {
   export function bind_unix(fd: Fd, path: string | Uint8Array): Ret<void>;
   /** connect(2) to a path of the AF_UNIX family. */
   export function connect_unix(fd: Fd, path: string | Uint8Array): Ret<void>;
+  /** connect(2) to a name of the abstract AF_UNIX namespace, without its leading NUL. */
+  export function connect_abstract(fd: Fd, name: string | Uint8Array): Ret<void>;
   /** listen(2). */
   export function listen(fd: Fd, backlog: number): Ret<void>;
   /** accept4(2) without the peer's address. */

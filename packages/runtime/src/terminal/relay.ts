@@ -41,11 +41,14 @@ export type Foreground = {
   readonly terminal: Fd | undefined;
   /** A descriptor whose end of file means that our caller is gone and the container must go too. */
   readonly lifeline: Fd | undefined;
+  /** A descriptor that somebody else reads, until that answers that it is done. */
+  readonly beside: { readonly fd: Fd; readonly take: () => boolean } | undefined;
 };
 
 /** Runs until the first process ends; the answer is whether it was the caller that went away. */
 export function relay(sys: Sys, what: Foreground): "ended" | "abandoned" {
   const { terminal } = what;
+  let { beside } = what;
   const input = terminal === undefined ? undefined : new Pump(sys, STDIN, terminal);
   const output = terminal === undefined ? undefined : new Pump(sys, terminal, STDOUT);
   for (;;) {
@@ -55,6 +58,7 @@ export function relay(sys: Sys, what: Foreground): "ended" | "abandoned" {
       ...[what.lifeline ?? -1, POLLIN, 0],
       ...wish(input),
       ...wish(output),
+      ...[beside?.fd ?? -1, POLLIN, 0],
     );
     check(
       retried(() => sys.poll(set, -1)),
@@ -64,6 +68,7 @@ export function relay(sys: Sys, what: Foreground): "ended" | "abandoned" {
     if (came(set, 2) && isClosed(sys, what.lifeline)) return "abandoned";
     moveIfReady(input, set, 3);
     moveIfReady(output, set, 5);
+    if (came(set, 7) && beside?.take() === true) beside = undefined;
     if (!came(set, 0)) continue;
     output?.drain();
     return "ended";
