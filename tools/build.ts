@@ -3,7 +3,7 @@
  * the command line into one executable. `bun tools/build.ts [--dev | --no-cli | --only-cli]`.
  */
 
-import { copyFile, link, mkdir, rename, rm } from "node:fs/promises";
+import { chmod, copyFile, link, mkdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 
 const ROOT = join(import.meta.dir, "..");
@@ -122,17 +122,20 @@ async function buildHost(names: readonly string[]): Promise<void> {
       "--target",
       target,
     ]),
-    { RUSTFLAGS: "-C target-feature=+crt-static" },
+    { RUSTFLAGS: "-C target-feature=+crt-static -C relocation-model=static" },
   );
-  await install(join(ROOT, "host/target", target, "release/tare-host"), names);
+  // Once more with all programs loaded: its heap becomes a part of the file (host/src/heap.rs).
+  const kept = join(DIST, "tare-host.new");
+  await run([join(ROOT, "host/target", target, "release/tare-host"), "--keep-heap", kept]);
+  await chmod(kept, 0o755);
+  await install(kept, names);
 }
 
-/** Puts one file under each program's name: copied aside, renamed, the others linked to it. */
+/** Puts one file under each program's name: renamed, the others linked to it. */
 async function install(built: string, names: readonly string[]): Promise<void> {
   const [first, ...others] = names;
   if (first === undefined) throw new Error("no program to build");
-  await copyFile(built, join(DIST, `${first}.new`));
-  await rename(join(DIST, `${first}.new`), join(DIST, first));
+  await rename(built, join(DIST, first));
   for (const name of others) {
     await rm(join(DIST, name), { force: true });
     await link(join(DIST, first), join(DIST, name));

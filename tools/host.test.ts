@@ -46,6 +46,22 @@ test("sys.d.ts is what the host's table prints", () => {
   expect(runHost("--types") === readText("packages/runtime/src/sys/sys.d.ts")).toBeTrue();
 });
 
+/** A segment that the linker did not make: type, flags, offset, address, as in elf(5). */
+test("the shipped executable has the heap of its programs in it, at the address that the host expects", () => {
+  const file = readFileSync(join(ROOT, "dist/tare-runtime"));
+  const base = Number(
+    /const BASE: usize = (0x[\d_a-f]+);/
+      .exec(readText("host/src/heap.rs"))?.[1]
+      ?.replaceAll("_", ""),
+  );
+  const first = Number(file.readBigUInt64LE(32));
+  const headers = Array.from({ length: file.readUInt16LE(56) }, (_, index) => first + 56 * index);
+  const heap = headers.find((at) => Number(file.readBigUInt64LE(at + 16)) === base);
+  expect(heap).toBeDefined();
+  expect(file.readUInt32LE(heap)).toBe(1);
+  expect(Number(file.readBigUInt64LE((heap ?? 0) + 32))).toBeGreaterThan(500_000);
+});
+
 /** What was "next" and is in a standard since has its file under the name of the year. */
 function libraryFile(name: string): string {
   const names = [name, name.replace("esnext", "es2025"), name.replace("esnext", "es2026")];

@@ -1,8 +1,9 @@
-//! Starts a program that was written in TypeScript: finds its bytecode by the name of the
-//! executable (or by the first argument), gives it the table of system calls as the module
-//! `tare:sys`, and runs it. No policy is here.
+//! Starts a program that was written in TypeScript: finds it by the name of the executable (or by
+//! the first argument), gives it the table of system calls as the module `tare:sys`, and calls its
+//! `main`. No policy is here.
 #![no_main]
 
+mod heap;
 mod js;
 mod program;
 mod seal;
@@ -20,6 +21,11 @@ pub extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
     #[cfg(feature = "dev")]
     if let Some(status) = types::development(sys::word(1), sys::word(2)) {
         return status;
+    }
+    if let (Some(b"--keep-heap"), Some(file)) = (sys::word(1).map(|it| it.to_bytes()), sys::word(2))
+        && !heap::is_kept()
+    {
+        return program::keep(&file.to_string_lossy());
     }
     program::run(argv)
 }

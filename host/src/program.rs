@@ -1,12 +1,12 @@
-//! QuickJS, one embedded program in it, and what happens when that program throws.
+//! QuickJS, the embedded programs in it, and what happens when one throws.
 
 use crate::js::Arguments;
-use crate::{seal, sys};
-use rquickjs::context::intrinsic;
-use rquickjs::{Context, Ctx, Module, Runtime, qjs};
-use std::ffi::CStr;
+use crate::{heap, seal, sys};
+use rquickjs::qjs;
+use std::ffi::{CStr, CString};
 use std::io::Write;
 use std::os::raw::{c_char, c_int, c_void};
+use std::ptr;
 
 include!(concat!(env!("OUT_DIR"), "/programs.rs"));
 
@@ -17,25 +17,40 @@ const EXIT_UNSEALED: c_int = 1;
 
 /// Runs the embedded program that the command line names.
 pub fn run(argv: *const *const c_char) -> c_int {
-    let Some((name, bytecode)) = chosen() else {
-        let names: Vec<&str> = PROGRAMS.iter().map(|(name, _)| *name).collect();
+    let Some(program) = chosen() else {
+        let names: Vec<&str> = PROGRAMS.iter().map(|(name, _)| *name).filter(is_program).collect();
         complain(&format!("Cannot tell which program to be: want one of {}", names.join(", ")));
         return EXIT_NO_PROGRAM;
     };
+    let name = PROGRAMS[program].0;
     if wants_seal(name)
         && let Err(why) = seal::ensure(argv)
     {
         complain(&format!("{name}: {why}"));
         return EXIT_UNSEALED;
     }
-    execute(|ctx| {
-        // SAFETY: the bytecode was written by this very version of QuickJS, at build time.
-        unsafe { Module::load(ctx.clone(), bytecode) }
-    })
-    .unwrap_or_else(|error| {
+    call(program).unwrap_or_else(|error| {
         complain(&format!("{name}: uncaught {error}"));
         EXIT_UNCAUGHT
     })
+}
+
+/// Loads every program, then writes this executable with them in it: `--keep-heap FILE`, at build time.
+pub fn keep(file: &str) -> c_int {
+    let kept = start().and_then(|ctx| {
+        for (program, (name, _)) in PROGRAMS.iter().enumerate() {
+            let namespace = load(ctx, program).map_err(|why| format!("{name}: {why}"))?;
+            heap::remember(program, namespace);
+        }
+        heap::keep(file)
+    });
+    match kept {
+        Ok(()) => 0,
+        Err(why) => {
+            complain(&format!("{file}: {why}"));
+            EXIT_UNCAUGHT
+        }
+    }
 }
 
 /// Whether the program asked, at build time, to be sealed when one of these words is given.
@@ -48,20 +63,22 @@ fn wants_seal(name: &str) -> bool {
 }
 
 /// Programs are named so; every other entry of the table is a part of one.
-const PROGRAM_PREFIX: &[u8] = b"tare-";
+const PROGRAM_PREFIX: &str = "tare-";
 const PART_SEPARATOR: char = '~';
 
-fn find(name: &[u8]) -> Option<&'static (&'static str, &'static [u8])> {
-    PROGRAMS.iter().find(|(program, _)| program.as_bytes() == name)
+fn is_program(name: &&str) -> bool {
+    name.starts_with(PROGRAM_PREFIX) && !name.contains(PART_SEPARATOR)
+}
+
+fn find(name: &[u8]) -> Option<usize> {
+    PROGRAMS.iter().position(|(program, _)| program.as_bytes() == name)
 }
 
 /// The program named like the executable; else like the first argument; else the build's default.
-fn chosen() -> Option<&'static (&'static str, &'static [u8])> {
+fn chosen() -> Option<usize> {
     let named = |word: &CStr| {
         let name = word.to_bytes().rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-        find(name).filter(|(program, _)| {
-            program.as_bytes().starts_with(PROGRAM_PREFIX) && !program.contains(PART_SEPARATOR)
-        })
+        find(name).filter(|program| is_program(&PROGRAMS[*program].0))
     };
     sys::word(0)
         .and_then(named)
@@ -69,76 +86,108 @@ fn chosen() -> Option<&'static (&'static str, &'static [u8])> {
         .or_else(|| find(DEFAULT.as_bytes()))
 }
 
-/// Starts QuickJS, declares `tare:sys`, loads and evaluates a module.
-pub fn execute<'a, F>(load: F) -> Result<c_int, String>
-where
-    F: for<'js> FnOnce(&Ctx<'js>) -> rquickjs::Result<Module<'js>> + 'a,
-{
-    let runtime = Runtime::new().map_err(|error| error.to_string())?;
-    // These programs live for milliseconds: a collection would cost more than it frees.
-    runtime.set_gc_threshold(usize::MAX);
-    let context = Context::builder()
-        .with::<intrinsic::Json>()
-        .with::<intrinsic::MapSet>()
-        .with::<intrinsic::Promise>()
-        .with::<intrinsic::TypedArrays>()
-        .with::<intrinsic::RegExp>()
-        .with::<intrinsic::Date>()
-        .with::<intrinsic::Proxy>()
-        .with::<DevelopmentIntrinsics>()
-        .build(&runtime)
-        .map_err(|error| error.to_string())?;
-    let status = context.with(|ctx| {
-        find_parts(&ctx);
-        let outcome = declare_sys(&ctx)
-            .and_then(|()| load(&ctx))
-            .and_then(|module| module.eval())
-            .and_then(|(_, promise)| promise.finish::<()>());
-        outcome.map(|()| 0).map_err(|error| explain(&ctx, error))
-    });
-    // Freeing the heap of a process that ends now is time for nothing.
-    std::mem::forget(context);
-    std::mem::forget(runtime);
-    status
+/// Calls the `main` of a program; the answer is the exit status.
+fn call(program: usize) -> Result<c_int, String> {
+    let (ctx, namespace) = if heap::is_kept() {
+        let namespace = heap::recall(program).ok_or("it was not kept")?;
+        // SAFETY: the context was kept with everything that it names.
+        unsafe { qjs::JS_UpdateStackTop(qjs::JS_GetRuntime(heap::context())) };
+        (heap::context(), namespace)
+    } else {
+        let ctx = start()?;
+        (ctx, load(ctx, program)?)
+    };
+    let mut status = 0;
+    // SAFETY: the values are live; what is thrown is taken by `explain`. Nothing is given back: the
+    // process ends now.
+    unsafe {
+        let main = qjs::JS_GetPropertyStr(ctx, namespace, c"main".as_ptr());
+        let answer = qjs::JS_Call(ctx, main, qjs::JS_UNDEFINED, 0, ptr::null_mut());
+        if qjs::JS_IsException(answer) || qjs::JS_ToInt32(ctx, &mut status, answer) < 0 {
+            return Err(explain(ctx));
+        }
+    }
+    Ok(status)
 }
 
+/// Runs a module from its source, for tests.
 #[cfg(feature = "dev")]
-type DevelopmentIntrinsics = intrinsic::Eval;
-#[cfg(not(feature = "dev"))]
-type DevelopmentIntrinsics = intrinsic::None;
+pub fn run_source(file: &str, source: Vec<u8>) -> Result<(), String> {
+    let ctx = start()?;
+    let name = CString::new(file).map_err(|why| why.to_string())?;
+    let length = source.len();
+    let source = CString::new(source).map_err(|why| why.to_string())?;
+    let kind = qjs::JS_EVAL_TYPE_MODULE as c_int;
+    // SAFETY: both strings end with NUL; the engine copies what it needs.
+    let promise = unsafe {
+        qjs::JS_AddIntrinsicEval(ctx);
+        qjs::JS_Eval(ctx, source.as_ptr(), length as _, name.as_ptr(), kind)
+    };
+    finish(ctx, promise)
+}
+
+/// Makes an engine in a heap of its own, with `tare:sys` declared.
+fn start() -> Result<*mut qjs::JSContext, String> {
+    heap::make()?;
+    let none = || "the engine cannot be made".to_string();
+    // SAFETY: plain calls on what the call before made; each is checked.
+    unsafe {
+        let runtime = qjs::JS_NewRuntime2(&heap::FUNCTIONS, ptr::null_mut());
+        if runtime.is_null() {
+            return Err(none());
+        }
+        // These programs live for milliseconds: a collection would cost more than it frees.
+        qjs::JS_SetGCThreshold(runtime, u64::MAX as _);
+        qjs::JS_SetModuleLoaderFunc(runtime, Some(normalize), Some(load_module), ptr::null_mut());
+        let ctx = qjs::JS_NewContextRaw(runtime);
+        if ctx.is_null() {
+            return Err(none());
+        }
+        qjs::JS_AddIntrinsicBaseObjects(ctx);
+        qjs::JS_AddIntrinsicJSON(ctx);
+        qjs::JS_AddIntrinsicMapSet(ctx);
+        qjs::JS_AddIntrinsicPromise(ctx);
+        qjs::JS_AddIntrinsicTypedArrays(ctx);
+        qjs::JS_AddIntrinsicRegExp(ctx);
+        qjs::JS_AddIntrinsicDate(ctx);
+        qjs::JS_AddIntrinsicProxy(ctx);
+        heap::set_context(ctx);
+        declare_sys(ctx)?;
+        Ok(ctx)
+    }
+}
 
 /// What was thrown, as one line, with the place where debug data has it.
-fn explain(ctx: &Ctx<'_>, error: rquickjs::Error) -> String {
-    if !error.is_exception() {
-        return error.to_string();
-    }
-    let thrown = ctx.catch();
-    match thrown.as_exception() {
-        Some(exception) => {
-            let stack = exception.stack().unwrap_or_default();
-            let name: String = exception.as_object().get("name").unwrap_or_default();
-            format!("{name}: {} {stack}", exception.message().unwrap_or_default())
-                .replace('\n', " ")
+fn explain(ctx: *mut qjs::JSContext) -> String {
+    // SAFETY: takes the exception that is pending; reads properties of it as text.
+    unsafe {
+        let thrown = qjs::JS_GetException(ctx);
+        let of = |name: &CStr| text(ctx, qjs::JS_GetPropertyStr(ctx, thrown, name.as_ptr()));
+        if !qjs::JS_IsObject(thrown) {
+            return text(ctx, thrown);
         }
-        None => format!("{thrown:?}"),
+        format!("{}: {} {}", of(c"name"), of(c"message"), of(c"stack")).replace('\n', " ")
+    }
+}
+
+/// A value as text; nothing where it has none.
+fn text(ctx: *mut qjs::JSContext, value: qjs::JSValue) -> String {
+    // SAFETY: the text lives until it is freed; it is copied before.
+    unsafe {
+        let mut length = 0;
+        let start = qjs::JS_ToCStringLen2(ctx, &mut length, value, false);
+        if start.is_null() {
+            return String::new();
+        }
+        let bytes = std::slice::from_raw_parts(start.cast::<u8>(), length as usize);
+        let copy = String::from_utf8_lossy(bytes).into_owned();
+        qjs::JS_FreeCString(ctx, start);
+        copy
     }
 }
 
 fn complain(line: &str) {
     let _ = writeln!(std::io::stderr(), "{}", line.trim_end());
-}
-
-/// Lets modules import embedded ones by name: the pieces that programs and their parts share.
-fn find_parts(ctx: &Ctx<'_>) {
-    // SAFETY: both functions have the signatures that QuickJS calls them with.
-    unsafe {
-        qjs::JS_SetModuleLoaderFunc(
-            qjs::JS_GetRuntime(ctx.as_raw().as_ptr()),
-            Some(normalize),
-            Some(load_module),
-            std::ptr::null_mut(),
-        );
-    }
 }
 
 /// `./name.js`, as the bundler writes it, is the entry `name`.
@@ -162,80 +211,124 @@ unsafe extern "C" fn load_module(
     name: *const c_char,
     _opaque: *mut c_void,
 ) -> *mut qjs::JSModuleDef {
-    // SAFETY: the name is NUL-terminated; the bytecode is our own; a module is a pointer value.
+    // SAFETY: the name is NUL-terminated; a module is a pointer value, which the context keeps.
     unsafe {
-        let Some((_, bytecode)) = find(CStr::from_ptr(name).to_bytes()) else {
+        let Some(program) = find(CStr::from_ptr(name).to_bytes()) else {
             qjs::JS_ThrowReferenceError(ctx, c"no module %s".as_ptr(), name);
-            return std::ptr::null_mut();
+            return ptr::null_mut();
         };
-        let flags = qjs::JS_READ_OBJ_BYTECODE as c_int;
-        let object = qjs::JS_ReadObject(ctx, bytecode.as_ptr(), bytecode.len() as _, flags);
+        let object = read(ctx, program);
         if qjs::JS_IsException(object) {
-            return std::ptr::null_mut();
+            return ptr::null_mut();
         }
         let module = qjs::JS_VALUE_GET_PTR(object).cast();
-        // The context keeps its modules; this value was one more reference.
         qjs::JS_FreeValue(ctx, object);
         module
     }
 }
 
-/// Loads and evaluates a part; the answer is its namespace, or the exception.
-pub fn load_part(raw: *mut qjs::JSContext, name: &str) -> qjs::JSValue {
-    let Some((_, bytecode)) = find(name.as_bytes()) else {
-        let text = std::ffi::CString::new(name).unwrap_or_default();
-        // SAFETY: both strings are NUL-terminated.
-        return unsafe { qjs::JS_ThrowReferenceError(raw, c"no part %s".as_ptr(), text.as_ptr()) };
-    };
-    let Some(pointer) = std::ptr::NonNull::new(raw) else { return qjs::JS_UNDEFINED };
-    // SAFETY: the context is the calling script's, alive while it waits for us.
-    let ctx = unsafe { Ctx::from_raw(pointer) };
+/// The module that the bytecode of a program is; not evaluated.
+fn read(ctx: *mut qjs::JSContext, program: usize) -> qjs::JSValue {
+    let (_, bytecode) = PROGRAMS[program];
+    let flags = qjs::JS_READ_OBJ_BYTECODE as c_int;
     // SAFETY: the bytecode was written by this very version of QuickJS, at build time.
-    let loaded = unsafe { Module::load(ctx.clone(), bytecode) }
-        .and_then(|module| module.eval())
-        .and_then(|(module, promise)| promise.finish::<()>().and_then(|()| module.namespace()));
-    match loaded {
-        // SAFETY: one more reference, which the caller of the row gets.
-        Ok(namespace) => unsafe { qjs::JS_DupValue(raw, namespace.as_value().as_raw()) },
-        Err(_) => qjs::JS_EXCEPTION,
+    unsafe { qjs::JS_ReadObject(ctx, bytecode.as_ptr(), bytecode.len() as _, flags) }
+}
+
+/// Loads and evaluates a module; the answer is its namespace.
+fn load(ctx: *mut qjs::JSContext, program: usize) -> Result<qjs::JSValue, String> {
+    // SAFETY: values are checked before use; JS_EvalFunction takes the module over, the context
+    // keeps it.
+    unsafe {
+        let object = read(ctx, program);
+        if qjs::JS_IsException(object) || qjs::JS_ResolveModule(ctx, object) < 0 {
+            return Err(explain(ctx));
+        }
+        let module = qjs::JS_VALUE_GET_PTR(object).cast();
+        finish(ctx, qjs::JS_EvalFunction(ctx, object))?;
+        Ok(qjs::JS_GetModuleNamespace(ctx, module))
     }
 }
 
+/// Runs what waits until a module's promise is settled.
+fn finish(ctx: *mut qjs::JSContext, promise: qjs::JSValue) -> Result<(), String> {
+    // SAFETY: the promise is live; what it was rejected with is thrown again to be explained.
+    unsafe {
+        if qjs::JS_IsException(promise) {
+            return Err(explain(ctx));
+        }
+        let mut other = ptr::null_mut();
+        while qjs::JS_ExecutePendingJob(qjs::JS_GetRuntime(ctx), &mut other) > 0 {}
+        if qjs::JS_PromiseState(ctx, promise) == qjs::JSPromiseStateEnum_JS_PROMISE_REJECTED {
+            qjs::JS_Throw(ctx, qjs::JS_PromiseResult(ctx, promise));
+            return Err(explain(ctx));
+        }
+        qjs::JS_FreeValue(ctx, promise);
+        Ok(())
+    }
+}
+
+/// The namespace of a part, which is evaluated where it was not kept; or the exception.
+pub fn load_part(ctx: *mut qjs::JSContext, name: &str) -> qjs::JSValue {
+    let refuse = |why: &str| {
+        let text = CString::new(format!("{name}: {why}")).unwrap_or_default();
+        // SAFETY: both strings are NUL-terminated.
+        unsafe { qjs::JS_ThrowReferenceError(ctx, c"%s".as_ptr(), text.as_ptr()) }
+    };
+    let Some(part) = find(name.as_bytes()) else { return refuse("no such part") };
+    let namespace = match heap::recall(part) {
+        Some(namespace) => namespace,
+        None => match load(ctx, part) {
+            Ok(namespace) => {
+                heap::remember(part, namespace);
+                namespace
+            }
+            Err(why) => return refuse(&why),
+        },
+    };
+    // SAFETY: one more reference, which the caller of the row gets.
+    unsafe { qjs::JS_DupValue(ctx, namespace) }
+}
+
 /// Declares the module `tare:sys`: a function for each row, one C function behind them all.
-fn declare_sys(ctx: &Ctx<'_>) -> rquickjs::Result<()> {
-    let raw = ctx.as_raw().as_ptr();
+fn declare_sys(ctx: *mut qjs::JSContext) -> Result<(), String> {
     // SAFETY: makes a module in a live context; names are NUL-terminated constants.
     unsafe {
-        let module = qjs::JS_NewCModule(raw, c"tare:sys".as_ptr(), Some(fill_sys));
+        let module = qjs::JS_NewCModule(ctx, c"tare:sys".as_ptr(), Some(fill_sys));
         if module.is_null() {
-            return Err(rquickjs::Error::Exception);
+            return Err(explain(ctx));
         }
         for row in sys::rows() {
-            qjs::JS_AddModuleExport(raw, module, row.name.as_ptr());
+            qjs::JS_AddModuleExport(ctx, module, row.name.as_ptr());
         }
     }
     Ok(())
 }
 
 unsafe extern "C" fn fill_sys(ctx: *mut qjs::JSContext, module: *mut qjs::JSModuleDef) -> c_int {
-    for (index, row) in sys::rows().enumerate() {
-        // SAFETY: `call_row` has the signature of generic_magic; the magic is the row's index.
-        unsafe {
-            let function = qjs::JS_NewCFunction2(
-                ctx,
-                std::mem::transmute::<qjs::JSCFunctionMagic, qjs::JSCFunction>(Some(call_row)),
-                row.name.as_ptr(),
-                0,
-                qjs::JSCFunctionEnum_JS_CFUNC_generic_magic,
-                index as c_int,
-            );
-            if qjs::JS_SetModuleExport(ctx, module, row.name.as_ptr(), function) < 0 {
-                return -1;
+    for (area, (_, rows)) in sys::AREAS.iter().enumerate() {
+        for (index, row) in rows.iter().enumerate() {
+            // SAFETY: `call_row` has the signature of generic_magic.
+            unsafe {
+                let function = qjs::JS_NewCFunction2(
+                    ctx,
+                    std::mem::transmute::<qjs::JSCFunctionMagic, qjs::JSCFunction>(Some(call_row)),
+                    row.name.as_ptr(),
+                    0,
+                    qjs::JSCFunctionEnum_JS_CFUNC_generic_magic,
+                    (area << AREA_SHIFT | index) as c_int,
+                );
+                if qjs::JS_SetModuleExport(ctx, module, row.name.as_ptr(), function) < 0 {
+                    return -1;
+                }
             }
         }
     }
     0
 }
+
+/// A row by a number of 16 bits, which is what the engine keeps beside a function.
+const AREA_SHIFT: usize = 8;
 
 unsafe extern "C" fn call_row(
     ctx: *mut qjs::JSContext,
@@ -245,12 +338,11 @@ unsafe extern "C" fn call_row(
     magic: c_int,
 ) -> qjs::JSValue {
     let args = Arguments { ctx, count: count as usize, values };
-    let Some(row) = sys::rows().nth(magic as usize) else {
-        return qjs::JS_UNDEFINED;
-    };
+    let number = magic as usize;
+    let row = &sys::AREAS[number >> AREA_SHIFT].1[number & ((1 << AREA_SHIFT) - 1)];
     (row.call)(&args).unwrap_or_else(|wrong| {
         let name = row.name.to_string_lossy();
-        let text = std::ffi::CString::new(format!("{name}: {}", wrong.0)).unwrap_or_default();
+        let text = CString::new(format!("{name}: {}", wrong.0)).unwrap_or_default();
         // SAFETY: both strings are NUL-terminated; "%s" takes one.
         unsafe { qjs::JS_ThrowTypeError(ctx, c"%s".as_ptr(), text.as_ptr()) }
     })

@@ -1,7 +1,6 @@
 //! The development host: prints `sys.d.ts` from the table, or runs a script from a file.
 
 use crate::{program, sys};
-use rquickjs::Module;
 use std::ffi::CStr;
 use std::fmt::Write as _;
 use std::os::raw::c_int;
@@ -78,8 +77,11 @@ fn script(file: &str) -> c_int {
             return 66;
         }
     };
-    program::execute(|ctx| Module::declare(ctx.clone(), file, source)).unwrap_or_else(|error| {
-        eprintln!("{file}: uncaught {error}");
-        70
-    })
+    match program::run_source(file, source) {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!("{file}: uncaught {error}");
+            70
+        }
+    }
 }

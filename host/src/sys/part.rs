@@ -1,4 +1,4 @@
-//! Parts of a program that most runs do not need: their bytecode is read when they are asked for.
+//! Parts of a program that most runs do not need.
 
 use crate::js::{Caller, Text};
 

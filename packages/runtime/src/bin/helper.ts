@@ -61,7 +61,8 @@ class Words {
 
 const SWITCHES = ["--volatile", "--user-xattr"];
 
-function main(): void {
+/** Called by the host; the answer is the exit status. */
+export function main(): number {
   const [, verb = "", ...others] = sys.argv();
   const words = new Words(others, SWITCHES);
   try {
@@ -70,9 +71,10 @@ function main(): void {
     else if (verb === "accounts") printAccounts(words);
     else
       throw new TareError("bad_input", `Cannot do "${verb}": want with-rootfs, unpack, accounts`);
+    return 0;
   } catch (error) {
     complain(toReport(error), words.get("--log"));
-    sys.exit_group(EXIT_FAILURE);
+    return EXIT_FAILURE;
   }
 }
 
@@ -152,5 +154,3 @@ function complain(report: ErrorReport, log: string | undefined): void {
       : check(openAt(sys, AT_FDCWD, log, O_WRONLY | O_CREAT | O_APPEND, 0, 0o600), "openat2", log);
   writeAll(sys, fd, sys.encode_utf8(`${JSON.stringify(line)}\n`), "the log");
 }
-
-main();

@@ -10,7 +10,8 @@ const EXIT_STATUS: Readonly<Record<string, number>> = {
   command_not_executable: 126,
 };
 
-function main(): number {
+/** Called by the host; the answer is the exit status. */
+export function main(): number {
   const [, ...words] = sys.argv();
   try {
     return runReaper(sys, words[0] === "--" ? words.slice(1) : words);
@@ -20,5 +21,3 @@ function main(): number {
     return EXIT_STATUS[code] ?? 125;
   }
 }
-
-sys.exit_group(main());

@@ -3,4 +3,7 @@
 import * as sys from "tare:sys";
 import { runProgram } from "../command/program.ts";
 
-sys.exit_group(runProgram(sys));
+/** Called by the host; the answer is the exit status. */
+export function main(): number {
+  return runProgram(sys);
+}

@@ -1,7 +1,8 @@
 /**
- * Parts of a program that most runs do not need. Their bytecode is embedded apart from the
- * program's and read when they are asked for: reading all of it takes longer than a container does.
- * Which module is which part stands in tools/build.ts.
+ * Parts of a program that most runs do not need: modules by themselves, looked up when they are
+ * asked for. In the shipped executable they lie loaded in its heap, on pages that are not touched
+ * before; a host without such a heap reads their bytecode then. Which module is which part stands in
+ * tools/build.ts.
  */
 
 import type { Sys } from "./types.ts";
