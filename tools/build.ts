@@ -25,6 +25,7 @@ const PROGRAMS: Readonly<Record<string, Program>> = {
     parts: {
       hooks: "hooks/run.ts",
       create: "command/create.ts",
+      exec: "command/exec.ts",
       lifecycle: "command/lifecycle.ts",
       sweep: "command/sweep.ts",
       list: "command/list.ts",
@@ -40,6 +41,10 @@ const PROGRAMS: Readonly<Record<string, Program>> = {
       activation: "command/activation.ts",
       listener: "seccomp/listener.ts",
       idmap: "mounts/idmap.ts",
+      "mount-links": "mounts/links.ts",
+      "mount-locked": "mounts/locked.ts",
+      "mount-old": "mounts/old-interface.ts",
+      "overlay-layers": "mounts/overlay-layers.ts",
       "copy-up": "mounts/copy-up.ts",
       console: "terminal/console.ts",
     },
@@ -96,6 +101,7 @@ async function bundle(program: string, names: ReadonlyMap<string, string>): Prom
     minify: true,
     splitting: true,
     external: ["tare:sys"],
+    define: { COMMIT: JSON.stringify(commit()) },
     naming: { entry: "[dir]/[name].js", chunk: `${program}~[hash].js` },
   });
   if (!result.success) throw new AggregateError(result.logs, program);
@@ -107,6 +113,14 @@ async function bundle(program: string, names: ReadonlyMap<string, string>): Prom
     const flat = text.replaceAll(/import"(?:\.\.?\/)+/g, 'import"./');
     await Bun.write(join(DIST, "js", name === undefined ? path : `${name}.js`), flat);
   }
+}
+
+/** What the sources are; empty outside of a checkout. */
+function commit(): string {
+  const asked = Bun.spawnSync(["git", "describe", "--always", "--dirty", "--abbrev=12"], {
+    cwd: ROOT,
+  });
+  return asked.success ? asked.stdout.toString().trim() : "";
 }
 
 /** The target triple: named so that the static C library is for the host, not for build scripts. */

@@ -1,6 +1,14 @@
 /** create, start, state, kill, delete, list: what each does, in which state, and the hooks between. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { chownSync, existsSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
+import {
+  chownSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import type { HookConfig } from "../harness/bundle.ts";
 import { mustSucceed } from "../harness/fixtures.ts";
@@ -10,7 +18,45 @@ import { openScene, type Scene } from "../harness/scene.ts";
 
 setDefaultTimeout(patiently(60_000));
 
+/** Takes one descriptor and prints what the kernel says of it. */
+const PIDFD_TAKER = `
+import socket, sys
+server = socket.socket(socket.AF_UNIX)
+server.bind(sys.argv[1])
+server.listen()
+_, fds, _, _ = socket.recv_fds(server.accept()[0], 100, 1)
+print(open(f"/proc/self/fdinfo/{fds[0]}").read())
+`;
+
 describe("an ordinary life", () => {
+  test("what waits for start holds no directory of the host", async () => {
+    const scene = await openScene();
+    const bundle = scene.bundle({ args: ["true"] });
+    mustSucceed((await scene.create(bundle)).ran);
+    const fds = `/proc/${(await scene.state(bundle.id))?.pid}/fd`;
+    const held = readdirSync(fds).filter((fd) => Number(fd) > 2);
+    const targets = held.map((fd) => readlinkSync(join(fds, fd)));
+    await scene.delete(bundle.id, "--force");
+    // Its root, its procfs, and who will give the word.
+    expect(targets.filter((target) => target !== "/" && !target.startsWith("socket:"))).toEqual([]);
+  });
+
+  test("--pidfd-socket is sent a descriptor of the first process", async () => {
+    const scene = await openScene();
+    const path = join(scene.dir, "pidfd.sock");
+    const taker = Bun.spawn(["python3", "-c", PIDFD_TAKER, path], { stdout: "pipe" });
+    await until(
+      () => existsSync(path),
+      5_000,
+      () => "the socket",
+    );
+    const bundle = scene.bundle({ args: ["true"] });
+    mustSucceed((await scene.create(bundle, { flags: ["--pidfd-socket", path] })).ran);
+    const pid = (await scene.state(bundle.id))?.pid;
+    expect(await new Response(taker.stdout).text()).toContain(`\nPid:\t${pid}\n`);
+    await scene.delete(bundle.id, "--force");
+  });
+
   test("created, running, stopped, gone; the program runs only after start", async () => {
     const scene = await openScene();
     const bundle = scene.bundle({
@@ -115,6 +161,9 @@ describe("an ordinary life", () => {
     const statuses = new Map(rows.map(({ id, status }) => [id, status]));
     expect([statuses.get(one.id), statuses.get(two.id)]).toEqual(["created", "running"]);
     expect((await scene.verb("list", "-q")).stdout.trim()).toBe("");
+    // A root that is named is meant.
+    const [program = ""] = scene.command();
+    expect((await run([program, "--root", join(scene.dir, "none"), "list"])).code).toBe(1);
   });
 
   test.each(["KILL", "SIGKILL", "9"])("kill takes the name %s", async (signal) => {

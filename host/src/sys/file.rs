@@ -69,6 +69,14 @@ super::sys! {
         let answer = or_errno(i64::from(unsafe { libc::fstatfs(fd.0, &mut stat) }));
         if answer < 0 { answer } else { stat.f_type }
     }
+    /// The flags of the mount and its file system, as ST_*: fstatvfs(3).
+    fn fstatfs_flags(fd: Fd) -> Count {
+        // SAFETY: an all-zero statvfs is valid, and the kernel fills it.
+        let mut stat: libc::statvfs = unsafe { std::mem::zeroed() };
+        // SAFETY: `stat` outlives the call.
+        let answer = or_errno(i64::from(unsafe { libc::fstatvfs(fd.0, &mut stat) }));
+        if answer < 0 { answer } else { stat.f_flag as i64 }
+    }
     /// readlinkat(2) into the caller's buffer; the answer is the length, not NUL-terminated.
     fn readlinkat(dirfd: Fd, path: Path, into: Buffer) -> Count {
         syscall!(libc::SYS_readlinkat, dirfd.0, path.as_ptr(), into.as_mut_ptr(), into.len())

@@ -18,6 +18,8 @@ import { absolutePath, type Context, print, programName } from "./context.ts";
 import { exampleConfig } from "./example.ts";
 
 export const VERSION = "0.1.0";
+/** Of the sources, put in by the build. */
+declare const COMMIT: string;
 
 const SPEC_OPTIONS = { bundle: "value", b: { short: "bundle" }, rootless: "flag" } as const;
 
@@ -86,5 +88,10 @@ function memoryPolicyFeatures(sys: Sys): object {
 
 /** The first line as runc's, which engines read. */
 export function versionText(sys: Sys): string {
-  return `${programName(sys)} version ${VERSION}\nspec: ${OCI_VERSION}\n`;
+  const lines = [
+    `${programName(sys)} version ${VERSION}`,
+    `commit: ${COMMIT}`,
+    `spec: ${OCI_VERSION}`,
+  ];
+  return `${lines.join("\n")}\n`;
 }

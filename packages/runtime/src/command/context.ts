@@ -14,6 +14,8 @@ export type Context = {
   readonly sys: Sys;
   /** Where states are kept. Absolute. */
   readonly root: string;
+  /** Whether the caller named it, and so means that it is there. */
+  readonly rootGiven: boolean;
   readonly args: Arguments;
   readonly manager: Manager;
   readonly log: Log;

@@ -18,6 +18,7 @@ import { OwnedFd } from "../sys/owned-fd.ts";
 import { loadPart } from "../sys/part.ts";
 import type { Fd, Sys } from "../sys/types.ts";
 import { catchSignals, type Foreground, relay } from "../terminal/relay.ts";
+import { sendDescriptor } from "../terminal/send.ts";
 import type { NotifySocket } from "./activation.ts";
 import type { Commands } from "./command.ts";
 import { absolutePath, type Context, containerId, effectiveUser } from "./context.ts";
@@ -31,6 +32,7 @@ const CREATE_OPTIONS = {
   f: { short: "config" },
   "console-socket": "value",
   "pid-file": "value",
+  "pidfd-socket": "value",
   "preserve-fds": "value",
   "no-pivot": "flag",
   "no-new-keyring": "flag",
@@ -58,7 +60,6 @@ function requestOf(
 ): CreateRequest {
   const { sys, args } = context;
   const detached = startElsewhere || args.flags.has("detach");
-  const pidFile = args.options.get("pid-file");
   if (args.flags.has("no-pivot")) {
     throw new TareError("unsupported", "Cannot use --no-pivot: a chroot could be left again");
   }
@@ -75,14 +76,24 @@ function requestOf(
     keyring: !args.flags.has("no-new-keyring"),
     console: args.options.has("console-socket") ? "send" : detached ? "none" : "keep",
     onConsole: taker.take,
-    pidFile:
-      pidFile === undefined
-        ? undefined
-        : (pid) => replaceTextAt(sys, AT_FDCWD, absolutePath(sys, pidFile), String(pid), 0o644),
+    onPid: (pid) => tellPid(context, pid),
     owner: effectiveUser(sys),
     debug: context.log.debug,
+    warn: context.log.warn,
     activation: activation?.request,
   };
+}
+
+/** To the file and the socket that the caller named. */
+function tellPid({ sys, args }: Context, pid: number): void {
+  const file = args.options.get("pid-file");
+  if (file !== undefined) {
+    replaceTextAt(sys, AT_FDCWD, absolutePath(sys, file), String(pid), 0o644);
+  }
+  const socket = args.options.get("pidfd-socket");
+  if (socket === undefined) return;
+  using pidfd = new OwnedFd(sys, check(sys.pidfd_open(pid, 0), "pidfd_open"));
+  sendDescriptor(sys, socket, pidfd.fd, "pidfd");
 }
 
 type Active = {

@@ -13,7 +13,7 @@ import {
   rawSettings,
   terminalSettings,
 } from "../terminal/host-terminal.ts";
-import { sendTerminal } from "../terminal/send.ts";
+import { sendDescriptor } from "../terminal/send.ts";
 import type { Context } from "./context.ts";
 import { listeningCount } from "./environment.ts";
 import { checkPreserved } from "./inherited.ts";
@@ -35,7 +35,7 @@ export function consoleTaker(sys: Sys, socket: string | undefined): ConsoleTaker
         taker.taken = terminal;
         return;
       }
-      sendTerminal(sys, socket, terminal.fd);
+      sendDescriptor(sys, socket, terminal.fd, "/dev/ptmx");
       terminal.close();
     },
   };

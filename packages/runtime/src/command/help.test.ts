@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { COMMANDS as ABOUT } from "./about.ts";
 import type { Commands } from "./command.ts";
 import { COMMANDS as CREATE } from "./create.ts";
+import { COMMANDS as EXEC } from "./exec.ts";
 import { HELP, helpText } from "./help.ts";
 import { COMMANDS as LIFECYCLE } from "./lifecycle.ts";
 import { COMMANDS as LIST } from "./list.ts";
@@ -10,7 +11,16 @@ import { COMMANDS as PS } from "./ps.ts";
 import { COMMANDS as UPDATE } from "./update.ts";
 
 /** Of every part that has commands. */
-const ALL: Commands = { ...CREATE, ...LIFECYCLE, ...PAUSE, ...LIST, ...PS, ...UPDATE, ...ABOUT };
+const ALL: Commands = {
+  ...CREATE,
+  ...EXEC,
+  ...LIFECYCLE,
+  ...PAUSE,
+  ...LIST,
+  ...PS,
+  ...UPDATE,
+  ...ABOUT,
+};
 
 /** "--force, -f" and "--bundle DIR, -b" name their options so. */
 function named(option: string): string[] {

@@ -16,8 +16,8 @@ const FD_MAX = 0xffffffff;
 const NUMBER_MAX = 999_999;
 
 /**
- * Closes the others, really, before anything is opened. Names are read from the words as they are:
- * what parseArguments makes of them is checked again by `checkPreserved`.
+ * Closes the others, really, before anything is opened. Names are read from the words of the command
+ * as they are: what parseArguments makes of them is checked again by `checkPreserved`.
  */
 export function closeInherited(sys: Sys, words: readonly string[]): void {
   openStreams(sys);

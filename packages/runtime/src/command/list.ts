@@ -23,7 +23,7 @@ export const COMMANDS: Commands = {
 
 function runList(context: Context): number {
   const { sys, root, args } = context;
-  const rows = listIds(sys, root).flatMap((id) => listRow(context, id));
+  const rows = (listIds(sys, root) ?? noRoot(context)).flatMap((id) => listRow(context, id));
   const format = args.options.get("format") ?? "table";
   if (args.flags.has("quiet")) print(sys, rows.map(({ id }) => `${id}\n`).join(""));
   else if (format === "json") print(sys, `${JSON.stringify(rows.length === 0 ? null : rows)}\n`);
@@ -34,6 +34,14 @@ function runList(context: Context): number {
     });
   }
   return 0;
+}
+
+/** The default one is made when it is needed. */
+function noRoot({ root, rootGiven }: Context): readonly string[] {
+  if (!rootGiven) return [];
+  throw new TareError("not_found", `Cannot list containers below "${root}": no such directory`, {
+    hint: "Check --root",
+  });
 }
 
 type Row = {

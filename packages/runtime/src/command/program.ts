@@ -21,6 +21,7 @@ const COMMANDS: { readonly [name: string]: (sys: Sys) => Commands } = {
   state: living,
   kill: living,
   delete: living,
+  exec: (sys) => loadPart(sys, "tare-runtime~exec").COMMANDS,
   list: (sys) => loadPart(sys, "tare-runtime~list").COMMANDS,
   pause: pausing,
   resume: pausing,
@@ -76,15 +77,19 @@ export function runProgram(sys: Sys): number {
   const words = sys.argv().slice(1);
   let log = openLog(sys, { json: false, debug: false });
   try {
-    closeInherited(sys, words);
     const global = parseArguments(words, GLOBAL_OPTIONS, { mixed: false });
     log = logOf(sys, global);
     return runCommand(sys, global, log);
   } catch (error) {
-    const report = toReport(error);
-    log.error(report);
-    return EXIT_STATUS[report.code] ?? 1;
+    return told(log, error);
   }
+}
+
+/** One line for people and programs; the answer is the exit status. */
+function told(log: Log, error: unknown, status?: number): number {
+  const report = toReport(error);
+  log.error(report);
+  return status ?? EXIT_STATUS[report.code] ?? 1;
 }
 
 function logOf(sys: Sys, { options, flags }: Arguments): Log {
@@ -104,8 +109,14 @@ function runCommand(sys: Sys, global: Arguments, log: Log): number {
   const table = { ...command.options, help: "flag", h: { short: "help" } } as const;
   const args = parseArguments(rest, table, { mixed: command.mixed });
   if (args.flags.has("help")) return said(sys, helpText(sys, name));
+  // Behind the first word of `exec` all are the program's.
+  closeInherited(sys, command.mixed ? rest : rest.slice(0, rest.length - args.words.length));
   checkKernel(readKernel(sys));
-  return command.run(contextOf(sys, global, log, args));
+  try {
+    return command.run(contextOf(sys, global, log, args));
+  } catch (error) {
+    return told(log, error, command.failure);
+  }
 }
 
 function findCommand(sys: Sys, name: string): Command {
@@ -119,7 +130,8 @@ function findCommand(sys: Sys, name: string): Command {
 
 function contextOf(sys: Sys, global: Arguments, log: Log, args: Arguments): Context {
   const root = global.options.get("root") ?? defaultRoot(sys);
-  return { sys, root, args, log, manager: managerOf(global) };
+  const rootGiven = global.options.has("root");
+  return { sys, root, rootGiven, args, log, manager: managerOf(global) };
 }
 
 function managerOf({ options, flags }: Arguments): Manager {

@@ -12,7 +12,7 @@ export function forMatching(context: Context, act: (id: string) => void): number
   const [pattern = ""] = args.words;
   if (pattern === "") throw new TareError("bad_input", "Cannot go on: the pattern is missing");
   const isMeant = compilePattern(pattern);
-  for (const id of listIds(sys, root).filter(isMeant)) {
+  for (const id of (listIds(sys, root) ?? []).filter(isMeant)) {
     const failure = attempt(act, id);
     if (failure !== undefined) log.warn(failure.message);
   }

@@ -19,7 +19,7 @@ export type Message =
   /** init: its user namespace waits for its maps. stage: the same. */
   | { readonly kind: "map" }
   | { readonly kind: "mapped" }
-  /** stage: the pid of the container's first process. */
+  /** stage: the pid of the container's process. */
   | { readonly kind: "pid"; readonly pid: number }
   /** init: the mounts are made, the parent's hooks may run. */
   | { readonly kind: "mounted" }

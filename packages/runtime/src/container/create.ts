@@ -4,7 +4,7 @@
  */
 
 import { fromReport, TareError } from "@tare/spec/error.ts";
-import type { Config, Hook, State } from "@tare/spec/oci-runtime.ts";
+import type { Config, Hook, NamespaceType, State } from "@tare/spec/oci-runtime.ts";
 import { OCI_VERSION } from "@tare/spec/oci-runtime.ts";
 import { parseConfig } from "@tare/spec/oci-runtime-parse.ts";
 import { createCgroup } from "../cgroup/apply.ts";
@@ -14,14 +14,14 @@ import { readCgroupHost } from "../cgroup/read-host.ts";
 import { NO_CGROUP, plannedState } from "../cgroup/state.ts";
 import { runHooks } from "../hooks/hooks.ts";
 import { openBindSource } from "../mounts/attach.ts";
-import { asksForScheduling } from "../process/plan.ts";
+import { asksForScheduling, lostAmbient } from "../process/plan.ts";
 import { waitFor } from "../process/wait.ts";
 import { loadFilter } from "../seccomp/apply.ts";
 import { agentOf, filterFlags } from "../seccomp/flags.ts";
-import { AT_EMPTY_PATH, AT_RECURSIVE, NO_FD } from "../sys/abi-file.ts";
+import { AT_EMPTY_PATH, AT_FDCWD, AT_RECURSIVE, NO_FD } from "../sys/abi-file.ts";
 import { MS_SHARED, MS_SLAVE } from "../sys/abi-mount.ts";
 import { SIGKILL } from "../sys/abi-process.ts";
-import { check } from "../sys/check.ts";
+import { check, errnoOf } from "../sys/check.ts";
 import { readText } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import { loadPart } from "../sys/part.ts";
@@ -29,9 +29,11 @@ import type { Fd, Sys } from "../sys/types.ts";
 import { Channel } from "./channel.ts";
 import { cloneFirst } from "./clone.ts";
 import { destroy } from "./destroy.ts";
-import { readModules } from "./facts.ts";
+import { toExecRecord } from "./exec-record.ts";
+import { isOurs, readModules } from "./facts.ts";
 import { writeIdMaps } from "./id-maps.ts";
 import { type InitGift, runInit } from "./init.ts";
+import { keyringName } from "./keyring.ts";
 import { type Placement, place, planPlacement } from "./placement.ts";
 import { planContainer } from "./plan.ts";
 import { listenForStart } from "./start-socket.ts";
@@ -76,10 +78,13 @@ export type CreateRequest = {
       }
     | undefined;
   readonly onConsole: (terminal: OwnedFd) => void;
-  readonly pidFile: ((pid: number) => void) | undefined;
+  /** Told the first process when it is set up. */
+  readonly onPid: (pid: number) => void;
   readonly owner: string;
   /** Takes a line for people who look for a fault. */
   readonly debug: (line: string) => void;
+  /** Takes what is asked for, cannot be had, and does not matter enough to stop. */
+  readonly warn: (line: string) => void;
 };
 
 /** A container whose first process waits for the word to start. */
@@ -109,8 +114,10 @@ export function prepare(
   refuseUnsupported(config, readModules(sys, config));
   const cgroup = planOwnCgroup(sys, request, config);
   const { id, bundle, keyring } = request;
+  const isHostNamespace = (type: NamespaceType, path: string) => isOurs(sys, type, path);
   const scheduling = schedulingOf(sys, config);
-  const plan = planContainer(config, { id, bundle, keyring, cgroup, scheduling });
+  const facts = { id, bundle, keyring, cgroup, scheduling, isHostNamespace };
+  const plan = planContainer(config, facts);
   return { config, plan, cgroup, placement: planPlacement(sys, config, id) };
 }
 
@@ -158,6 +165,11 @@ export function create(sys: Sys, request: CreateRequest): Created {
     directory.note(change);
   };
   directory.begin(record);
+  for (const name of config.process === undefined ? [] : lostAmbient(config.process)) {
+    request.warn(
+      `can't raise ambient capability ${name}: it is not both permitted and inheritable`,
+    );
+  }
   try {
     request.activation?.begin(directory.fd);
     using opened = makeCgroup(sys, cgroup, () => {
@@ -181,7 +193,7 @@ export function create(sys: Sys, request: CreateRequest): Created {
     follow(sys, request, config, record, channel);
     request.debug("init: closing the pipe to signal completion");
     if (request.startElsewhere) note({ ready: true });
-    request.pidFile?.(pid);
+    request.onPid(pid);
     return { directory, record, config, channel, pid };
   } catch (error) {
     undo(sys, directory, record);
@@ -217,6 +229,7 @@ function undo(sys: Sys, directory: ContainerDirectory, record: Record): void {
 
 function firstRecord(sys: Sys, request: CreateRequest, config: Config, cgroup: CgroupPlan): Record {
   const milliseconds = Number(sys.clock_gettime(0) / 1_000_000n);
+  const { seccomp } = config.linux;
   return {
     ociVersion: OCI_VERSION,
     id: request.id,
@@ -227,6 +240,10 @@ function firstRecord(sys: Sys, request: CreateRequest, config: Config, cgroup: C
     created: new Date(milliseconds).toISOString(),
     owner: request.owner,
     annotations: Object.fromEntries(config.annotations),
+    exec: toExecRecord(config, {
+      ...(request.keyring ? { keyring: keyringName(request.id) } : {}),
+      ...(seccomp === undefined ? {} : { filterFlags: filterFlags(seccomp) }),
+    }),
     ...laterHooks(config),
     ...laterAgent(config, request.bundle),
     ...(hasOwnPids(config) ? {} : { sharedPids: true }),
@@ -266,6 +283,7 @@ function spawn(sys: Sys, want: SpawnRequest): { channel: Channel; pid: number } 
   const pid = cloneFirst(sys, { config, step: plan.clone, cgroup: join.into }, () => {
     // What the first process holds, hooks inside could reach through /proc/1/fd.
     ours.close();
+    if (join.into !== undefined) sys.close(join.into);
     want.directory[Symbol.dispose]();
     return runInit(sys, { ...gift, channel: theirs });
   });
@@ -287,18 +305,29 @@ function openGift(sys: Sys, want: SpawnRequest): Omit<InitGift, "channel" | "joi
     filter:
       seccomp === undefined
         ? undefined
-        : { program: loadFilter(sys, request.root, seccomp), flags: filterFlags(seccomp) },
+        : {
+            program: loadFilter(sys, request.root, seccomp, directory.fd),
+            flags: filterFlags(seccomp),
+          },
     preserveFds: request.preserveFds,
     state: toState({ ...record, pid: 0 }, "creating"),
   };
 }
 
-/** Id-mapped sources, which need rights over their file system; `all` where root inside may see less. */
+/**
+ * Id-mapped sources, which need rights over their file system; `all` where root inside may see less.
+ * A source that is missing is told by the first process, if it cannot open it either: it may lie in
+ * what is mounted before.
+ */
 function openBindSources(sys: Sys, steps: readonly Step[], all: boolean): Map<number, Fd> {
   const sources = new Map<number, Fd>();
   const flag = steps.find((step) => step.op === "propagation")?.flag ?? MS_SLAVE;
   for (const step of steps) {
     if (step.op !== "bind" || (!all && step.idmap === undefined)) continue;
+    if (step.options.links.has("copy-symlink")) continue;
+    if (step.idmap === undefined && errnoOf(sys.faccessat2(AT_FDCWD, step.source, 0, 0)) !== 0) {
+      continue;
+    }
     const source = openBindSource(sys, step);
     leaveHostGroup(sys, source, flag);
     if (step.idmap !== undefined) {

@@ -1,8 +1,10 @@
 /** What is read of the host once, before anything is planned. */
 
 import { TareError } from "@tare/spec/error.ts";
-import type { Config } from "@tare/spec/oci-runtime.ts";
+import type { Config, NamespaceType } from "@tare/spec/oci-runtime.ts";
+import { AT_FDCWD } from "../sys/abi-file.ts";
 import { readText } from "../sys/file.ts";
+import { statAt } from "../sys/stat.ts";
 import type { Sys } from "../sys/types.ts";
 import { unameField } from "../sys/uname.ts";
 import type { Modules } from "./unsupported.ts";
@@ -44,3 +46,20 @@ export function readModules(sys: Sys, { process, linux }: Config): Modules {
 }
 
 const NO_MODULES: Modules = { apparmor: false, selinux: false };
+
+/** Names below /proc/self/ns that are not those of the specification. */
+const NAMESPACE_FILES: { readonly [type in NamespaceType]?: string } = {
+  network: "net",
+  mount: "mnt",
+};
+
+/** Whether a namespace file names the namespace that this process is in: namespaces(7), inode numbers. */
+export function isOurs(sys: Sys, type: NamespaceType, path: string): boolean {
+  const ours = statAt(sys, AT_FDCWD, `/proc/self/ns/${NAMESPACE_FILES[type] ?? type}`, 0);
+  const theirs = statAt(sys, AT_FDCWD, path, 0);
+  return (
+    ours.ino === theirs.ino &&
+    ours.devMajor === theirs.devMajor &&
+    ours.devMinor === theirs.devMinor
+  );
+}

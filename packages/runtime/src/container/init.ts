@@ -131,8 +131,10 @@ function applyStep(sys: Sys, gift: InitGift, state: InitState, step: Step): void
     case "mount":
     case "bind":
     case "mount-cgroup":
+    case "remount":
     case "set-readonly":
-      return applyMountStep(sys, gift, state.root, step);
+      state.root = applyMountStep(sys, gift, state.root, step) ?? state.root;
+      return;
     case "device":
     case "link":
     case "console":
@@ -229,16 +231,19 @@ function confinementOf(sys: Sys, gift: InitGift, state: InitState): Confinement 
   };
 }
 
-function applyMountStep(sys: Sys, gift: InitGift, root: Fd, step: MountStep): void {
+/** The answer is the new root, where the mount is one. */
+function applyMountStep(sys: Sys, gift: InitGift, root: Fd, step: MountStep): Fd | undefined {
   switch (step.op) {
     case "mount":
       return attachNew(sys, root, step);
     case "bind":
       return attachBind(sys, root, step, gift.bindSources.get(step.index));
     case "mount-cgroup":
-      return mountCgroup(sys, root, step);
+      return void mountCgroup(sys, root, step);
+    case "remount":
+      return void loadPart(sys, "tare-runtime~mount-old").remount(sys, root, step);
     case "set-readonly":
-      return makeReadonly(sys, root, step.target);
+      return void makeReadonly(sys, root, step.target);
     default:
       return assertNever(step);
   }

@@ -2,7 +2,6 @@
 
 import { assertNever } from "@tare/spec/error.ts";
 import { joinCgroup } from "../cgroup/join.ts";
-import { ENOSYS } from "../sys/abi-errno.ts";
 import { AT_FDCWD, O_RDONLY } from "../sys/abi-file.ts";
 import { CLONE_NEWCGROUP, PR_SET_DUMPABLE } from "../sys/abi-process.ts";
 import {
@@ -13,11 +12,12 @@ import {
   SOCK_CLOEXEC,
   SOCK_DGRAM,
 } from "../sys/abi-socket.ts";
-import { check, errnoOf } from "../sys/check.ts";
+import { check } from "../sys/check.ts";
 import { openAt } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import type { Sys } from "../sys/types.ts";
 import type { InitGift } from "./init.ts";
+import { joinKeyring } from "./keyring.ts";
 import { NAMESPACE_FLAGS } from "./namespaces.ts";
 import type { NamespaceStep } from "./step.ts";
 
@@ -68,12 +68,6 @@ function becomeRoot(sys: Sys, gift: InitGift): void {
   }
   check(sys.setresgid(0, 0, 0), "setresgid");
   check(sys.setresuid(0, 0, 0), "setresuid");
-}
-
-/** A session keyring of its own; kernels without keyrings have nothing to hide. */
-function joinKeyring(sys: Sys, name: string): void {
-  const ret = sys.join_session_keyring(name);
-  if (errnoOf(ret) !== ENOSYS) check(ret, "keyctl KEYCTL_JOIN_SESSION_KEYRING", name);
 }
 
 /** `struct ifreq` of netdevice(7): a name of 16 bytes, then flags. */

@@ -12,6 +12,7 @@ import {
   CLONE_NEWUSER,
   CLONE_NEWUTS,
 } from "../sys/abi-process.ts";
+import { keyringName } from "./keyring.ts";
 import type { CloneStep, NamespaceStep } from "./step.ts";
 
 /** Flags of clone3(2), unshare(2) and setns(2): namespaces(7). */
@@ -107,7 +108,7 @@ export function planNamespaces(
     stage,
     offsets: timed ? offsets : undefined,
   };
-  return { clone, init: planInside(config, later, keyring ? `_ses.${id}` : undefined) };
+  return { clone, init: planInside(config, later, keyring ? keyringName(id) : undefined) };
 }
 
 function planInside(

@@ -9,7 +9,14 @@ import type { Step } from "./step.ts";
 type Fields = { readonly [name: string]: unknown };
 
 const CGROUP: CgroupPlan = { mode: "v2", dirs: [], writes: [] };
-const FACTS = { id: "x", bundle: "/bundle", keyring: true, cgroup: CGROUP, scheduling: [] };
+const FACTS = {
+  id: "x",
+  bundle: "/bundle",
+  keyring: true,
+  cgroup: CGROUP,
+  scheduling: [],
+  isHostNamespace: () => false,
+};
 
 const MAPS = [{ containerID: 0, hostID: 100_000, size: 65_536 }];
 

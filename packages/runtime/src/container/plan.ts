@@ -9,6 +9,7 @@ import type { CgroupPlan } from "../cgroup/plan.ts";
 import { planDevices, planTakenDevices } from "../devices/plan.ts";
 import { planCgroupMount } from "../mounts/cgroup-plan.ts";
 import { planLateReadonly, planMounts, planProtection, planRoot } from "../mounts/plan.ts";
+import type { HostNamespace } from "../mounts/sysctl.ts";
 import { planLaunch, planProcessSetup } from "../process/plan.ts";
 import { checkNamespaces, hasNew, planNamespaces } from "./namespaces.ts";
 import type { Plan, SchedulingStep, Step } from "./step.ts";
@@ -22,6 +23,7 @@ export type ContainerFacts = {
   readonly cgroup: CgroupPlan;
   /** What planScheduling made of the configuration; empty where it asks for nothing of that. */
   readonly scheduling: readonly SchedulingStep[];
+  readonly isHostNamespace: HostNamespace;
 };
 
 export function planContainer(config: Config, facts: ContainerFacts): Plan {
@@ -68,7 +70,10 @@ function planTree(config: Config, facts: ContainerFacts): Step[] {
     const why = "the working directory is made where it is missing";
     steps.push({ op: "working-directory", path: config.process.cwd, why });
   }
-  steps.push(...planLateReadonly(config), ...planProtection(config));
+  steps.push(
+    ...planLateReadonly(config, facts.bundle),
+    ...planProtection(config, facts.isHostNamespace),
+  );
   return steps;
 }
 

@@ -39,7 +39,7 @@ export function openProcfs(sys: Sys): Fd {
 }
 
 /** The host's own, as long as its tree is there: proven by its magic number and its first inode. */
-function openHostProcfs(sys: Sys): Fd {
+export function openHostProcfs(sys: Sys): Fd {
   const flags = O_PATH | O_DIRECTORY | O_NOFOLLOW;
   const fd = check(openAt(sys, AT_FDCWD, "/proc", flags, RESOLVE_NO_SYMLINKS), "openat2", "/proc");
   const magic = check(sys.fstatfs_type(fd), "fstatfs", "/proc");

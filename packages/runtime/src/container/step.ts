@@ -38,6 +38,8 @@ export type MountStep = Why &
         /** Whether the container has a cgroup namespace of its own. */
         readonly private: boolean;
       }
+    /** Other options for the mount that is at the target already. */
+    | { readonly op: "remount"; readonly target: string; readonly options: MountOptions }
     /** A mount whose read-only attribute had to wait until everything below it was made. */
     | { readonly op: "set-readonly"; readonly target: string }
   );
@@ -47,6 +49,8 @@ export type IdMap = {
   readonly uidMappings: readonly IdMapping[];
   readonly gidMappings: readonly IdMapping[];
   readonly recursive: boolean;
+  /** crun's maps in the option's own words, as `uids=0-1000-10;gids=0-1000-10`; they come first. */
+  readonly words: string | undefined;
 };
 
 /** What a container sees of one cgroup hierarchy. */
@@ -149,6 +153,24 @@ export type SchedulingStep = Why & { readonly field: string } & (
     | { readonly op: "memory-policy"; readonly mode: number; readonly nodes: Uint8Array }
     | { readonly op: "personality"; readonly persona: number }
   );
+
+/** What only a further process of a container does, on its way into it. */
+export type EntryStep = Why &
+  (
+    | { readonly op: "enter-cgroup" }
+    /** Processors it may run on once its cgroup has them, as a mask in bytes. */
+    | { readonly op: "affinity"; readonly mask: Uint8Array }
+    | { readonly op: "leave-host" }
+    | { readonly op: "enter"; readonly namespaces: number }
+    | { readonly op: "become-root" }
+    | { readonly op: "keyring"; readonly name: string }
+    | { readonly op: "terminal"; readonly width: number; readonly height: number }
+    | { readonly op: "fork" }
+    | { readonly op: "session" }
+    | { readonly op: "control-terminal" }
+  );
+
+export type ExecStep = EntryStep | ProcessStep;
 
 export type CapabilityMasks = {
   readonly effective: bigint;

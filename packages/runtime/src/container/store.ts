@@ -31,6 +31,7 @@ import { openAt, readText, readTextAt, retried } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import { statAt } from "../sys/stat.ts";
 import type { Fd, Sys } from "../sys/types.ts";
+import type { ExecRecord } from "./exec-record.ts";
 import { START_SOCKET } from "./start-socket.ts";
 
 /** What is recorded of a container. */
@@ -45,6 +46,8 @@ export type Record = {
   readonly annotations: { readonly [key: string]: string };
   /** Those of start and delete: what becomes of config.json after create has no effect (runtime.md). */
   readonly hooks?: Pick<Hooks, "poststart" | "poststop">;
+  /** What further processes of the container are started with. */
+  readonly exec?: ExecRecord;
   /** Who is asked about system calls; absent where no rule of the filter notifies. */
   readonly agent?: Agent;
   /** Absent where linux.intelRdt is. */
@@ -249,10 +252,10 @@ export function openDirectory(sys: Sys, root: string, id: string): ContainerDire
   });
 }
 
-/** The ids of all containers, sorted. */
-export function listIds(sys: Sys, root: string): string[] {
+/** The ids of all containers, sorted; undefined where there is no such root. */
+export function listIds(sys: Sys, root: string): string[] | undefined {
   const ret = openAt(sys, AT_FDCWD, root, O_RDONLY | O_DIRECTORY, 0);
-  if (errnoOf(ret) === ENOENT) return [];
+  if (errnoOf(ret) === ENOENT) return undefined;
   using directory = new OwnedFd(sys, check(ret, "openat2", root));
   const names = entriesOf(sys, directory.fd).map((name) => sys.decode_utf8(name) ?? "");
   return names.filter((name) => name !== "" && !name.startsWith(".")).sort();

@@ -6,7 +6,7 @@
 import { TareError } from "@tare/spec/error.ts";
 import type { DeviceStep } from "../container/step.ts";
 import { attach, openAttachedTree } from "../mounts/attach.ts";
-import { openOrCreate } from "../mounts/in-root.ts";
+import { openOrCreate, splitLast } from "../mounts/in-root.ts";
 import { EEXIST, EPERM } from "../sys/abi-errno.ts";
 import {
   AT_EMPTY_PATH,
@@ -30,11 +30,6 @@ type Link = Extract<DeviceStep, { op: "link" }>;
 
 const TYPES = { c: S_IFCHR, u: S_IFCHR, b: S_IFBLK, p: S_IFIFO } as const;
 
-function split(path: string): readonly [directory: string, name: string] {
-  const slash = path.lastIndexOf("/");
-  return [path.slice(0, slash) || "/", path.slice(slash + 1)];
-}
-
 /** `bound` holds host devices, opened before the host's tree was left, for user namespaces. */
 export function makeDevice(
   sys: Sys,
@@ -50,7 +45,7 @@ export function makeDevice(
     sys.close(source);
     return;
   }
-  const [parent, name] = split(step.path);
+  const [parent, name] = splitLast(step.path);
   using directory = openOrCreate(sys, root, parent, "directory");
   const mode = TYPES[step.type] | step.mode;
   const ret = sys.mknodat(directory.fd, name, mode, step.major, step.minor);
@@ -93,7 +88,7 @@ function verifyNode(sys: Sys, node: Fd, step: DeviceNode, who: string): void {
 
 /** Makes a symbolic link; an existing link of the same name is replaced, anything else is kept. */
 export function makeLink(sys: Sys, root: Fd, step: Link): void {
-  const [parent, name] = split(step.path);
+  const [parent, name] = splitLast(step.path);
   using directory = openOrCreate(sys, root, parent, "directory");
   const ret = sys.symlinkat(step.target, directory.fd, name);
   if (errnoOf(ret) !== EEXIST) return void check(ret, "symlinkat", step.path);

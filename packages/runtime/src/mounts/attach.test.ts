@@ -1,13 +1,16 @@
 import { describe, expect, test } from "bun:test";
 import { fillStat, scriptedSys } from "../sys/scripted-sys.ts";
 import type { Fd } from "../sys/types.ts";
-import { attachBind, attachNew, makeFilesystem } from "./attach.ts";
+import { attachBind, attachNew } from "./attach.ts";
+import { makeFilesystem } from "./filesystem.ts";
 import { parseMountOptions } from "./options.ts";
 import { Masks, openNull, protectPath } from "./protect.ts";
 
 const ROOT = 1000 as Fd;
 const ENOENT = 2;
+const EACCES = 13;
 const EINVAL = 22;
+const ENODATA = 61;
 const PROC = 0x9fa0;
 const TMPFS = 0x01021994;
 const S_IFDIR = 0o040755;
@@ -51,7 +54,7 @@ const named = (calls: readonly (readonly unknown[])[], call: string) =>
 describe("a new file system", () => {
   test("has its options and attributes before it is attached", () => {
     const { sys, calls, open } = world({ mode: S_IFDIR });
-    attachNew(sys, ROOT, tmpfs("/t", ["ro", "nosuid", "size=1k", "newinstance"]));
+    attachNew(sys, ROOT, tmpfs("/t", ["ro", "nosuid", "size=1k", "sync", "mode=7"]));
     const given = named(calls, "fsconfig").map(([, , command, key, value]) => [
       command,
       key,
@@ -59,13 +62,29 @@ describe("a new file system", () => {
     ]);
     expect(given).toEqual([
       [1, "source", "tmpfs"],
+      [0, "sync", null],
       [1, "size", "1k"],
-      [0, "newinstance", null],
+      [1, "mode", "7"],
       [6, null, null],
     ]);
     expect(named(calls, "fsmount").map((call) => call[3])).toEqual([3]);
     expect(named(calls, "move_mount")).toHaveLength(1);
     expect(open()).toEqual([]);
+  });
+
+  test("has the mode of the directory that it covers, unless one is given or none was there", () => {
+    const modes = (answers: Parameters<typeof scriptedSys>[0], words: string[]) => {
+      const { sys, calls } = world({ mode: 0o040710 }, answers);
+      attachNew(sys, ROOT, tmpfs("/t", words));
+      return named(calls, "fsconfig").flatMap(([, , , key, value]) =>
+        key === "mode" ? value : [],
+      );
+    };
+    expect(modes({}, [])).toEqual(["710"]);
+    expect(modes({}, ["mode=1777"])).toEqual(["1777"]);
+    let looks = 0;
+    const missing = { openat2: () => (looks++ < 2 ? -ENOENT : 1001) };
+    expect(modes(missing, [])).toEqual([]);
   });
 
   test("is not attached where the name leads to the root", () => {
@@ -85,11 +104,14 @@ describe("a new file system", () => {
 
   test("a refused option is told in the kernel's words, and nothing stays open", () => {
     const words = [..."e tmpfs: Bad value for 'size'\n"].map((letter) => letter.charCodeAt(0));
+    let isRead = false;
     const { sys, open } = world(
       { mode: S_IFDIR },
       {
         fsconfig: (_fd: number, _command: number, key: string) => (key === "size" ? -EINVAL : 0),
         read: (_fd: number, into: Uint8Array) => {
+          if (isRead) return -ENODATA;
+          isRead = true;
           into.set(words);
           return words.length;
         },
@@ -109,9 +131,11 @@ describe("a bind", () => {
       ["/srv", 1 | 0o2000000 | 0x8000],
     ]);
     const names = calls.map(([name]) => name);
-    expect(names.lastIndexOf("mount_setattr")).toBeLessThan(names.indexOf("move_mount"));
+    const order = names.filter((name) => name === "mount_setattr" || name === "move_mount");
+    // How events travel comes last: attaching to a shared place would share it again.
+    expect(order).toEqual(["mount_setattr", "mount_setattr", "move_mount", "mount_setattr"]);
     expect(named(calls, "mount_setattr").map((call) => call.slice(3, 7))).toEqual([
-      [0x1000, 2, 0, 0],
+      [0x1000, 2, 0x20000d, 0],
       [0x1000 | 0x8000, 1, 0, 0],
       [0x1000 | 0x8000, 0, 0, 1 << 19],
     ]);
@@ -124,9 +148,23 @@ describe("a bind", () => {
     expect(open()).toEqual([]);
   });
 
-  test("that the parent opened is used and closed", () => {
-    const host = world({ mode: S_IFDIR });
+  test.each([
+    ["is opened here where that may be, and the parent's is closed", 0, 4],
+    ["is the parent's where it may not be opened here", -EACCES, 3],
+  ])("%s", (_name, answer, moved) => {
+    const host: ReturnType<typeof world> = world(
+      { mode: S_IFDIR },
+      { open_tree: () => (answer === 0 ? host.give() : answer) },
+    );
     attachBind(host.sys, ROOT, bind("/b", ["bind"]), host.give() as Fd);
+    expect(named(host.calls, "move_mount").map((call) => call[1])).toEqual([moved]);
+    expect(host.open()).toEqual([]);
+  });
+
+  test("that is id-mapped is always the parent's", () => {
+    const host = world({ mode: S_IFDIR });
+    const idmap = { uidMappings: [], gidMappings: [], recursive: false, words: undefined };
+    attachBind(host.sys, ROOT, { ...bind("/b", ["bind"]), idmap }, host.give() as Fd);
     expect(named(host.calls, "open_tree")).toEqual([]);
     expect(host.open()).toEqual([]);
   });

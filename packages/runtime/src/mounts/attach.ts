@@ -5,21 +5,17 @@
 
 import { TareError } from "@tare/spec/error.ts";
 import type { MountStep } from "../container/step.ts";
-import { EINVAL } from "../sys/abi-errno.ts";
+import { EINVAL, EPERM } from "../sys/abi-errno.ts";
 import {
   AT_EMPTY_PATH,
   AT_FDCWD,
   AT_RECURSIVE,
+  AT_SYMLINK_NOFOLLOW,
   NO_FD,
   O_DIRECTORY,
   PROC_SUPER_MAGIC,
 } from "../sys/abi-file.ts";
 import {
-  FSCONFIG_CMD_CREATE,
-  FSCONFIG_SET_FLAG,
-  FSCONFIG_SET_STRING,
-  FSMOUNT_CLOEXEC,
-  FSOPEN_CLOEXEC,
   MOUNT_ATTR_RDONLY,
   MOVE_MOUNT_F_EMPTY_PATH,
   MOVE_MOUNT_T_EMPTY_PATH,
@@ -30,86 +26,91 @@ import { check, errnoOf } from "../sys/check.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import { loadPart } from "../sys/part.ts";
 import { statAt } from "../sys/stat.ts";
-import type { Fd, Sys } from "../sys/types.ts";
-import { kindOf, lookup, openOrCreate, openOrCreatePlain } from "./in-root.ts";
-import { type Attributes, fsmountAttributes, type MountOptions } from "./options.ts";
-
-const LOG_BYTES = 512;
+import type { Fd, Ret, Sys } from "../sys/types.ts";
+import { makeFilesystem, VALUE_BYTES_MAX } from "./filesystem.ts";
+import {
+  type FileKind,
+  kindOf,
+  lookup,
+  makePlace,
+  openExisting,
+  openOrCreate,
+  openOrCreatePlain,
+} from "./in-root.ts";
+import { type Attributes, bindAttributes, type MountOptions } from "./options.ts";
 
 type NewMount = Extract<MountStep, { op: "mount" }>;
 type Bind = Extract<MountStep, { op: "bind" }>;
 
-/** Makes one new file system and attaches it. */
-export function attachNew(sys: Sys, root: Fd, step: NewMount): void {
+/** Makes one new file system and attaches it; the answer is its top where that is the new root. */
+export function attachNew(sys: Sys, root: Fd, step: NewMount): Fd | undefined {
+  using place = openNewPlace(sys, root, step);
+  refuseRoot(sys, root, place.target.fd, step.target);
+  if (wantsOldInterface(step)) {
+    return void loadPart(sys, "tare-runtime~mount-old").mountOld(sys, root, place.target.fd, step);
+  }
+  const options = place.existed ? withModeOf(sys, place.target.fd, step) : step.options;
+  using mount = makeFilesystem(sys, { ...step, options });
+  change(sys, mount.fd, AT_RECURSIVE, options.recursive);
+  if (options.copyUp) {
+    loadPart(sys, "tare-runtime~copy-up").copyUp(sys, place.target.fd, mount.fd, step.target);
+  }
+  attach(sys, mount.fd, place.target.fd, step.target);
+  propagate(sys, mount.fd, options);
+  return step.target === "/" ? mount.release() : undefined;
+}
+
+class Place {
+  readonly target: OwnedFd;
+  readonly existed: boolean;
+
+  constructor(target: OwnedFd, existed: boolean) {
+    this.target = target;
+    this.existed = existed;
+  }
+
+  [Symbol.dispose](): void {
+    this.target.close();
+  }
+}
+
+function openNewPlace(sys: Sys, root: Fd, { fstype, target, options }: NewMount): Place {
   // The kernel's own views must lie where they seem to lie: no link on the way (CVE-2019-19921).
-  const strict = step.fstype === "proc" || step.fstype === "sysfs";
-  using target = strict
-    ? openOrCreatePlain(sys, root, step.target)
-    : openOrCreate(sys, root, step.target, "directory");
-  refuseRoot(sys, root, target.fd, step.target);
-  using mount = makeFilesystem(sys, step);
-  setAttributes(sys, mount.fd, step.options);
-  if (step.options.copyUp) {
-    loadPart(sys, "tare-runtime~copy-up").copyUp(sys, target.fd, mount.fd, step.target);
-  }
-  attach(sys, mount.fd, target.fd, step.target);
+  const strict = fstype === "proc" || fstype === "sysfs" || options.links.has("dest-nofollow");
+  if (strict) return new Place(openOrCreatePlain(sys, root, target, "directory"), false);
+  const found = openExisting(sys, root, target);
+  return new Place(found ?? makePlace(sys, root, target, "directory"), found !== undefined);
 }
 
-/** fsopen(2), fsconfig(2), fsmount(2): a file system that is nowhere yet. */
-export function makeFilesystem(
-  sys: Sys,
-  want: Pick<NewMount, "fstype" | "source" | "options">,
-): OwnedFd {
-  using context = new OwnedFd(
-    sys,
-    check(sys.fsopen(want.fstype, FSOPEN_CLOEXEC), "fsopen", want.fstype),
+/** A tmpfs has the mode of the directory that it covers, unless one is given: as runc and crun. */
+function withModeOf(sys: Sys, place: Fd, { fstype, options }: NewMount): MountOptions {
+  if (fstype !== "tmpfs" || options.data.some((word) => word.startsWith("mode="))) return options;
+  const { mode } = statAt(sys, place, "", AT_EMPTY_PATH);
+  return { ...options, data: [`mode=${(mode & 0o7777).toString(8)}`, ...options.data] };
+}
+
+/** What fsconfig(2) cannot take: the flag iversion, and long values but those of overlay layers. */
+function wantsOldInterface({ fstype, options }: NewMount): boolean {
+  return (
+    options.superblock.includes("iversion") ||
+    options.data.some(
+      (word) =>
+        word.length > VALUE_BYTES_MAX &&
+        word.length - word.indexOf("=") - 1 > VALUE_BYTES_MAX &&
+        !(fstype === "overlay" && word.startsWith("lowerdir=")),
+    )
   );
-  configure(sys, context.fd, want.fstype, "source", want.source);
-  for (const word of want.options.data) {
-    const equals = word.indexOf("=");
-    if (equals < 0) configure(sys, context.fd, want.fstype, word, undefined);
-    else configure(sys, context.fd, want.fstype, word.slice(0, equals), word.slice(equals + 1));
-  }
-  const made = sys.fsconfig(context.fd, FSCONFIG_CMD_CREATE, null, null, 0);
-  if (errnoOf(made) !== 0) fail(sys, context.fd, want.fstype, made);
-  const attributes = fsmountAttributes(want.options);
-  return new OwnedFd(
-    sys,
-    check(sys.fsmount(context.fd, FSMOUNT_CLOEXEC, attributes), "fsmount", want.fstype),
-  );
-}
-
-function configure(
-  sys: Sys,
-  context: Fd,
-  fstype: string,
-  key: string,
-  value: string | undefined,
-): void {
-  const command = value === undefined ? FSCONFIG_SET_FLAG : FSCONFIG_SET_STRING;
-  const ret = sys.fsconfig(context, command, key, value ?? null, 0);
-  if (errnoOf(ret) !== 0) fail(sys, context, `${fstype}" option "${key}`, ret);
-}
-
-/** The kernel's own words about a failed file system, which it keeps on the context (fsopen(2)). */
-function fail(sys: Sys, context: Fd, subject: string, ret: ReturnType<Sys["fsconfig"]>): never {
-  const log = new Uint8Array(LOG_BYTES);
-  const length = sys.read(context, log) as unknown as number;
-  const words = length > 2 ? (sys.decode_utf8(log.subarray(2, length)) ?? "").trim() : "";
-  try {
-    check(ret, "fsconfig", subject);
-  } catch (error) {
-    if (words === "" || !(error instanceof TareError)) throw error;
-    throw new TareError(error.code, `${error.message}: ${words}`, { cause: error });
-  }
-  throw new TareError("internal", "a call that failed has no error");
 }
 
 /** The source of a bind, detached, as the step or the parent (which may see more) opens it. */
 export function openBindSource(sys: Sys, step: Pick<Bind, "source" | "options">): Fd {
-  const below = step.options.bind === "rbind" ? AT_RECURSIVE : 0;
-  const flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | below;
-  return check(sys.open_tree(AT_FDCWD, step.source, flags), "open_tree", step.source);
+  return check(cloneSource(sys, step), "open_tree", step.source);
+}
+
+function cloneSource(sys: Sys, { source, options }: Pick<Bind, "source" | "options">): Ret<Fd> {
+  const below = options.bind === "rbind" ? AT_RECURSIVE : 0;
+  const link = options.links.has("src-nofollow") ? AT_SYMLINK_NOFOLLOW : 0;
+  return sys.open_tree(AT_FDCWD, source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | below | link);
 }
 
 /** A clone of one mount, without those below it, detached. */
@@ -118,22 +119,59 @@ export function openAttachedTree(sys: Sys, path: string): Fd {
   return check(sys.open_tree(AT_FDCWD, path, flags), "open_tree", path);
 }
 
-/** Attaches an existing tree at a second place. */
-export function attachBind(sys: Sys, root: Fd, step: Bind, opened: Fd | undefined): void {
-  using tree = new OwnedFd(sys, opened ?? openBindSource(sys, step));
-  if (step.target === "/proc" && check(sys.fstatfs_type(tree.fd), "fstatfs") !== PROC_SUPER_MAGIC) {
+/**
+ * Attaches an existing tree at a second place; the answer is its top where that is the new root.
+ * `opened` is the parent's: it is used where this process may not open the source itself. What it
+ * opens itself keeps the locks of a less privileged namespace, and shows what was mounted before.
+ */
+export function attachBind(sys: Sys, root: Fd, step: Bind, opened: Fd | undefined): Fd | undefined {
+  const { options, target } = step;
+  if (options.links.has("copy-symlink")) {
+    if (loadPart(sys, "tare-runtime~mount-links").copyLink(sys, root, step)) return undefined;
+  }
+  using tree = new OwnedFd(sys, openSource(sys, step, opened));
+  if (target === "/proc" && check(sys.fstatfs_type(tree.fd), "fstatfs") !== PROC_SUPER_MAGIC) {
     throw new TareError("bad_input", `Cannot bind "${step.source}" on "/proc": it is not procfs`);
   }
-  using target = openOrCreate(sys, root, step.target, kindOf(sys, tree.fd));
-  refuseRoot(sys, root, target.fd, step.target);
-  setAttributes(sys, tree.fd, step.options);
-  attach(sys, tree.fd, target.fd, step.target);
+  using place = openBindPlace(sys, root, step, tree.fd);
+  refuseRoot(sys, root, place.fd, target);
+  changeBind(sys, tree.fd, step);
+  change(sys, tree.fd, AT_RECURSIVE, options.recursive);
+  attach(sys, tree.fd, place.fd, target);
+  propagate(sys, tree.fd, options);
+  return target === "/" ? tree.release() : undefined;
 }
 
-/** Gives a detached mount its attributes and propagation. */
-function setAttributes(sys: Sys, mount: Fd, options: MountOptions): void {
-  if (options.bind !== "none") change(sys, mount, 0, options.attributes);
-  change(sys, mount, AT_RECURSIVE, options.recursive);
+function openSource(sys: Sys, step: Bind, opened: Fd | undefined): Fd {
+  if (opened === undefined) return openBindSource(sys, step);
+  if (step.idmap !== undefined) return opened;
+  const own = cloneSource(sys, step);
+  if (errnoOf(own) !== 0) return opened;
+  sys.close(opened);
+  return check(own, "open_tree", step.source);
+}
+
+function openBindPlace(sys: Sys, root: Fd, { options, target }: Bind, tree: Fd): OwnedFd {
+  const kind: FileKind = kindOf(sys, tree);
+  if (!options.links.has("dest-nofollow")) return openOrCreate(sys, root, target, kind);
+  return loadPart(sys, "tare-runtime~mount-links").openLast(sys, root, target, kind);
+}
+
+/** The flags of a bind; those that this user namespace may not change are looked at one by one. */
+export function changeBind(
+  sys: Sys,
+  tree: Fd,
+  { options, target }: Pick<Bind, "options" | "target">,
+): void {
+  const { set, clear } = bindAttributes(options);
+  if (set === 0 && clear === 0) return;
+  const ret = sys.mount_setattr(tree, "", AT_EMPTY_PATH, set, clear, 0, NO_FD);
+  if (errnoOf(ret) !== EPERM) return void check(ret, "mount_setattr", target);
+  loadPart(sys, "tare-runtime~mount-locked").changeLocked(sys, tree, options, target);
+}
+
+/** Sets how events travel, after the mount was attached: attaching to a shared place shares it. */
+export function propagate(sys: Sys, mount: Fd, options: MountOptions): void {
   for (const { flag, recursive } of options.propagation) {
     const flags = AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0);
     check(sys.mount_setattr(mount, "", flags, 0, 0, flag, NO_FD), "mount_setattr");
@@ -155,6 +193,7 @@ export function attach(sys: Sys, mount: Fd, target: Fd, path: string): void {
 
 /** A link that leads to "/" would put the mount over the whole container, one into /proc over procfs. */
 function refuseRoot(sys: Sys, root: Fd, target: Fd, path: string): void {
+  if (path === "/") return;
   // What is named below /proc was looked at when it was planned.
   const isNamed = path === "/proc" || path.startsWith("/proc/");
   if (!isNamed && check(sys.fstatfs_type(target), "fstatfs", path) === PROC_SUPER_MAGIC) {

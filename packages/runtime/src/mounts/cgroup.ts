@@ -9,7 +9,8 @@ import { check } from "../sys/check.ts";
 import { openAt } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import type { Fd, Sys } from "../sys/types.ts";
-import { attach, attachBind, attachNew, change, makeFilesystem, openBindSource } from "./attach.ts";
+import { attach, attachBind, attachNew, change, changeBind, openBindSource } from "./attach.ts";
+import { makeFilesystem } from "./filesystem.ts";
 import { openOrCreate } from "./in-root.ts";
 import { type MountOptions, parseMountOptions } from "./options.ts";
 
@@ -92,7 +93,7 @@ function newView(sys: Sys, options: MountOptions, view: CgroupView): OwnedFd {
 function boundView(sys: Sys, options: MountOptions, view: CgroupView): OwnedFd {
   const bind: MountOptions = { ...options, bind: "bind" };
   const tree = new OwnedFd(sys, openBindSource(sys, { source: view.hostPath, options: bind }));
-  change(sys, tree.fd, 0, options.attributes);
+  changeBind(sys, tree.fd, { options: bind, target: view.hostPath });
   change(sys, tree.fd, AT_RECURSIVE, options.recursive);
   return tree;
 }

@@ -4,6 +4,8 @@
  */
 
 import { TareError } from "@tare/spec/error.ts";
+import type { IdMapping } from "@tare/spec/oci-runtime.ts";
+import type { Maps } from "../container/id-maps.ts";
 import type { IdMap } from "../container/step.ts";
 import { openUserNamespace } from "../container/user-namespace.ts";
 import { EINVAL } from "../sys/abi-errno.ts";
@@ -14,7 +16,7 @@ import type { Fd, Sys } from "../sys/types.ts";
 
 /** Maps the owners of a detached tree; `path` is for the error. */
 export function mapOwners(sys: Sys, tree: Fd, idmap: IdMap, path: string): void {
-  using namespace = openUserNamespace(sys, idmap);
+  using namespace = openUserNamespace(sys, mapsOf(idmap));
   const flags = AT_EMPTY_PATH | (idmap.recursive ? AT_RECURSIVE : 0);
   const ret = sys.mount_setattr(tree, "", flags, MOUNT_ATTR_IDMAP, 0, 0, namespace.fd);
   if (errnoOf(ret) === EINVAL) {
@@ -24,4 +26,56 @@ export function mapOwners(sys: Sys, tree: Fd, idmap: IdMap, path: string): void 
     );
   }
   check(ret, "mount_setattr MOUNT_ATTR_IDMAP", path);
+}
+
+/**
+ * The maps in the words of crun's option: `uids=FILE-SEEN-SIZE#FILE-SEEN-SIZE;gids=...`. With `@` in
+ * front, the second number is an id of the container. Source: crun.1, "idmap mount options".
+ */
+export function mapsOf(idmap: IdMap): Maps {
+  const { words } = idmap;
+  if (words === undefined) return idmap;
+  const fields = new Map(
+    words.split(";").map((field): [string, string] => {
+      const equals = field.indexOf("=");
+      return [field.slice(0, Math.max(equals, 0)), field.slice(equals + 1)];
+    }),
+  );
+  const [uids, gids] = [fields.get("uids"), fields.get("gids")];
+  if (uids === undefined || gids === undefined || fields.size !== 2) throw badMaps(words);
+  return {
+    uidMappings: readMaps(uids, idmap.uidMappings),
+    gidMappings: readMaps(gids, idmap.gidMappings),
+  };
+}
+
+function readMaps(text: string, container: readonly IdMapping[]): IdMapping[] {
+  return text.split("#").map((triple) => {
+    const relative = triple.startsWith("@");
+    const numbers = (relative ? triple.slice(1) : triple).split("-").map(readId);
+    const [containerID = 0, seen = 0, size = 0] = numbers;
+    if (numbers.length !== 3 || size === 0) throw badMaps(text);
+    return { containerID, hostID: relative ? hostIdOf(seen, container, triple) : seen, size };
+  });
+}
+
+function readId(text: string): number {
+  const id = Number(text);
+  const isId = text !== "" && [...text].every((digit) => digit >= "0" && digit <= "9");
+  if (!isId || id > 0xffffffff) throw badMaps(text);
+  return id;
+}
+
+function hostIdOf(id: number, container: readonly IdMapping[], triple: string): number {
+  const map = container.find(
+    ({ containerID, size }) => id >= containerID && id < containerID + size,
+  );
+  if (map !== undefined) return map.hostID + id - map.containerID;
+  throw new TareError("bad_input", `Cannot map ids "${triple}": the user namespace has no such id`);
+}
+
+function badMaps(text: string): TareError {
+  return new TareError("bad_input", `Cannot read the maps of an id-mapped mount "${text}"`, {
+    hint: "Write idmap=uids=0-1000-10;gids=0-1000-10",
+  });
 }

@@ -47,17 +47,22 @@ export function lookupPlain(sys: Sys, root: Fd, path: string, flags = 0): Ret<Fd
 
 /** Opens a place in the root, and makes it, with the directories above it, where it is missing. */
 export function openOrCreate(sys: Sys, root: Fd, path: string, kind: FileKind): OwnedFd {
+  return openExisting(sys, root, path) ?? makePlace(sys, root, path, kind);
+}
+
+/** Opens a place in the root; undefined where there is none. */
+export function openExisting(sys: Sys, root: Fd, path: string): OwnedFd | undefined {
   const ret = lookup(sys, root, path);
-  if (errnoOf(ret) !== ENOENT) return new OwnedFd(sys, check(ret, "openat2", path));
-  return create(sys, root, path, kind);
+  return errnoOf(ret) === ENOENT ? undefined : new OwnedFd(sys, check(ret, "openat2", path));
 }
 
 /** As openOrCreate, with no link followed. */
-export function openOrCreatePlain(sys: Sys, root: Fd, path: string): OwnedFd {
-  const ret = lookupPlain(sys, root, path, O_DIRECTORY);
+export function openOrCreatePlain(sys: Sys, root: Fd, path: string, kind: FileKind): OwnedFd {
+  const flags = kind === "directory" ? O_DIRECTORY : 0;
+  const ret = lookupPlain(sys, root, path, flags);
   if (errnoOf(ret) !== ENOENT) return new OwnedFd(sys, check(ret, "openat2", path));
-  create(sys, root, path, "directory").close();
-  return new OwnedFd(sys, check(lookupPlain(sys, root, path, O_DIRECTORY), "openat2", path));
+  makePlace(sys, root, path, kind).close();
+  return new OwnedFd(sys, check(lookupPlain(sys, root, path, flags), "openat2", path));
 }
 
 /** A path as openat2(2) takes it below a directory: "/" itself is ".". */
@@ -75,7 +80,7 @@ type Walk = { readonly passed: OwnedFd[]; readonly ahead: string[]; links: numbe
  * Walks a name one component at a time, by descriptor, and makes what is missing; a link, even one
  * that leads nowhere yet, is followed inside the root. An image's /etc/resolv.conf is often such.
  */
-function create(sys: Sys, root: Fd, path: string, kind: FileKind): OwnedFd {
+export function makePlace(sys: Sys, root: Fd, path: string, kind: FileKind): OwnedFd {
   const walk: Walk = { passed: [], ahead: path.split("/").filter(isName), links: 0 };
   try {
     for (let name = walk.ahead.shift(); name !== undefined; name = walk.ahead.shift()) {
@@ -143,4 +148,10 @@ function make(sys: Sys, directory: Fd, name: string, kind: FileKind): void {
 export function kindOf(sys: Sys, fd: Fd): FileKind {
   const { mode } = statAt(sys, fd, "", AT_EMPTY_PATH);
   return (mode & S_IFMT) === S_IFDIR ? "directory" : "file";
+}
+
+/** The directory and the last component of a normal, absolute path. */
+export function splitLast(path: string): readonly [directory: string, name: string] {
+  const slash = path.lastIndexOf("/");
+  return [path.slice(0, slash) || "/", path.slice(slash + 1)];
 }

@@ -3,6 +3,7 @@ import type { Config } from "@tare/spec/oci-runtime.ts";
 import { parseConfig } from "@tare/spec/oci-runtime-parse.ts";
 import type { MountStep } from "../container/step.ts";
 import { MOUNT_ATTR_RDONLY, MS_PRIVATE, MS_SHARED, MS_SLAVE } from "../sys/abi-mount.ts";
+import { mapsOf } from "./idmap.ts";
 import type { MountOptions } from "./options.ts";
 import { normalize, planLateReadonly, planMounts, planProtection, planRoot } from "./plan.ts";
 
@@ -106,12 +107,39 @@ describe("mounts", () => {
     expect(only("mount", { destination: "/a", type: "tmpfs" }).source).toBe("tmpfs");
   });
 
-  test.each(["/", "//", "/.", "/a/..", "/../..", "."])(
-    "%j is the root and refused",
-    (destination) => {
-      expect(() => plan({ destination, type: "tmpfs" })).toThrow("it is the root");
-    },
-  );
+  test.each(["/", "//", "/.", "/a/..", "/../..", "."])("%j is the new root", (destination) => {
+    expect(only("mount", { destination, type: "tmpfs" }).target).toBe("/");
+    const copied = { destination, type: "tmpfs", options: ["tmpcopyup"] };
+    expect(() => plan(copied)).toThrow("tmpcopyup");
+    expect(() => plan({ destination, type: "cgroup" })).toThrow("it is the root");
+  });
+
+  test("a destination below the root's own path lies in the root", () => {
+    const targets = ["/bundle/rootfs/a", "/bundle/rootfs/./a", "/bundle/rootfsa", "a"];
+    const of = (destination: string) => only("mount", { destination, type: "tmpfs" }).target;
+    expect(targets.map(of)).toEqual(["/a", "/a", "/bundle/rootfsa", "/a"]);
+    const root = { root: { path: "/" } };
+    expect(only("mount", { destination: "/a", type: "tmpfs" }, root).target).toBe("/a");
+  });
+
+  test("remount changes what is there, whatever the type", () => {
+    const words = ["remount", "ro", "sync"];
+    expect(
+      only("remount", { destination: "/a", type: "tmpfs", options: words }).options.remount,
+    ).toBeTrue();
+    const bind = { destination: "/a", options: ["bind", "remount", "ro"] };
+    expect(only("remount", bind).target).toBe("/a");
+    expect(() => plan({ ...bind, options: ["bind", "remount", "size=1m"] })).toThrow("size=1m");
+  });
+
+  test("an option that a bind cannot honour is refused", () => {
+    const bind = { destination: "/a", source: "/b" };
+    expect(() => plan({ ...bind, options: ["bind", "mode=755"] })).toThrow("mode=755");
+    expect(() => plan({ ...bind, options: ["bind", "sync"] })).toThrow("sync");
+    expect(() => plan({ ...bind, options: ["bind", "tmpcopyup"] })).toThrow("tmpcopyup");
+    const links = ["bind", "copy-symlink", "src-nofollow"];
+    expect(() => plan({ ...bind, options: links })).toThrow("copy-symlink excludes");
+  });
 });
 
 describe("over /proc", () => {
@@ -160,7 +188,7 @@ describe("read-only that has to wait", () => {
       { destination: "/sys/fs/cgroup", type: "cgroup", options: ["ro"] },
     ];
     const config = configOf({ mounts });
-    const late = planLateReadonly(config);
+    const late = planLateReadonly(config, "/bundle");
     expect(late.map((step) => (step.op === "set-readonly" ? step.target : ""))).toEqual([
       "/dev",
       "/b",
@@ -185,12 +213,50 @@ describe("id-mapped mounts", () => {
       uidMappings: own,
       gidMappings: own,
       recursive: false,
+      words: undefined,
     });
   });
 
   test("the option takes those of the container, with r also for what is below", () => {
     const idmap = only("bind", { ...bind, options: ["rbind", "ridmap"] }, mapped).idmap;
-    expect(idmap).toEqual({ uidMappings: users, gidMappings: users, recursive: true });
+    const maps = { uidMappings: users, gidMappings: users };
+    expect(idmap).toEqual({ ...maps, recursive: true, words: undefined });
+  });
+
+  test("crun's maps in the option come before the mount's, and may be of the container's ids", () => {
+    const words = "uids=0-1000-10#20-5-1;gids=@0-7-3";
+    const both = { ...bind, options: ["bind", `ridmap=${words}`] };
+    const idmap = only("bind", { ...both, uidMappings: own, gidMappings: own }, mapped).idmap;
+    if (idmap === undefined) throw new Error("no map");
+    expect(idmap.recursive).toBeTrue();
+    expect(mapsOf(idmap)).toEqual({
+      uidMappings: [
+        { containerID: 0, hostID: 1000, size: 10 },
+        { containerID: 20, hostID: 5, size: 1 },
+      ],
+      gidMappings: [{ containerID: 0, hostID: 100_007, size: 3 }],
+    });
+  });
+
+  test.each([
+    "uids=0-1-2",
+    "uids=0-1-2;gids=0-1",
+    "uids=0-1-2;gids=0-1-2;x=1",
+    "uids=0-1-2;gids=0-1-0",
+    "uids=0--1-2;gids=0-1-2",
+    "uids=0-1-4294967296;gids=0-1-2",
+    "uids=@0-65536-1;gids=0-1-2",
+    "uids= 0-1-2;gids=0-1-2",
+    "=;=",
+  ])("the maps %j are refused", (words) => {
+    const maps = { uidMappings: users, gidMappings: users, recursive: false };
+    expect(() => mapsOf({ ...maps, words })).toThrow("Cannot");
+  });
+
+  test("only binds can be mapped", () => {
+    const tmpfs = { destination: "/a", type: "tmpfs" };
+    expect(() => plan({ ...tmpfs, options: ["idmap"] })).toThrow("not a bind");
+    expect(() => plan({ ...tmpfs, uidMappings: own, gidMappings: own })).toThrow("not a bind");
   });
 
   test("without option and maps there is none; without maps to take it is refused", () => {
@@ -200,7 +266,7 @@ describe("id-mapped mounts", () => {
 });
 
 describe("protection of the finished tree", () => {
-  const protect = (fields: Fields) => planProtection(configOf(fields));
+  const protect = (fields: Fields) => planProtection(configOf(fields), () => false);
 
   test("settings first, then read-only, then masks, then the root", () => {
     const steps = protect({
@@ -221,6 +287,11 @@ describe("protection of the finished tree", () => {
       "root-propagation",
       "root-read-only",
     ]);
+  });
+
+  test("a path that is named twice is masked once", () => {
+    const steps = protect({ linux: { maskedPaths: ["/a", "/a/", "//a", "/b/../a", "/b"] } });
+    expect(steps.map((step) => ("path" in step ? step.path : ""))).toEqual(["/a", "/b"]);
   });
 
   test("nothing where nothing is asked for", () => {

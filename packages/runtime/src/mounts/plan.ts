@@ -14,8 +14,8 @@ import {
   MS_SLAVE,
   MS_UNBINDABLE,
 } from "../sys/abi-mount.ts";
-import { type MountOptions, parseMountOptions } from "./options.ts";
-import { planSysctls } from "./sysctl.ts";
+import { type MountOptions, parseMountOptions, refuseForBind } from "./options.ts";
+import { type HostNamespace, planSysctls } from "./sysctl.ts";
 
 /** Only these may cover a part of /proc: lxcfs and its like (CVE-2019-16884, CVE-2019-19921). */
 const OVER_PROC: ReadonlySet<string> = new Set(
@@ -87,27 +87,54 @@ export function planMounts(config: Config, facts: MountFacts): MountStep[] {
 
 function planMount(config: Config, mount: Mount, index: number, facts: MountFacts): MountStep {
   const options = parseMountOptions(mount.options);
-  const target = normalize(mount.destination);
+  const target = placeOf(mount.destination, absolute(config.root.path, facts.bundle));
   const type = options.bind !== "none" ? "bind" : (mount.type ?? "none");
-  if (target === "/") {
-    throw new TareError("bad_input", `Cannot mount on "${mount.destination}": it is the root`);
+  if (options.remount) {
+    if (options.bind !== "none") refuseForBind(options, target);
+    return { op: "remount", target, options, why: "a mount that is there gets other options" };
   }
-  if (type === "cgroup" || type === "cgroup2") return facts.cgroupMount(target, options);
-  if (type === "bind" || type === "none") {
-    checkBind(mount, target);
-    const source = absolute(mount.source ?? "", facts.bundle);
-    const why = `make "${source}" visible inside`;
-    return {
-      op: "bind",
-      index,
-      idmap: idMapOf(config, mount, options),
-      source,
-      target,
-      options,
-      why,
-    };
+  if (type === "cgroup" || type === "cgroup2") {
+    if (target === "/") refuseOnRoot(mount);
+    return facts.cgroupMount(target, options);
   }
+  const isBind = type === "bind" || type === "none";
+  return isBind
+    ? planBind(config, mount, index, { options, target, bundle: facts.bundle })
+    : planNew(mount, type, options, target);
+}
+
+function planBind(
+  config: Config,
+  mount: Mount,
+  index: number,
+  { options, target, bundle }: { options: MountOptions; target: string; bundle: string },
+): MountStep {
+  if (mount.source === undefined || mount.source === "") {
+    throw new TareError("bad_input", `Cannot bind on "${mount.destination}": it has no source`);
+  }
+  checkOverProc(target, "bind");
+  refuseForBind(options, target);
+  refuseCopyUp(options, target, "bind");
+  if (options.links.size > 1 && options.links.has("copy-symlink")) {
+    throw new TareError(
+      "bad_input",
+      `Cannot bind on "${target}": copy-symlink excludes src-nofollow and dest-nofollow`,
+    );
+  }
+  const source = absolute(mount.source, bundle);
+  const idmap = idMapOf(config, mount, options);
+  const why = `make "${source}" visible inside`;
+  return { op: "bind", index, idmap, source, target, options, why };
+}
+
+function planNew(mount: Mount, type: string, options: MountOptions, target: string): MountStep {
   checkOverProc(target, type);
+  refuseCopyUp(options, target, type);
+  if (options.idmap !== undefined || mount.uidMappings.length > 0) {
+    throw new TareError("bad_input", `Cannot map the ids of "${target}": it is not a bind`, {
+      hint: "Only binds can be id-mapped",
+    });
+  }
   const late = waitsForChildren(type, target);
   return {
     op: "mount",
@@ -117,6 +144,24 @@ function planMount(config: Config, mount: Mount, index: number, facts: MountFact
     options: late ? withoutReadonly(options) : options,
     why: MOUNT_WHY.get(type) ?? `mount a file system of type ${type}`,
   };
+}
+
+function refuseCopyUp({ copyUp }: MountOptions, target: string, type: string): void {
+  if (!copyUp || (type === "tmpfs" && target !== "/")) return;
+  throw new TareError("bad_input", `Cannot use tmpcopyup on "${target}"`, {
+    hint: "It fills a tmpfs with what the directory below it holds",
+  });
+}
+
+function refuseOnRoot(mount: Mount): never {
+  throw new TareError("bad_input", `Cannot mount on "${mount.destination}": it is the root`);
+}
+
+/** A destination that begins with the root's path on the host lies below it, as in runc. */
+function placeOf(destination: string, root: string): string {
+  const path = normalize(destination);
+  const top = normalize(root);
+  return top !== "/" && path.startsWith(`${top}/`) ? path.slice(top.length) : path;
 }
 
 const MOUNT_WHY: ReadonlyMap<string, string> = new Map([
@@ -130,9 +175,11 @@ const MOUNT_WHY: ReadonlyMap<string, string> = new Map([
 /** The maps of the mount itself, else those of the container's user namespace. */
 function idMapOf(config: Config, mount: Mount, options: MountOptions): IdMap | undefined {
   const own = mount.uidMappings.length + mount.gidMappings.length > 0;
-  if (!own && options.idmap === "none") return undefined;
-  const { uidMappings, gidMappings } = own ? mount : config.linux;
-  if (uidMappings.length === 0 || gidMappings.length === 0) {
+  if (!own && options.idmap === undefined) return undefined;
+  const equals = options.idmap?.indexOf("=") ?? -1;
+  const words = equals < 0 ? undefined : options.idmap?.slice(equals + 1);
+  const { uidMappings, gidMappings } = own && words === undefined ? mount : config.linux;
+  if (words === undefined && (uidMappings.length === 0 || gidMappings.length === 0)) {
     throw new TareError(
       "bad_input",
       `Cannot map the ids of "${mount.destination}": uidMappings or gidMappings is missing`,
@@ -141,14 +188,8 @@ function idMapOf(config: Config, mount: Mount, options: MountOptions): IdMap | u
       },
     );
   }
-  return { uidMappings, gidMappings, recursive: options.idmap === "ridmap" };
-}
-
-function checkBind(mount: Mount, target: string): void {
-  if (mount.source === undefined || mount.source === "") {
-    throw new TareError("bad_input", `Cannot bind on "${mount.destination}": it has no source`);
-  }
-  checkOverProc(target, "bind");
+  const recursive = options.idmap?.startsWith("ridmap") === true;
+  return { uidMappings, gidMappings, recursive, words };
 }
 
 /** A file system in place of /proc would answer for the kernel: only procfs may be there. */
@@ -173,12 +214,12 @@ function withoutReadonly(options: MountOptions): MountOptions {
 }
 
 /** What protects the finished tree; everything here runs inside the new root. */
-export function planProtection(config: Config): ProtectStep[] {
-  const steps: ProtectStep[] = planSysctls(config);
+export function planProtection(config: Config, isHost: HostNamespace): ProtectStep[] {
+  const steps: ProtectStep[] = planSysctls(config, isHost);
   for (const path of config.linux.readonlyPaths) {
     steps.push({ op: "read-only", path, why: "kernel settings there are the host's too" });
   }
-  for (const path of config.linux.maskedPaths) {
+  for (const path of new Set(config.linux.maskedPaths.map(normalize))) {
     steps.push({ op: "mask", path, why: "it would tell about, or control, the host" });
   }
   const wanted = rootPropagation(config);
@@ -192,12 +233,13 @@ export function planProtection(config: Config): ProtectStep[] {
 }
 
 /** Mounts that had to wait before they become read-only. */
-export function planLateReadonly(config: Config): Step[] {
+export function planLateReadonly(config: Config, bundle: string): Step[] {
+  const root = absolute(config.root.path, bundle);
   return config.mounts.flatMap((mount): Step[] => {
     // Most mounts are told apart by their words alone, without reading them.
     if (!mount.options.includes("ro")) return [];
     const options = parseMountOptions(mount.options);
-    const target = normalize(mount.destination);
+    const target = placeOf(mount.destination, root);
     const late =
       options.bind === "none" &&
       (waitsForChildren(mount.type ?? "none", target) || mount.type === "cgroup");

@@ -11,7 +11,8 @@ import { check, errnoOf } from "../sys/check.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import { statAt } from "../sys/stat.ts";
 import type { Fd, Sys } from "../sys/types.ts";
-import { attach, makeFilesystem } from "./attach.ts";
+import { attach } from "./attach.ts";
+import { makeFilesystem } from "./filesystem.ts";
 import { kindOf, lookup, lookupPlain } from "./in-root.ts";
 import { parseMountOptions } from "./options.ts";
 

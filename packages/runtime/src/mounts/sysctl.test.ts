@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { Config } from "@tare/spec/oci-runtime.ts";
 import { parseConfig } from "@tare/spec/oci-runtime-parse.ts";
-import { planSysctls, sysctlFile } from "./sysctl.ts";
+import { type HostNamespace, planSysctls as plan, sysctlFile } from "./sysctl.ts";
 
 const ALL = ["ipc", "network", "uts", "user", "mount"];
 
@@ -19,6 +19,8 @@ function configOf(sysctl: { readonly [name: string]: string }, types = ALL): Con
     }),
   );
 }
+
+const planSysctls = (config: Config, isHost: HostNamespace = () => false) => plan(config, isHost);
 
 describe("names", () => {
   test.each([
@@ -73,6 +75,20 @@ describe("what may be set", () => {
     "debug.exception-trace",
   ])("%s is the host's", (name) => {
     expect(() => planSysctls(configOf({ [name]: "1" }))).toThrow("it is the host's");
+  });
+
+  test("a namespace that is joined must not be the host's: the file is looked at, not its name", () => {
+    const config = configOf({ "net.ipv4.ip_forward": "1" }, []);
+    const namespaces = [{ type: "network" as const, path: "/proc/7/ns/net" }];
+    const joined = { ...config, linux: { ...config.linux, namespaces } };
+    const asked: string[] = [];
+    const isHost = (answer: boolean) => (type: string, path: string) => {
+      asked.push(`${type} ${path}`);
+      return answer;
+    };
+    expect(planSysctls(joined, isHost(false))).toHaveLength(1);
+    expect(() => planSysctls(joined, isHost(true))).toThrow("host's network");
+    expect(asked).toEqual(["network /proc/7/ns/net", "network /proc/7/ns/net"]);
   });
 
   test("a value is one line, whatever is in it otherwise (CVE-2022-0811)", () => {

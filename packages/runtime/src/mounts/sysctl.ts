@@ -13,7 +13,10 @@ const IPC_FILES: ReadonlySet<string> = new Set(
     .map((name) => `kernel/${name}`),
 );
 
-export function planSysctls(config: Config): ProtectStep[] {
+/** Whether a namespace file names the namespace that this runtime is in: asked, it reads the host. */
+export type HostNamespace = (type: NamespaceType, path: string) => boolean;
+
+export function planSysctls(config: Config, isHost: HostNamespace): ProtectStep[] {
   return [...config.linux.sysctl].map(([name, value]): ProtectStep => {
     const file = sysctlFile(name);
     const type = namespaceOf(file);
@@ -23,7 +26,8 @@ export function planSysctls(config: Config): ProtectStep[] {
         `Cannot set linux.sysctl "${name}": it is no namespace's, it is the host's`,
       );
     }
-    if (!config.linux.namespaces.some((each) => each.type === type)) {
+    const own = config.linux.namespaces.find((each) => each.type === type);
+    if (own === undefined || (own.path !== undefined && isHost(type, own.path))) {
       throw new TareError(
         "bad_input",
         `Cannot set linux.sysctl "${name}": the container shares the host's ${type} namespace`,

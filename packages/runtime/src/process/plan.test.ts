@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import type { Config } from "@tare/spec/oci-runtime.ts";
 import { parseConfig } from "@tare/spec/oci-runtime-parse.ts";
 import type { ProcessStep } from "../container/step.ts";
-import { capabilityMasks, planLaunch, planProcessSetup } from "./plan.ts";
+import { capabilityMasks, lostAmbient, planLaunch, planProcessSetup } from "./plan.ts";
 import { planScheduling } from "./scheduling.ts";
 
 type Fields = { readonly [name: string]: unknown };
@@ -143,6 +143,10 @@ describe("capabilities", () => {
       0,
     ]);
     expect(masks({ ambient: all }).ambient).toEqual([]);
+    const { process } = configOf({
+      capabilities: { ambient: all, permitted: all, inheritable: [] },
+    });
+    expect(process === undefined ? [] : lostAmbient(process)).toEqual(all);
   });
 
   test.each(["effective", "permitted", "inheritable", "bounding"])(

@@ -6,12 +6,12 @@
 
 import { TareError } from "@tare/spec/error.ts";
 import type { Config, Process } from "@tare/spec/oci-runtime.ts";
+import type { LaunchLinux } from "../container/exec-record.ts";
 import type { CapabilityMasks, ProcessStep, SchedulingStep } from "../container/step.ts";
 import { CAP_BITS, capabilityNames, rlimitNumber } from "../sys/abi-process.ts";
 
 /** Before the container counts as created: what must be written while files of the kernel are at hand. */
-export function planProcessSetup(config: Config): ProcessStep[] {
-  const { process } = config;
+export function planProcessSetup({ process }: Partial<Config>): ProcessStep[] {
   if (process === undefined) return [];
   const steps: ProcessStep[] = [];
   if (process.oomScoreAdj !== undefined) {
@@ -41,14 +41,17 @@ function planRlimit(limit: Process["rlimits"][number]): ProcessStep {
 }
 
 /** Whether there is anything for planScheduling, which is a part of its own. */
-export function asksForScheduling({ linux }: Config, process: Process): boolean {
+export function asksForScheduling(
+  { linux }: { readonly linux: LaunchLinux },
+  process: Process,
+): boolean {
   const asked = [process.scheduler, process.ioPriority, linux.memoryPolicy, linux.personality];
   return asked.some((each) => each !== undefined);
 }
 
 /** From the word to start to execve(2); `scheduling` is what planScheduling made, where it is asked. */
 export function planLaunch(
-  config: Config,
+  config: { readonly linux: LaunchLinux },
   process: Process,
   scheduling: readonly SchedulingStep[],
 ): ProcessStep[] {
@@ -95,7 +98,7 @@ function supplementaryGroups({ user }: Process): readonly number[] {
 }
 
 /** A user without privileges maps one group, and only after setgroups(2) is given up (user_namespaces(7)). */
-function mayLackSetgroups({ linux }: Config, { user }: Process): boolean {
+function mayLackSetgroups({ linux }: { readonly linux: LaunchLinux }, { user }: Process): boolean {
   const mapped = linux.namespaces.some(({ type }) => type === "user");
   const one = linux.gidMappings.length === 1 && linux.gidMappings[0]?.size === 1;
   return mapped && one && user.additionalGids.length === 0;
@@ -135,13 +138,20 @@ export function capabilityMasks(process: Process): CapabilityMasks {
     effective: mask(capabilityNumbers(effective, "effective")),
     permitted: mask(capabilityNumbers(permitted, "permitted")),
     inheritable: mask(capabilityNumbers(inheritable, "inheritable")),
-    // The kernel keeps no ambient one that is not both permitted and inheritable (capabilities(7));
-    // configurations that ask for more are common, and runc and crun pass over it too.
     ambient: capabilityNumbers(
       ambient.filter((name) => permitted.includes(name) && inheritable.includes(name)),
       "ambient",
     ),
   };
+}
+
+/**
+ * The kernel keeps no ambient one that is not both permitted and inheritable (capabilities(7));
+ * configurations that ask for more are common, and runc and crun pass over it too.
+ */
+export function lostAmbient({ capabilities }: Process): readonly string[] {
+  const { ambient, permitted, inheritable } = capabilities;
+  return ambient.filter((name) => !permitted.includes(name) || !inheritable.includes(name));
 }
 
 /** Up to the last bit of a set: a newer kernel has capabilities that we have no name for. */

@@ -6,7 +6,8 @@
 
 import { assertNever, TareError } from "@tare/spec/error.ts";
 import { idMask } from "@tare/spec/id-list.ts";
-import type { Config, MemoryPolicy, Process, Scheduler } from "@tare/spec/oci-runtime.ts";
+import type { MemoryPolicy, Process, Scheduler } from "@tare/spec/oci-runtime.ts";
+import type { LaunchLinux } from "../container/exec-record.ts";
 import type { SchedulingStep } from "../container/step.ts";
 import { check, during } from "../sys/check.ts";
 import type { Sys } from "../sys/types.ts";
@@ -37,7 +38,10 @@ const NICE_MAX = 19;
 const IOPRIO_WHO_PROCESS = 1;
 
 /** What the configuration asks for, in the order in which it is done. */
-export function planScheduling(config: Config, process: Process): SchedulingStep[] {
+export function planScheduling(
+  config: { readonly linux: LaunchLinux },
+  process: Process,
+): SchedulingStep[] {
   return [
     ...planScheduler(process),
     ...planIoPriority(process),
@@ -147,7 +151,7 @@ const MEMORY_FLAGS: ReadonlyMap<string, number> = new Map([
 /** A whole word above the last node: see nodeBits. */
 const MASK_BYTES_MORE = 8;
 
-export function planMemoryPolicy({ linux }: Config): SchedulingStep[] {
+export function planMemoryPolicy({ linux }: { readonly linux: LaunchLinux }): SchedulingStep[] {
   const policy = linux.memoryPolicy;
   if (policy === undefined) return [];
   const base = MEMORY_MODES.get(policy.mode);
@@ -214,7 +218,7 @@ const PERSONALITY_FLAGS: ReadonlyMap<string, number> = new Map([
   ["ADDR_LIMIT_3GB", 0x8000000],
 ]);
 
-export function planPersonality({ linux }: Config): SchedulingStep[] {
+export function planPersonality({ linux }: { readonly linux: LaunchLinux }): SchedulingStep[] {
   const wanted = linux.personality;
   if (wanted === undefined) return [];
   const domain = DOMAINS.get(wanted.domain);

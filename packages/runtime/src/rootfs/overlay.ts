@@ -5,26 +5,23 @@
  */
 
 import { TareError } from "@tare/spec/error.ts";
+import { configure, finish, openContext } from "../mounts/filesystem.ts";
+import { setLower } from "../mounts/overlay-layers.ts";
 import { EINVAL, ELOOP } from "../sys/abi-errno.ts";
 import { AT_EMPTY_PATH, AT_FDCWD, AT_RECURSIVE } from "../sys/abi-file.ts";
 import {
-  FSCONFIG_CMD_CREATE,
-  FSCONFIG_SET_FLAG,
-  FSCONFIG_SET_STRING,
-  FSMOUNT_CLOEXEC,
-  FSOPEN_CLOEXEC,
   MNT_DETACH,
   MOUNT_ATTR_IDMAP,
   MOVE_MOUNT_F_EMPTY_PATH,
+  MS_REC,
   MS_SLAVE,
   OPEN_TREE_CLOEXEC,
   OPEN_TREE_CLONE,
 } from "../sys/abi-mount.ts";
 import { CLONE_NEWNS } from "../sys/abi-process.ts";
-import { check, errnoOf } from "../sys/check.ts";
-import type { Fd, Ret, Sys } from "../sys/types.ts";
-
-const MS_REC = 0x4000;
+import { check, errnoOf, SysError } from "../sys/check.ts";
+import type { OwnedFd } from "../sys/owned-fd.ts";
+import type { Fd, Sys } from "../sys/types.ts";
 
 export type OverlayPlan = {
   /** Directories, topmost first. */
@@ -48,24 +45,31 @@ export function enterMountNamespace(sys: Sys): void {
 /** Mounts the overlay. With `userns`, the lower layers show its ids (Linux 5.19). */
 export function mountOverlay(sys: Sys, plan: OverlayPlan, userns: Fd | undefined): void {
   const lower = userns === undefined ? plan.lower : mapLower(sys, plan, userns);
-  const fs = check(sys.fsopen("overlay", FSOPEN_CLOEXEC), "fsopen", "overlay");
-  const set = (key: string, value: string) => sys.fsconfig(fs, FSCONFIG_SET_STRING, key, value, 0);
-  check(set("source", "overlay"), "fsconfig", "source");
-  setLower(sys, lower, set);
-  check(set("upperdir", plan.upper), "fsconfig", `upperdir=${plan.upper}`);
-  check(set("workdir", plan.work), "fsconfig", `workdir=${plan.work}`);
-  const flag = (key: string) =>
-    check(sys.fsconfig(fs, FSCONFIG_SET_FLAG, key, null, 0), "fsconfig", key);
-  if (plan.volatile) flag("volatile");
-  if (plan.userXattr) flag("userxattr");
-  const created = sys.fsconfig(fs, FSCONFIG_CMD_CREATE, null, null, 0);
-  if (errnoOf(created) === EINVAL || errnoOf(created) === ELOOP) throw unsuited(plan);
-  check(created, "mount overlay", plan.target);
-  const mount = check(sys.fsmount(fs, FSMOUNT_CLOEXEC, 0), "fsmount", "overlay");
+  using mount = makeOverlay(sys, plan, lower);
   if (userns !== undefined) check(sys.umount2(plan.target, MNT_DETACH), "umount", plan.target);
-  attach(sys, mount, plan.target);
-  sys.close(mount);
-  sys.close(fs);
+  attach(sys, mount.fd, plan.target);
+}
+
+function makeOverlay(sys: Sys, plan: OverlayPlan, lower: readonly string[]): OwnedFd {
+  using context = openContext(sys, "overlay");
+  const set = (key: string, value?: string) => configure(sys, context.fd, "overlay", key, value);
+  set("source", "overlay");
+  setLower(sys, context.fd, lower);
+  set("upperdir", plan.upper);
+  set("workdir", plan.work);
+  if (plan.volatile) set("volatile");
+  if (plan.userXattr) set("userxattr");
+  try {
+    return finish(sys, context.fd, "overlay", 0);
+  } catch (error) {
+    throw isUnsuited(error) ? unsuited(plan, error) : error;
+  }
+}
+
+/** What overlayfs answers for a file system that cannot be an upper layer. */
+function isUnsuited(error: unknown): error is TareError {
+  const failed = error instanceof TareError && !(error instanceof SysError) ? error.cause : error;
+  return failed instanceof SysError && (failed.errno === EINVAL || failed.errno === ELOOP);
 }
 
 /** Shows a directory of the host at `target`, with the ids of `userns` if there is one. */
@@ -80,27 +84,6 @@ export function mountDirectory(
   if (userns !== undefined) mapTree(sys, tree, source, userns);
   attach(sys, tree, target);
   sys.close(tree);
-}
-
-/** `lowerdir+` takes a path a call (Linux 6.5); before, one option of 255 bytes takes them all. */
-function setLower(
-  sys: Sys,
-  lower: readonly string[],
-  set: (key: string, value: string) => Ret<void>,
-): void {
-  const [first = ""] = lower;
-  const ret = set("lowerdir+", first);
-  if (errnoOf(ret) !== EINVAL) {
-    check(ret, "fsconfig", `lowerdir+=${first}`);
-    for (const path of lower.slice(1))
-      check(set("lowerdir+", path), "fsconfig", `lowerdir+=${path}`);
-    return;
-  }
-  const short = lower.map((path) => {
-    const fd = check(sys.open_tree(AT_FDCWD, path, OPEN_TREE_CLOEXEC), "open_tree", path);
-    return `/proc/self/fd/${fd}`;
-  });
-  check(set("lowerdir", short.join(":")), "fsconfig", "lowerdir");
 }
 
 /**
@@ -140,8 +123,10 @@ function attach(sys: Sys, mount: Fd, target: string): void {
   check(ret, "move_mount", target);
 }
 
-function unsuited(plan: OverlayPlan): TareError {
-  return new TareError("unsupported", `Cannot mount an overlay with upper layer "${plan.upper}"`, {
+function unsuited(plan: OverlayPlan, cause: TareError): TareError {
+  const message = `Cannot mount an overlay with upper layer "${plan.upper}": ${cause.message}`;
+  return new TareError("unsupported", message, {
     hint: "Overlayfs needs a file system with extended attributes, and none that is itself an overlay: choose another with --data-root",
+    cause,
   });
 }

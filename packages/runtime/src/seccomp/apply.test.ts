@@ -1,14 +1,16 @@
 import { describe, expect, test } from "bun:test";
 import type { Seccomp } from "@tare/spec/oci-runtime.ts";
-import type { Sys } from "../sys/types.ts";
+import type { Fd, Sys } from "../sys/types.ts";
 import { loadFilter } from "./apply.ts";
 import { compileSeccomp } from "./compile.ts";
+import { KEPT_FILTER, readKeptFilter } from "./kept.ts";
 
 const ROOT = "/run/x";
 const DIRECTORY = `${ROOT}/.seccomp`;
 const S_IFDIR = 0o040000;
 const S_IFREG = 0o100000;
 const S_IFIFO = 0o010000;
+const EPERM = 1;
 const ENOENT = 2;
 const EEXIST = 17;
 const ENOSPC = 28;
@@ -22,6 +24,8 @@ class FakeKernel {
   readonly open = new Map<number, { path: string; at: number }>();
   writes = 0;
   writeErrno = 0;
+  linkErrno = 0;
+  renameErrno = 0;
   #next = 3;
 
   get names(): string[] {
@@ -52,9 +56,12 @@ class FakeKernel {
       read: (fd: number, into: Uint8Array) => this.#read(fd, into),
       write: (fd: number, from: Uint8Array) => this.#write(fd, from),
       getdents64: (fd: number, into: Uint8Array) => this.#list(fd, into),
+      linkat: (from: number, old: string, to: number, name: string) =>
+        this.#link(this.#resolve(from, old), this.#resolve(to, name)),
       unlinkat: (dirfd: number, name: string | Uint8Array) =>
         this.files.delete(this.#resolve(dirfd, toText(name))) ? 0 : -ENOENT,
       renameat2: (_from: number, old: string, to: number, name: string) => {
+        if (this.renameErrno !== 0) return -this.renameErrno;
         const file = this.files.get(this.#resolve(to, old));
         if (file === undefined) return -ENOENT;
         this.files.delete(this.#resolve(to, old));
@@ -63,6 +70,18 @@ class FakeKernel {
       },
     };
     return calls as unknown as Sys;
+  }
+
+  openDirectory(path: string): Fd {
+    this.open.set(this.#next, { path, at: 0 });
+    return this.#next++ as Fd;
+  }
+
+  #link(from: string, to: string): number {
+    const file = this.files.get(from);
+    if (file === undefined || this.linkErrno !== 0) return -(this.linkErrno || ENOENT);
+    this.files.set(to, file);
+    return 0;
   }
 
   #resolve(dirfd: number, path: string): string {
@@ -155,21 +174,38 @@ function profile(name: string): Seccomp {
   return { defaultAction: "SCMP_ACT_ALLOW", architectures: [], flags: [], syscalls };
 }
 
+const CONTAINER = `${ROOT}/one`;
+
+/** As a container of its own would: each has a directory to keep its filter in. */
+function load(kernel: FakeKernel, name: string): Uint8Array {
+  return loadIn(kernel, profile(name));
+}
+
+function loadIn(kernel: FakeKernel, wanted: Seccomp): Uint8Array {
+  kernel.files.delete(`${CONTAINER}/${KEPT_FILTER}`);
+  const keepIn = kernel.openDirectory(CONTAINER);
+  try {
+    return loadFilter(kernel.sys(), ROOT, wanted, keepIn);
+  } finally {
+    kernel.open.delete(keepIn);
+  }
+}
+
 describe("the cache of filters", () => {
   test("the second time the program comes from the file", () => {
     const kernel = new FakeKernel();
-    const first = loadFilter(kernel.sys(), ROOT, profile("mount"));
+    const first = load(kernel, "mount");
     expect(kernel.names).toHaveLength(1);
     const writes = kernel.writes;
-    expect(loadFilter(kernel.sys(), ROOT, profile("mount"))).toEqual(first);
+    expect(load(kernel, "mount")).toEqual(first);
     expect(kernel.writes).toBe(writes);
     expect(kernel.open.size).toBe(0);
   });
 
   test("each profile has its own entry", () => {
     const kernel = new FakeKernel();
-    const mount = loadFilter(kernel.sys(), ROOT, profile("mount"));
-    expect(loadFilter(kernel.sys(), ROOT, profile("swapon"))).not.toEqual(mount);
+    const mount = load(kernel, "mount");
+    expect(load(kernel, "swapon")).not.toEqual(mount);
     expect(kernel.names).toHaveLength(2);
   });
 
@@ -185,11 +221,11 @@ describe("the cache of filters", () => {
   ];
   test.each(odd)("an entry that is %s is passed over and replaced", (_what, spoil) => {
     const kernel = new FakeKernel();
-    const first = loadFilter(kernel.sys(), ROOT, profile("mount"));
+    const first = load(kernel, "mount");
     const file = kernel.files.get(`${DIRECTORY}/${kernel.names[0]}`);
     if (file !== undefined) spoil(file);
     const writes = kernel.writes;
-    expect(loadFilter(kernel.sys(), ROOT, profile("mount"))).toEqual(first);
+    expect(load(kernel, "mount")).toEqual(first);
     expect(kernel.writes).toBeGreaterThan(writes);
     expect(kernel.open.size).toBe(0);
   });
@@ -202,24 +238,41 @@ describe("the cache of filters", () => {
   test.each(directories)("a directory that is %s is not used", (_what, change) => {
     const kernel = new FakeKernel();
     kernel.files.set(DIRECTORY, { mode: S_IFDIR | 0o700, uid: 1000, bytes: [], ...change });
-    expect(loadFilter(kernel.sys(), ROOT, profile("mount")).length).toBeGreaterThan(0);
+    expect(load(kernel, "mount").length).toBeGreaterThan(0);
     expect(kernel.names).toHaveLength(0);
     expect(kernel.open.size).toBe(0);
   });
 
-  test("a full disk costs the entry, not the start", () => {
+  test("the container keeps the program, as a second name of the entry or as a file of its own", () => {
+    for (const errno of [0, EPERM]) {
+      const kernel = new FakeKernel();
+      kernel.linkErrno = errno;
+      const program = load(kernel, "mount");
+      const directory = kernel.openDirectory(CONTAINER);
+      expect(readKeptFilter(kernel.sys(), directory)).toEqual(program);
+    }
+  });
+
+  test("an entry that could not be written is not kept", () => {
+    const kernel = new FakeKernel();
+    kernel.renameErrno = ENOSPC;
+    const program = load(kernel, "mount");
+    expect(kernel.names).toHaveLength(0);
+    const directory = kernel.openDirectory(CONTAINER);
+    expect(readKeptFilter(kernel.sys(), directory)).toEqual(program);
+  });
+
+  test("a full disk costs the entry, and fails the start since the container cannot keep its own", () => {
     const kernel = new FakeKernel();
     kernel.writeErrno = ENOSPC;
-    expect(loadFilter(kernel.sys(), ROOT, profile("mount")).length).toBeGreaterThan(0);
+    expect(() => load(kernel, "mount")).toThrow("ENOSPC");
     expect(kernel.names).toHaveLength(0);
     expect(kernel.open.size).toBe(0);
   });
 
   test("a full cache is emptied", () => {
     const kernel = new FakeKernel();
-    for (let count = 0; count <= 64; count++) {
-      loadFilter(kernel.sys(), ROOT, withErrno(count));
-    }
+    for (let count = 0; count <= 64; count++) loadIn(kernel, withErrno(count));
     expect(kernel.names).toHaveLength(1);
   });
 });

@@ -39,6 +39,7 @@ import {
   entryName,
   profileText,
 } from "./cache.ts";
+import { KEPT_FILTER } from "./kept.ts";
 
 /** Beside the containers in the runtime's root; `list` passes over names that begin with a dot. */
 const CACHE_DIRECTORY = ".seccomp";
@@ -48,18 +49,31 @@ const WRITABLE_BY_OTHERS = 0o022;
 
 /**
  * The program of a profile for the running kernel. `root` is the runtime's directory, which
- * exists. `bad_input` for a profile that cannot be compiled.
+ * exists; `keepIn` is the container's, where it is kept for later processes.
+ * `bad_input` for a profile that cannot be compiled.
  */
-export function loadFilter(sys: Sys, root: string, profile: Seccomp): Uint8Array {
+export function loadFilter(sys: Sys, root: string, profile: Seccomp, keepIn: Fd): Uint8Array {
   const native = nativeArchitecture(unameField(sys, "machine"), isLittleEndian());
-  using directory = openCache(sys, root);
-  if (directory === undefined) return compile(sys, profile, native);
   const key = cacheKey(sys.encode_utf8(profileText(profile)), native, sys.sha256);
-  const cached = readEntry(sys, directory.fd, key);
-  if (cached !== undefined) return cached;
-  const program = compile(sys, profile, native);
-  writeEntry(sys, directory.fd, key, program);
+  using directory = openCache(sys, root);
+  const cached = directory === undefined ? undefined : readEntry(sys, directory.fd, key);
+  const program = cached ?? compile(sys, profile, native);
+  const entered =
+    directory !== undefined &&
+    (cached !== undefined || writeEntry(sys, directory.fd, key, program));
+  // A second name of the entry costs one call.
+  const isKept =
+    entered && errnoOf(sys.linkat(directory.fd, entryName(key), keepIn, KEPT_FILTER, 0)) === 0;
+  if (!isKept) keep(sys, key, program, keepIn);
   return program;
+}
+
+/** Where there is no entry to name, a file of its own. */
+function keep(sys: Sys, key: CacheKey, program: Uint8Array, keepIn: Fd): void {
+  const flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
+  const opened = openAt(sys, keepIn, KEPT_FILTER, flags, 0, 0o600);
+  using file = new OwnedFd(sys, check(opened, "openat2", KEPT_FILTER));
+  writeAll(sys, file.fd, encodeEntry(key, program, sys.sha256), KEPT_FILTER);
 }
 
 function compile(sys: Sys, profile: Seccomp, native: string): Uint8Array {
@@ -105,8 +119,8 @@ function readEntry(sys: Sys, directory: Fd, key: CacheKey): Uint8Array | undefin
   }
 }
 
-/** Written aside and renamed, so that a reader finds a whole entry or none. */
-function writeEntry(sys: Sys, directory: Fd, key: CacheKey, program: Uint8Array): void {
+/** Written aside and renamed, so that a reader finds a whole entry or none; answers whether it is there. */
+function writeEntry(sys: Sys, directory: Fd, key: CacheKey, program: Uint8Array): boolean {
   const aside = `${entryName(key)}.${sys.getpid()}`;
   try {
     emptyWhenFull(sys, directory);
@@ -115,10 +129,12 @@ function writeEntry(sys: Sys, directory: Fd, key: CacheKey, program: Uint8Array)
     using file = new OwnedFd(sys, check(opened, "openat2", aside));
     writeAll(sys, file.fd, encodeEntry(key, program, sys.sha256), aside);
     check(sys.renameat2(directory, aside, directory, entryName(key), 0), "renameat2", aside);
+    return true;
   } catch (error) {
     // A full disk or a read-only one costs the next start some time, no more.
     if (!(error instanceof SysError)) throw error;
     sys.unlinkat(directory, aside, 0);
+    return false;
   }
 }
 

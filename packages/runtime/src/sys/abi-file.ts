@@ -53,4 +53,5 @@ export const LOCK_EX = 2;
 export const LOCK_NB = 4;
 
 export const PROC_SUPER_MAGIC = 0x9fa0;
+export const SYSFS_MAGIC = 0x62656572;
 export const DEVPTS_SUPER_MAGIC = 0x1cd1;

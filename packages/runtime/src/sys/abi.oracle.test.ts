@@ -61,11 +61,15 @@ const TABLES: readonly Constants[] = [
   },
   {
     file: "sys/abi-mount.ts",
-    headers: ["fcntl.h", "linux/mount.h"],
-    // The C library's header, which has MNT_DETACH, cannot stand beside the kernel's.
-    others: { MNT_DETACH: "2", MOUNT_ATTR_ATIME: "MOUNT_ATTR__ATIME" },
+    headers: ["fcntl.h", "linux/mount.h", "sys/statvfs.h"],
+    // The C library's header, which has these two, cannot stand beside the kernel's.
+    others: { MNT_DETACH: "2", UMOUNT_NOFOLLOW: "8", MOUNT_ATTR_ATIME: "MOUNT_ATTR__ATIME" },
   },
-  { file: "sys/abi-mount.ts", headers: ["sys/mount.h"], names: ["MNT_DETACH", "MS_UNBINDABLE"] },
+  {
+    file: "sys/abi-mount.ts",
+    headers: ["sys/mount.h"],
+    names: ["MNT_DETACH", "UMOUNT_NOFOLLOW", "MS_UNBINDABLE"],
+  },
   {
     file: "sys/abi-process.ts",
     headers: ["sched.h", "signal.h", "sys/wait.h", "linux/capability.h"].concat([
@@ -179,7 +183,6 @@ const TABLES: readonly Constants[] = [
     headers: ["fcntl.h"],
     names: ["O_APPEND"],
   },
-  { file: "rootfs/overlay.ts", headers: ["linux/mount.h"], names: ["MS_REC"] },
   { file: "hooks/run.ts", headers: ["sys/mman.h"], names: ["MFD_CLOEXEC"] },
   {
     file: "process/scheduling.ts",

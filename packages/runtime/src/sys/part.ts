@@ -11,6 +11,7 @@ import type { Sys } from "./types.ts";
 type Parts = {
   readonly "tare-runtime~hooks": typeof import("../hooks/run.ts");
   readonly "tare-runtime~create": typeof import("../command/create.ts");
+  readonly "tare-runtime~exec": typeof import("../command/exec.ts");
   readonly "tare-runtime~lifecycle": typeof import("../command/lifecycle.ts");
   readonly "tare-runtime~sweep": typeof import("../command/sweep.ts");
   readonly "tare-runtime~list": typeof import("../command/list.ts");
@@ -26,6 +27,10 @@ type Parts = {
   readonly "tare-runtime~activation": typeof import("../command/activation.ts");
   readonly "tare-runtime~listener": typeof import("../seccomp/listener.ts");
   readonly "tare-runtime~idmap": typeof import("../mounts/idmap.ts");
+  readonly "tare-runtime~mount-links": typeof import("../mounts/links.ts");
+  readonly "tare-runtime~mount-locked": typeof import("../mounts/locked.ts");
+  readonly "tare-runtime~mount-old": typeof import("../mounts/old-interface.ts");
+  readonly "tare-runtime~overlay-layers": typeof import("../mounts/overlay-layers.ts");
   readonly "tare-runtime~copy-up": typeof import("../mounts/copy-up.ts");
   readonly "tare-runtime~console": typeof import("../terminal/console.ts");
 };

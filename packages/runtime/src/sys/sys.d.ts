@@ -36,6 +36,8 @@ declare module "tare:sys" {
   export function statx(dirfd: Fd, path: string | Uint8Array, flags: number, mask: number, into: Uint8Array): Ret<void>;
   /** The `f_type` of fstatfs(2): the magic number of the file system. */
   export function fstatfs_type(fd: Fd): Ret<number>;
+  /** The flags of the mount and its file system, as ST_*: fstatvfs(3). */
+  export function fstatfs_flags(fd: Fd): Ret<number>;
   /** readlinkat(2) into the caller's buffer; the answer is the length, not NUL-terminated. */
   export function readlinkat(dirfd: Fd, path: string | Uint8Array, into: Uint8Array): Ret<number>;
   /** getdents64(2): raw `struct linux_dirent64` records. */

@@ -85,8 +85,13 @@ function openConsolePlace(sys: Sys, root: Fd): Fd {
 
 /** Makes the terminal the standard streams and the controlling terminal of this session. */
 export function adoptTerminal(sys: Sys, terminal: Fd): void {
-  for (const stream of [0, 1, 2] as Fd[]) check(sys.dup3(terminal, stream, 0), "dup3");
+  takeStreams(sys, terminal);
   check(sys.ioctl(0 as Fd, TIOCSCTTY, 0), "ioctl TIOCSCTTY");
+}
+
+/** Makes the terminal the standard streams. */
+export function takeStreams(sys: Sys, terminal: Fd): void {
+  for (const stream of [0, 1, 2] as Fd[]) check(sys.dup3(terminal, stream, 0), "dup3");
 }
 
 /** `struct winsize`: rows, columns, and two sizes in pixels that nobody uses. */

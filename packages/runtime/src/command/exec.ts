@@ -1,0 +1,154 @@
+/** `exec`: a further process in a container. */
+
+import { TareError } from "@tare/spec/error.ts";
+import type { Process } from "@tare/spec/oci-runtime.ts";
+import { parseProcess } from "@tare/spec/oci-runtime-parse-process.ts";
+import { exec } from "../container/exec.ts";
+import { processOfFile, processOfFlags } from "../container/exec-process.ts";
+import { type ExecRecord, storedProcess } from "../container/exec-record.ts";
+import { openDirectory, type Record } from "../container/store.ts";
+import { exitStatus, waitFor } from "../process/wait.ts";
+import { AT_FDCWD } from "../sys/abi-file.ts";
+import { SIGKILL } from "../sys/abi-process.ts";
+import { check } from "../sys/check.ts";
+import { readText, replaceTextAt } from "../sys/file.ts";
+import { OwnedFd } from "../sys/owned-fd.ts";
+import { catchSignals, relay } from "../terminal/relay.ts";
+import type { Arguments } from "./arguments.ts";
+import type { Commands } from "./command.ts";
+import { absolutePath, type Context, containerId } from "./context.ts";
+import { consoleTaker, inForeground, preserveFds } from "./foreground.ts";
+
+const PROCESS_BYTES_MAX = 4 * 1024 * 1024;
+/** runc's, for every failure before the program runs: engines tell it from the program's own. */
+const EXIT_NOT_STARTED = 255;
+
+const EXEC_OPTIONS = {
+  process: "value",
+  p: { short: "process" },
+  detach: "flag",
+  d: { short: "detach" },
+  "pid-file": "value",
+  "console-socket": "value",
+  cwd: "value",
+  env: "list",
+  e: { short: "env" },
+  user: "value",
+  u: { short: "user" },
+  "additional-gids": "list",
+  g: { short: "additional-gids" },
+  tty: "flag",
+  t: { short: "tty" },
+  "process-label": "value",
+  apparmor: "value",
+  "no-new-privs": "flag",
+  cap: "list",
+  c: { short: "cap" },
+  "preserve-fds": "value",
+  "ignore-paused": "flag",
+  "no-subreaper": "flag",
+} as const;
+
+export const COMMANDS: Commands = {
+  exec: { options: EXEC_OPTIONS, mixed: false, failure: EXIT_NOT_STARTED, run: runExec },
+};
+
+function runExec(context: Context): number {
+  const { sys, root, args } = context;
+  const id = containerId(args);
+  using directory = openDirectory(sys, root, id);
+  const record = directory.read();
+  const known = record?.exec;
+  if (record === undefined || known === undefined) throw notReady(id);
+  const process = processOf(context, known);
+  checkConsole(args, process);
+  const taker = consoleTaker(sys, args.options.get("console-socket"));
+  using signals = catchSignals(sys);
+  const pid = exec(sys, {
+    directory,
+    record: record satisfies Record,
+    exec: known,
+    process,
+    preserveFds: preserveFds(context),
+    ignorePaused: args.flags.has("ignore-paused"),
+    onConsole: taker.take,
+  });
+  using pidfd = new OwnedFd(sys, check(sys.pidfd_open(pid, 0), "pidfd_open"));
+  writePidFile(context, pid, pidfd);
+  if (args.flags.has("detach")) return 0;
+  inForeground(sys, taker.taken, (terminal) =>
+    relay(sys, {
+      pidfd: pidfd.fd,
+      signals: signals.fd,
+      terminal,
+      lifeline: undefined,
+      beside: undefined,
+    }),
+  );
+  return exitStatus(waitFor(sys, pid));
+}
+
+function notReady(id: string): TareError {
+  return new TareError(
+    "bad_state",
+    `Cannot exec in container "${id}": it was never created whole`,
+    {
+      hint: `Remove it with delete --force ${id}`,
+    },
+  );
+}
+
+/** The process of --process; without it the container's own, changed by the flags. */
+function processOf({ sys, args }: Context, known: ExecRecord): Process {
+  const { options, lists, flags } = args;
+  const own = storedProcess(known);
+  const path = options.get("process");
+  if (path !== undefined) {
+    const text = readText(sys, path, PROCESS_BYTES_MAX);
+    if (text === undefined) {
+      throw new TareError("not_found", `Cannot read "${path}": no such file or directory`);
+    }
+    return processOfFile(parseProcess(text, path, own?.capabilities), own);
+  }
+  const given = (name: string): string | undefined => options.get(name) || undefined;
+  const wish = {
+    args: args.words.slice(1),
+    cwd: given("cwd"),
+    env: lists.get("env") ?? [],
+    user: given("user"),
+    additionalGids: lists.get("additional-gids") ?? [],
+    terminal: flags.has("tty"),
+    label: given("process-label"),
+    apparmor: given("apparmor"),
+    noNewPrivileges: flags.has("no-new-privs"),
+    capabilities: lists.get("cap") ?? [],
+  };
+  return processOfFlags(wish, own);
+}
+
+function checkConsole({ options, flags }: Arguments, process: Process): void {
+  const socket = options.has("console-socket");
+  if (process.terminal && flags.has("detach") && !socket) {
+    throw new TareError("bad_input", "Cannot make a terminal: nobody would take it", {
+      hint: "Give --console-socket, or leave out --detach",
+    });
+  }
+  if (!process.terminal && socket) {
+    throw new TareError("bad_input", "Cannot use --console-socket: no terminal is asked for", {
+      hint: "Give --tty, or set terminal in the file of --process",
+    });
+  }
+}
+
+/** A program that nobody could find by its file does not go on. */
+function writePidFile({ sys, args }: Context, pid: number, pidfd: OwnedFd): void {
+  const path = args.options.get("pid-file");
+  if (path === undefined) return;
+  try {
+    replaceTextAt(sys, AT_FDCWD, absolutePath(sys, path), String(pid), 0o644);
+  } catch (error) {
+    sys.pidfd_send_signal(pidfd.fd, SIGKILL);
+    waitFor(sys, pid);
+    throw error;
+  }
+}

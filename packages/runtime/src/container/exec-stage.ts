@@ -1,0 +1,142 @@
+/**
+ * Applies the plan of a further process in a container: first in the stage, which stays outside of
+ * the container's pid namespace, then in the process that it forks. Both leave by execve or
+ * exit_group, never by return: that would run the runtime's own end.
+ */
+
+import { toReport } from "@tare/spec/error.ts";
+import type { Process } from "@tare/spec/oci-runtime.ts";
+import { type CgroupJoin, joinCgroup } from "../cgroup/join.ts";
+import { applyProcessStep, type Launch } from "../process/apply.ts";
+import type { Filter } from "../seccomp/flags.ts";
+import { AT_EMPTY_PATH, AT_FDCWD, NO_FD, O_DIRECTORY, O_PATH } from "../sys/abi-file.ts";
+import { CLONE_PARENT } from "../sys/abi-process.ts";
+import { TIOCSCTTY } from "../sys/abi-socket.ts";
+import { check } from "../sys/check.ts";
+import { openAt } from "../sys/file.ts";
+import { OwnedFd } from "../sys/owned-fd.ts";
+import { loadPart } from "../sys/part.ts";
+import type { Fd, Sys } from "../sys/types.ts";
+import type { Channel } from "./channel.ts";
+import { joinKeyring } from "./keyring.ts";
+import { openHostProcfs } from "./procfs.ts";
+import type { EntryStep, ExecStep } from "./step.ts";
+
+const STDIN = 0 as Fd;
+const FIRST_FD = 3;
+const FD_MAX = 0xffffffff;
+/** chown(2): -1 leaves the group as it is. */
+const KEEP_GID = 0xffffffff;
+
+/** What the stage is given: descriptors opened while all privileges were there. */
+export type StageGift = {
+  readonly channel: Channel;
+  readonly steps: readonly ExecStep[];
+  readonly process: Process;
+  /** The container's first process. */
+  readonly pidfd: Fd;
+  readonly join: CgroupJoin;
+  readonly filter: Filter | undefined;
+  readonly preserveFds: number;
+};
+
+/** Applies the plan; never returns. */
+export function runStage(sys: Sys, gift: StageGift): never {
+  const { channel, process, filter, preserveFds } = gift;
+  try {
+    const launch: Launch = {
+      process,
+      filter,
+      preserveFds,
+      procfs: needsProcfs(gift.steps) ? openHostProcfs(sys) : AT_FDCWD,
+      reportTo: channel,
+      program: undefined,
+    };
+    for (const step of gift.steps) applyStep(sys, gift, launch, step);
+  } catch (error) {
+    tell(channel, error);
+  }
+  sys.exit_group(1);
+  throw new Error("exit_group returned");
+}
+
+function tell(channel: Channel, error: unknown): void {
+  try {
+    channel.send({ kind: "error", report: toReport(error) });
+  } catch {
+    // The other side is gone: there is nobody left to tell, and this process ends now.
+  }
+}
+
+/** Before the container is entered the host's procfs is in sight, and nobody inside can touch it. */
+function needsProcfs(steps: readonly ExecStep[]): boolean {
+  return steps.some(({ op }) => op === "oom-score" || op === "apparmor" || op === "selinux");
+}
+
+function applyStep(sys: Sys, gift: StageGift, launch: Launch, step: ExecStep): void {
+  switch (step.op) {
+    case "enter-cgroup":
+      return joinCgroup(sys, gift.join);
+    case "affinity":
+      return void check(sys.sched_setaffinity(0, step.mask), "sched_setaffinity");
+    case "leave-host":
+      return closeOthers(sys, gift);
+    case "enter":
+      check(sys.setns(gift.pidfd, step.namespaces), "setns");
+      sys.close(gift.pidfd);
+      return;
+    case "become-root":
+      check(sys.setresgid(0, 0, 0), "setresgid");
+      check(sys.setresuid(0, 0, 0), "setresuid");
+      return;
+    case "keyring":
+      return joinKeyring(sys, step.name);
+    case "terminal":
+      return makeTerminal(sys, gift, step);
+    case "fork":
+      return fork(sys, gift.channel);
+    case "session":
+      return void check(sys.setsid(), "setsid");
+    case "control-terminal":
+      return void check(sys.ioctl(STDIN, TIOCSCTTY, 0), "ioctl TIOCSCTTY");
+    default:
+      return applyProcessStep(sys, launch, step);
+  }
+}
+
+/** All but the standard streams, what is passed on, the channel, and the container's process. */
+function closeOthers(sys: Sys, { channel, pidfd, preserveFds }: StageGift): void {
+  let first = FIRST_FD + preserveFds;
+  for (const kept of [channel.fd, pidfd].sort((one, other) => one - other)) {
+    if (kept > first) check(sys.close_range(first, kept - 1, 0), "close_range");
+    first = Math.max(first, kept + 1);
+  }
+  check(sys.close_range(first, FD_MAX, 0), "close_range");
+}
+
+/** A pair of the container's own devpts; our caller gets one side, the standard streams the other. */
+function makeTerminal(
+  sys: Sys,
+  { channel, process }: StageGift,
+  size: Extract<EntryStep, { op: "terminal" }>,
+): void {
+  const { openConsole, takeStreams } = loadPart(sys, "tare-runtime~console");
+  const opened = openAt(sys, AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0);
+  using root = new OwnedFd(sys, check(opened, "openat2", "/"));
+  const { ours, theirs } = openConsole(sys, root.fd, size);
+  const owned = sys.fchownat(theirs.fd, "", process.user.uid, KEEP_GID, AT_EMPTY_PATH);
+  check(owned, "fchownat", "the terminal");
+  channel.send({ kind: "console" }, [ours.fd]);
+  channel.expect("received");
+  ours.close();
+  takeStreams(sys, theirs.fd);
+  theirs.close();
+}
+
+/** The new process is our parent's child; this one tells its number and ends. */
+function fork(sys: Sys, channel: Channel): void {
+  const pid = check(sys.clone3(CLONE_PARENT, 0, NO_FD), "clone3 CLONE_PARENT");
+  if (pid === 0) return;
+  channel.send({ kind: "pid", pid });
+  sys.exit_group(0);
+}

@@ -1,0 +1,62 @@
+/**
+ * The lower layers of an overlay, one call each: together they are longer than what one option may
+ * be. Source: kernel's overlayfs.rst, "Multiple lower layers".
+ */
+
+import { EINVAL } from "../sys/abi-errno.ts";
+import { AT_FDCWD } from "../sys/abi-file.ts";
+import { FSCONFIG_SET_STRING, OPEN_TREE_CLOEXEC } from "../sys/abi-mount.ts";
+import { check, errnoOf } from "../sys/check.ts";
+import type { Fd, Sys } from "../sys/types.ts";
+import { configure, fail, VALUE_BYTES_MAX } from "./filesystem.ts";
+
+/** Adds what stands behind `lowerdir=`: paths between colons; behind "::" they hold only data. */
+export function addLayers(sys: Sys, context: Fd, value: string): void {
+  const [lower = "", ...data] = splitAt(value, "::");
+  setLower(sys, context, splitAt(lower, ":").map(plain));
+  for (const path of data) configure(sys, context, "overlay", "datadir+", plain(path));
+}
+
+/**
+ * Sets the lower layers, topmost first. `lowerdir+` takes a path a call (Linux 6.5); before, one
+ * option takes them all, and they are named by descriptors, which stay open until the program ends.
+ */
+export function setLower(sys: Sys, context: Fd, lower: readonly string[]): void {
+  const set = (key: string, path: string) =>
+    sys.fsconfig(context, FSCONFIG_SET_STRING, key, path, 0);
+  const names = lower.map((path) => (path.length > VALUE_BYTES_MAX ? shorten(sys, path) : path));
+  const [first = ""] = names;
+  const ret = set("lowerdir+", first);
+  if (errnoOf(ret) === EINVAL) {
+    const short = lower.map((path) => shorten(sys, path)).join(":");
+    return configure(sys, context, "overlay", "lowerdir", short);
+  }
+  if (errnoOf(ret) !== 0) fail(sys, context, `overlay" lower layer "${lower[0]}`, ret);
+  for (const name of names.slice(1)) configure(sys, context, "overlay", "lowerdir+", name);
+}
+
+function shorten(sys: Sys, path: string): string {
+  const fd = check(sys.open_tree(AT_FDCWD, path, OPEN_TREE_CLOEXEC), "open_tree", path);
+  return `/proc/self/fd/${fd}`;
+}
+
+/** Splits at a separator that no backslash precedes. */
+function splitAt(text: string, separator: string): string[] {
+  const parts: string[] = [];
+  let part = "";
+  for (let at = 0; at < text.length; ) {
+    if (text[at] === "\\") {
+      part += text.slice(at, at + 2);
+      at += 2;
+    } else if (text.startsWith(separator, at)) {
+      parts.push(part);
+      part = "";
+      at += separator.length;
+    } else part += text[at++];
+  }
+  return [...parts, part];
+}
+
+function plain(path: string): string {
+  return path.split("\\:").join(":");
+}

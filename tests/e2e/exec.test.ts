@@ -1,0 +1,304 @@
+/** `exec`: a further process of a container is as config.json, or its own file, or its flags say. */
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { existsSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { patiently } from "../harness/places.ts";
+import { OutputFiles, type Ran, run, runOnTerminal, runToFiles } from "../harness/run.ts";
+import {
+  openScene,
+  type Scene,
+  type SceneBundle,
+  type SceneBundleOptions,
+} from "../harness/scene.ts";
+
+setDefaultTimeout(patiently(60_000));
+
+/** What the program `report` prints, as far as it is looked at here. */
+type Report = {
+  readonly pid: number;
+  readonly sid: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly umask: number;
+  readonly cwd: string;
+  readonly groups: number[];
+  readonly env: string[];
+  readonly fds: Record<string, string>;
+  readonly rlimits: Record<"RLIMIT_NOFILE", [string, string]>;
+  readonly noNewPrivs: number;
+  readonly sigBlk: string;
+} & Record<"capInh" | "capPrm" | "capEff" | "capBnd" | "capAmb", string>;
+
+/** A container that runs `sleep`, and `exec` into it. */
+class Guest {
+  readonly scene: Scene;
+  readonly bundle: SceneBundle;
+
+  constructor(scene: Scene, bundle: SceneBundle) {
+    this.scene = scene;
+    this.bundle = bundle;
+  }
+
+  exec(flags: readonly string[], ...command: string[]): Promise<Ran> {
+    return this.scene.verb("exec", ...flags, this.bundle.id, ...command);
+  }
+
+  /** Its streams are files: who reads a pipe would wait for the program. */
+  async detach(flags: readonly string[], ...command: string[]): Promise<Ran> {
+    using output = new OutputFiles();
+    const words = ["exec", "--detach", ...flags, this.bundle.id, ...command];
+    return await runToFiles(this.scene.command(...words), output);
+  }
+
+  sh(script: string, ...flags: string[]): Promise<Ran> {
+    return this.exec(flags, "/bin/sh", "-c", script);
+  }
+
+  async report(...flags: string[]): Promise<Report> {
+    const ran = await this.exec(flags, "/t/report");
+    if (ran.code !== 0) throw new Error(`report ended with ${ran.code}: ${ran.stderr}`);
+    return JSON.parse(ran.stdout) as Report;
+  }
+
+  /** With a file that says what `process` of config.json would. */
+  file(process: object): Promise<Ran> {
+    const path = join(this.scene.dir, "process.json");
+    writeFileSync(path, JSON.stringify({ cwd: "/", env: ["PATH=/bin:/t"], ...process }));
+    return this.scene.verb("exec", "--process", path, this.bundle.id);
+  }
+
+  async pid(): Promise<number> {
+    return (await this.scene.state(this.bundle.id))?.pid ?? 0;
+  }
+}
+
+async function openGuest(options: SceneBundleOptions = {}): Promise<Guest> {
+  const scene = await openScene();
+  const bundle = scene.bundle({ args: ["sleep", "1000"], ...options });
+  const { ran } = await scene.create(bundle);
+  if (ran.code !== 0) throw new Error(ran.stderr);
+  scene.defer(() => scene.delete(bundle.id, "--force"));
+  const started = await scene.start(bundle.id);
+  if (started.code !== 0) throw new Error(started.stderr);
+  return new Guest(scene, bundle);
+}
+
+describe("the process", () => {
+  test("is in every namespace of the container, and in its cgroups", async () => {
+    const guest = await openGuest();
+    const pid = await guest.pid();
+    const names = ["pid", "net", "ipc", "uts", "mnt", "cgroup"];
+    const inside = await guest.sh(names.map((name) => `readlink /proc/self/ns/${name}`).join(";"));
+    const first = names.map((name) => readlinkSync(`/proc/${pid}/ns/${name}`));
+    expect(inside.stdout.trim().split("\n")).toEqual(first);
+    const cgroups = await guest.sh("cat /proc/self/cgroup; cat /proc/1/cgroup >&2");
+    expect(cgroups.stdout).toBe(cgroups.stderr);
+  });
+
+  test("leads a session, blocks no signal, has no descriptors but its streams", async () => {
+    const guest = await openGuest();
+    const { pid, sid, sigBlk, fds } = await guest.report();
+    expect({ sid, sigBlk: BigInt(`0x${sigBlk}`), fds: Object.keys(fds) }).toEqual({
+      sid: pid,
+      sigBlk: 0n,
+      fds: ["0", "1", "2"],
+    });
+  });
+
+  test("has the container's defaults", async () => {
+    const guest = await openGuest({
+      process: {
+        user: { uid: 1000, gid: 1000, umask: 0o027, additionalGids: [50] },
+        cwd: "/tmp",
+        rlimits: [{ type: "RLIMIT_NOFILE", soft: 100, hard: 200 }],
+      },
+    });
+    const report = await guest.report();
+    expect(report).toMatchObject({ uid: 1000, gid: 1000, umask: 0o027, cwd: "/tmp" });
+    expect(report.groups.sort()).toEqual([1000, 50].sort());
+    expect(report.rlimits.RLIMIT_NOFILE).toEqual(["100", "200"]);
+    expect(report.noNewPrivs).toBe(1);
+    expect(report.env).toContain("HOME=/home/test");
+  });
+
+  test("does not see what became of config.json after create", async () => {
+    const guest = await openGuest();
+    writeFileSync(join(guest.bundle.dir, "config.json"), "{}");
+    expect((await guest.sh("echo $TARE_TEST_MARK")).stdout.trim()).toBe(guest.scene.mark);
+  });
+
+  test("has the filter of the container", async () => {
+    const rule = { names: ["mkdirat", "mkdir"], action: "SCMP_ACT_ERRNO", errnoRet: 38 };
+    const seccomp = { defaultAction: "SCMP_ACT_ALLOW", syscalls: [rule] };
+    for (const noNewPrivileges of [true, false]) {
+      const guest = await openGuest({ process: { noNewPrivileges }, linux: { seccomp } });
+      const ran = await guest.sh("grep Seccomp: /proc/self/status; mkdir /tmp/x");
+      expect(ran.stdout.trim()).toBe("Seccomp:\t2");
+      expect(ran.stderr).toContain("Function not implemented");
+    }
+  });
+
+  // CVE-2022-29162: nothing is inheritable, and a primary group that is denied stays denied.
+  test("gains nothing by files with inheritable capabilities", async () => {
+    const guest = await openGuest();
+    const { capInh, capAmb, capEff } = await guest.report("--cap", "CAP_SYS_PTRACE");
+    expect([capInh, capAmb].map((set) => BigInt(`0x${set}`))).toEqual([0n, 0n]);
+    expect(BigInt(`0x${capEff}`) & (1n << 19n)).not.toBe(0n);
+  });
+});
+
+describe("flags", () => {
+  test("--user, --additional-gids, --cwd, --env, --no-new-privs", async () => {
+    const guest = await openGuest({ process: { noNewPrivileges: false } });
+    const flags = ["-u", "7:8", "-g", "50", "--cwd", "/home", "-e", "A=b", "--env", "HOME=/h"];
+    const report = await guest.report(...flags, "--no-new-privs");
+    expect(report).toMatchObject({ uid: 7, gid: 8, cwd: "/home", noNewPrivs: 1 });
+    expect(report.groups.sort()).toEqual([50, 8]);
+    expect(report.env).toEqual(expect.arrayContaining(["A=b", "HOME=/h"]));
+    expect(report.env.some((entry) => entry.startsWith("PATH="))).toBe(true);
+  });
+
+  test("--preserve-fds passes descriptors on, and no others", async () => {
+    const guest = await openGuest();
+    const path = join(guest.scene.dir, "passed");
+    writeFileSync(path, "passed\n");
+    const exec = guest.scene.command("exec", "--preserve-fds", "1", guest.bundle.id);
+    const script = `exec 3<"$1" 4<"$1" 9<"$1"; shift; exec "$@"`;
+    const words = ["sh", "-c", "cat <&3; ls /proc/self/fd"];
+    const ran = await run(["/bin/sh", "-c", script, "sh", path, ...exec, ...words]);
+    const [first, ...fds] = ran.stdout.trim().split("\n");
+    expect(first).toBe("passed");
+    expect(fds.filter((fd) => Number(fd) > 4)).toEqual([]);
+  });
+
+  test("--detach and --pid-file: the program goes on, its pid is ours", async () => {
+    const guest = await openGuest();
+    const file = join(guest.scene.dir, "pid");
+    const ran = await guest.detach(["--pid-file", file], "sleep", "999");
+    expect(ran.code).toBe(0);
+    const pid = Number(readFileSync(file, "utf8"));
+    expect(readFileSync(`/proc/${pid}/cmdline`, "utf8")).toBe("sleep\x00999\x00");
+  });
+
+  test("--process", async () => {
+    const guest = await openGuest();
+    const user = { uid: 3, gid: 4, additionalGids: [432] };
+    const ran = await guest.file({ args: ["report"], user, env: ["PATH=/t", "X=1"] });
+    const report = JSON.parse(ran.stdout) as Report;
+    expect(report).toMatchObject({ uid: 3, gid: 4, noNewPrivs: 0 });
+    expect(report.env.sort()).toEqual(["HOME=/", "PATH=/t", "X=1"]);
+    expect(report.groups.sort()).toEqual([4, 432]);
+  });
+
+  test("--process of a megabyte", async () => {
+    const guest = await openGuest();
+    const env = Array.from({ length: 1000 }, (_, index) => `V${index}=${"x".repeat(1000)}`);
+    const ran = await guest.file({ args: ["/bin/sh", "-c", "env | wc -l"], env });
+    expect(Number(ran.stdout)).toBeGreaterThanOrEqual(1000);
+  });
+
+  test("what is behind the ID is the program's", async () => {
+    const guest = await openGuest();
+    const words = ["--preserve-fds", "5", "-u", "--kill-on-close", "77", "--", "--help"];
+    const ran = await guest.exec([], "echo", ...words);
+    expect(ran.stdout.trim()).toBe(words.join(" "));
+  });
+
+  test("--tty: the terminal is the container's own, and controls the process", async () => {
+    const guest = await openGuest();
+    const { id } = guest.bundle;
+    const words = ["exec", "-t", id, "sh", "-c", "tty; stty size; read word; echo got-$word"];
+    const ran = await runOnTerminal(guest.scene.command(...words), {
+      columns: 91,
+      rows: 23,
+      act: async (terminal) => {
+        await terminal.waitFor("23 91");
+        terminal.type("typed\n");
+      },
+    });
+    expect(ran.stdout).toContain("/dev/pts/");
+    expect(ran.stdout).toContain("got-typed");
+    expect(ran.code).toBe(0);
+  });
+});
+
+describe("the end", () => {
+  test.each([
+    ["exit 0", 0],
+    ["exit 42", 42],
+    ["kill -9 $$", 137],
+    ["kill -TERM $$", 143],
+  ])("of %j gives %d", async (script, status) => {
+    const guest = await openGuest();
+    expect((await guest.sh(script)).code).toBe(status);
+  });
+
+  // runc's bats suite; podman and docker tell 126 and 127 by the words.
+  test("before the program is 255, with the words that engines look for", async () => {
+    const guest = await openGuest();
+    const cases: [string[], string][] = [
+      [[guest.bundle.id, "no-such-binary"], "executable file not found in $PATH"],
+      [[guest.bundle.id, "/no/such"], "no such file or directory"],
+      [[guest.bundle.id, "/etc/passwd"], "permission denied"],
+      [["--pid-file", "/nowhere/at/all", guest.bundle.id, "sleep", "100"], "no such file"],
+      [["no-such-container", "true"], "does not exist"],
+      [["--cwd", "/nowhere", guest.bundle.id, "true"], "no such file"],
+      [["--process", "/nowhere", guest.bundle.id], "no such file"],
+    ];
+    for (const [words, told] of cases) {
+      const ran = await guest.scene.verb("exec", ...words);
+      expect([ran.code, ran.stderr.toLowerCase()]).toEqual([
+        255,
+        expect.stringContaining(told.toLowerCase()),
+      ]);
+    }
+  });
+
+  test("signals are passed on", async () => {
+    const guest = await openGuest();
+    const script = "trap 'echo caught; exit 3' TERM; echo ready; while :; do sleep 0.05; done";
+    const argv = guest.scene.command("exec", guest.bundle.id, "sh", "-c", script);
+    const child = Bun.spawn(argv, { stdout: "pipe", stderr: "inherit" });
+    const reader = child.stdout.getReader();
+    const first = await reader.read();
+    expect(new TextDecoder().decode(first.value)).toBe("ready\n");
+    child.kill("SIGTERM");
+    expect(await child.exited).toBe(3);
+  });
+});
+
+describe("a container that is", () => {
+  test("stopped takes no process", async () => {
+    const guest = await openGuest();
+    await guest.scene.kill(guest.bundle.id, "KILL");
+    await guest.scene.waitForStatus(guest.bundle.id, "stopped");
+    const ran = await guest.exec([], "true");
+    expect([ran.code, ran.stderr]).toEqual([255, expect.stringContaining("stopped")]);
+  });
+
+  test("created takes one", async () => {
+    const scene = await openScene();
+    const bundle = scene.bundle();
+    await scene.create(bundle);
+    expect((await scene.verb("exec", bundle.id, "echo", "early")).stdout).toBe("early\n");
+    await scene.delete(bundle.id, "--force");
+  });
+
+  test("paused takes none, but with --ignore-paused one that waits", async () => {
+    const guest = await openGuest();
+    expect((await guest.scene.verb("pause", guest.bundle.id)).code).toBe(0);
+    const refused = await guest.exec([], "true");
+    expect([refused.code, refused.stderr]).toEqual([255, expect.stringContaining("paused")]);
+    const waiting = guest.exec(["--ignore-paused"], "echo", "late");
+    await Bun.sleep(100);
+    expect((await guest.scene.verb("resume", guest.bundle.id)).code).toBe(0);
+    expect((await waiting).stdout).toBe("late\n");
+  });
+
+  test("gone leaves no file of the pid", async () => {
+    const guest = await openGuest();
+    const file = join(guest.scene.dir, "pid");
+    await guest.exec(["--pid-file", file], "no-such-program");
+    expect(existsSync(file)).toBe(false);
+  });
+});
