@@ -190,11 +190,8 @@ const TABLES: readonly Constants[] = [
     names: ["IOPRIO_WHO_PROCESS"],
     others: { IO_CLASS_SHIFT: "IOPRIO_CLASS_SHIFT", SCHED_ATTR_BYTES: "SCHED_ATTR_SIZE_VER1" },
   },
-  {
-    file: "cgroup/freezer.ts",
-    headers: ["poll.h", "time.h"],
-    names: ["POLLPRI", "CLOCK_MONOTONIC"],
-  },
+  { file: "cgroup/freezer.ts", headers: ["poll.h"], names: ["POLLPRI"] },
+  { file: "sys/clock.ts", headers: ["time.h"], names: ["CLOCK_MONOTONIC"] },
   {
     file: "network/netlink.ts",
     headers: ["linux/netlink.h"],
@@ -234,12 +231,11 @@ const TABLES: readonly Constants[] = [
     others: { STATX_BYTES: "sizeof(struct statx)" },
   },
   {
-    file: "container/facts.ts",
+    file: "sys/uname.ts",
     headers: ["sys/utsname.h"],
     names: [],
     others: {
-      UTSNAME_BYTES: "sizeof(struct utsname)",
-      RELEASE_AT: "__builtin_offsetof(struct utsname, release)",
+      UTS_BYTES: "sizeof(struct utsname)",
       FIELD_BYTES: "sizeof(((struct utsname *)0)->release)",
     },
   },
