@@ -124,7 +124,11 @@ export function prepare(
 function schedulingOf(sys: Sys, config: Config): readonly SchedulingStep[] {
   const { process } = config;
   if (process === undefined || !asksForScheduling(config, process)) return [];
-  return loadPart(sys, "tare-runtime~scheduling").planScheduling(config, process);
+  return loadPart(sys, "tare-runtime~scheduling").planScheduling(
+    config,
+    process,
+    config.linux.resources.cpu.cpus,
+  );
 }
 
 function planOwnCgroup(sys: Sys, request: CreateRequest, config: Config): CgroupPlan {
