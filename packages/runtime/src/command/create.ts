@@ -1,6 +1,6 @@
 /** `create` and `run`. */
 
-import { TareError, toReport } from "@tare/spec/error.ts";
+import { toReport } from "@tare/spec/error.ts";
 import { oomKills } from "../cgroup/processes.ts";
 import { parseCgroupState } from "../cgroup/state.ts";
 import { type CreateRequest, create } from "../container/create.ts";
@@ -60,9 +60,6 @@ function requestOf(
 ): CreateRequest {
   const { sys, args } = context;
   const detached = startElsewhere || args.flags.has("detach");
-  if (args.flags.has("no-pivot")) {
-    throw new TareError("unsupported", "Cannot use --no-pivot: a chroot could be left again");
-  }
   const bundle = absolutePath(sys, args.options.get("bundle") ?? ".");
   const configFile = args.options.get("config");
   return {
@@ -74,6 +71,7 @@ function requestOf(
     startElsewhere,
     preserveFds: preserveFds(context),
     keyring: !args.flags.has("no-new-keyring"),
+    pivot: !args.flags.has("no-pivot"),
     console: args.options.has("console-socket") ? "send" : detached ? "none" : "keep",
     onConsole: taker.take,
     onPid: (pid) => tellPid(context, pid),

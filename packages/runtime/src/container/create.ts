@@ -66,6 +66,8 @@ export type CreateRequest = {
   readonly preserveFds: number;
   /** Whether the container gets a session keyring of its own. */
   readonly keyring: boolean;
+  /** Whether the host's tree is left by pivot_root(2). */
+  readonly pivot: boolean;
   /** Whether a terminal is wanted by who calls: it must be what the configuration says. */
   readonly console: "keep" | "send" | "none";
   /** Takes the terminal's side that is ours. */
@@ -113,10 +115,10 @@ export function prepare(
   checkConsole(config, request.console);
   refuseUnsupported(config, readModules(sys, config));
   const cgroup = planOwnCgroup(sys, request, config);
-  const { id, bundle, keyring } = request;
+  const { id, bundle, keyring, pivot } = request;
   const isHostNamespace = (type: NamespaceType, path: string) => isOurs(sys, type, path);
   const scheduling = schedulingOf(sys, config);
-  const facts = { id, bundle, keyring, cgroup, scheduling, isHostNamespace };
+  const facts = { id, bundle, keyring, cgroup, scheduling, isHostNamespace, pivot };
   const plan = planContainer(config, facts);
   return { config, plan, cgroup, placement: planPlacement(sys, config, id) };
 }
