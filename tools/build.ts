@@ -32,6 +32,7 @@ const PROGRAMS: Readonly<Record<string, Program>> = {
       pause: "command/pause.ts",
       update: "command/update.ts",
       ps: "command/ps.ts",
+      salvage: "container/salvage.ts",
       about: "command/about.ts",
       help: "command/help.ts",
       "seccomp-compile": "seccomp/compile.ts",

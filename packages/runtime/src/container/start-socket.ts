@@ -83,7 +83,7 @@ function awaitStarter(sys: Sys, socket: Fd): void {
 export function giveStart(sys: Sys, directory: Fd, id: string, onListener?: OnListener): void {
   const type = SOCK_SEQPACKET | SOCK_CLOEXEC;
   using socket = new OwnedFd(sys, check(sys.socket(AF_UNIX, type, 0), "socket"));
-  const ret = sys.connect_unix(socket.fd, address(directory));
+  const ret = retried(() => sys.connect_unix(socket.fd, address(directory)));
   if (errnoOf(ret) === ENOENT || errnoOf(ret) === ECONNREFUSED) throw notCreated(id);
   check(ret, "connect", START_SOCKET);
   // Whoever looks from now on finds it started, also if we end before we could say so.

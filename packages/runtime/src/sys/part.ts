@@ -18,6 +18,7 @@ type Parts = {
   readonly "tare-runtime~pause": typeof import("../command/pause.ts");
   readonly "tare-runtime~update": typeof import("../command/update.ts");
   readonly "tare-runtime~ps": typeof import("../command/ps.ts");
+  readonly "tare-runtime~salvage": typeof import("../container/salvage.ts");
   readonly "tare-runtime~about": typeof import("../command/about.ts");
   readonly "tare-runtime~help": typeof import("../command/help.ts");
   readonly "tare-runtime~seccomp-compile": typeof import("../seccomp/compile.ts");
