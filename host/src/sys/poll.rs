@@ -30,6 +30,10 @@ super::sys! {
     fn signalfd(mask: u64, flags: u32) -> NewFd {
         syscall!(libc::SYS_signalfd4, -1, &mask, SIGSET_BYTES, flags)
     }
+    /// eventfd2(2).
+    fn eventfd(initial: u32, flags: u32) -> NewFd {
+        syscall!(libc::SYS_eventfd2, initial, flags)
+    }
     /// Gives a signal its default action again, by sigaction(2).
     fn default_signal(signal: u32) -> Done {
         // SAFETY: SIG_DFL is no handler of ours.

@@ -15,6 +15,7 @@ import {
   errnoName,
   errnoText,
 } from "../sys/abi-errno.ts";
+import { NO_FD } from "../sys/abi-file.ts";
 import { check, errnoOf, SysError } from "../sys/check.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import type { Fd, Ret, Sys } from "../sys/types.ts";
@@ -23,6 +24,7 @@ import {
   BPF_CGROUP_DEVICE,
   BPF_F_ALLOW_MULTI,
   BPF_PROG_TYPE_CGROUP_DEVICE,
+  DEVICE_PROGRAM,
 } from "./devices-bpf.ts";
 import { isFrozen } from "./freezer.ts";
 import { OpenCgroup } from "./join.ts";
@@ -49,15 +51,11 @@ type MadeDir = {
 
 /**
  * Makes the directories, sets the limits, and attaches the device program. What it made is taken away
- * again when it fails; `onLeft` gets what of it could not be.
+ * again when it fails.
  * @throws TareError `conflict` where the cgroup is in use already, `no_cgroup` where one cannot be
  *   made or a limit has no file, `bad_input` where the kernel refuses a value.
  */
-export function createCgroup(
-  sys: Sys,
-  plan: CgroupPlan,
-  onLeft: (state: CgroupState) => void = () => {},
-): OpenCgroup {
+export function createCgroup(sys: Sys, plan: CgroupPlan): OpenCgroup {
   const made: (MadeDir | undefined)[] = [];
   const reasons: string[] = [];
   try {
@@ -71,20 +69,11 @@ export function createCgroup(
     if (plan.devices !== undefined) attachProgram(sys, fds[plan.devices.dir], plan.devices.program);
   } catch (error) {
     for (const each of made) each?.fd.close();
-    takeBack(sys, stateOf(plan, made, []), onLeft);
+    removeCgroup(sys, stateOf(plan, made, []));
     throw error;
   }
   const dirs = made.filter((each) => each !== undefined).map((each) => each.fd);
   return new OpenCgroup(stateOf(plan, made, reasons), dirs);
-}
-
-/** Why the cgroup failed is what counts: a failure to remove what was made only tells what is left. */
-function takeBack(sys: Sys, state: CgroupState, onLeft: (state: CgroupState) => void): void {
-  try {
-    removeCgroup(sys, state);
-  } catch {
-    onLeft({ ...state, dirs: state.dirs.filter(({ made }) => made) });
-  }
 }
 
 function stateOf(
@@ -281,15 +270,22 @@ function printError(errno: number): string {
 function attachProgram(sys: Sys, dir: Fd | undefined, program: Uint8Array): void {
   assert(dir !== undefined, "a cgroup with device rules is not optional");
   using loaded = new OwnedFd(sys, check(loadProgram(sys, program), "bpf", "BPF_PROG_LOAD"));
-  const ret = sys.bpf_prog_attach(dir, loaded.fd, BPF_CGROUP_DEVICE, BPF_F_ALLOW_MULTI);
+  const ret = sys.bpf_prog_attach(dir, loaded.fd, BPF_CGROUP_DEVICE, BPF_F_ALLOW_MULTI, NO_FD);
   check(ret, "bpf", "BPF_PROG_ATTACH");
 }
 
 /** A signal may interrupt the kernel's verifier (EAGAIN). The program calls nothing that a license guards. */
-function loadProgram(sys: Sys, program: Uint8Array): Ret<Fd> {
+export function loadProgram(sys: Sys, program: Uint8Array): Ret<Fd> {
   const TRIES_MAX = 30;
   const load = (): Ret<Fd> =>
-    sys.bpf_prog_load(BPF_PROG_TYPE_CGROUP_DEVICE, BPF_CGROUP_DEVICE, program, "Apache", null);
+    sys.bpf_prog_load(
+      BPF_PROG_TYPE_CGROUP_DEVICE,
+      BPF_CGROUP_DEVICE,
+      program,
+      "Apache",
+      DEVICE_PROGRAM,
+      null,
+    );
   let ret = load();
   for (let tries = 1; errnoOf(ret) === EAGAIN && tries < TRIES_MAX; tries++) ret = load();
   return ret;

@@ -14,6 +14,9 @@ import { ACCESS_ALL, ANY, type DeviceMatch, type DevicePolicy } from "./device-r
 export const BPF_PROG_TYPE_CGROUP_DEVICE = 15;
 export const BPF_CGROUP_DEVICE = 6;
 export const BPF_F_ALLOW_MULTI = 2;
+export const BPF_F_REPLACE = 4;
+/** The name of the program, by which an update finds it among those of others. */
+export const DEVICE_PROGRAM = "tare_devices";
 
 const INSTRUCTION_BYTES = 8;
 

@@ -6,6 +6,7 @@
 import { TareError } from "@tare/spec/error.ts";
 import { errnoName, errnoText } from "../sys/abi-errno.ts";
 import { O_RDONLY } from "../sys/abi-file.ts";
+import { POLLPRI } from "../sys/abi-socket.ts";
 import { check } from "../sys/check.ts";
 import { monotonicMs } from "../sys/clock.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
@@ -13,8 +14,6 @@ import type { Fd, Sys } from "../sys/types.ts";
 import type { CgroupState, CgroupStateDir } from "./state.ts";
 import { openBelow, openCgroup, openMount, readControl, writeControl } from "./tree.ts";
 
-/** poll.h */
-const POLLPRI = 2;
 const FREEZE_MS_MAX = 10_000;
 const V1_TRIES_MAX = 1000;
 const V1_TRIES_UNTIL_THAW = 50;

@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { COMMANDS as ABOUT } from "./about.ts";
 import type { Commands } from "./command.ts";
 import { COMMANDS as CREATE } from "./create.ts";
+import { COMMANDS as EVENTS } from "./events.ts";
 import { COMMANDS as EXEC } from "./exec.ts";
 import { HELP, helpText } from "./help.ts";
 import { COMMANDS as LIFECYCLE } from "./lifecycle.ts";
@@ -17,6 +18,7 @@ const ALL: Commands = {
   ...LIFECYCLE,
   ...PAUSE,
   ...LIST,
+  ...EVENTS,
   ...PS,
   ...UPDATE,
   ...ABOUT,

@@ -109,6 +109,14 @@ export const HELP: { readonly [command: string]: Help } = {
       ["--blkio-weight N", "part of the disk time against others, 10 to 1000"],
     ],
   },
+  events: {
+    words: "ID",
+    about: "tell what it uses, and when it runs out of memory, until it ends",
+    options: [
+      ["--interval DURATION", "how often, as 100ms (5s)"],
+      ["--stats", "tell once what it uses"],
+    ],
+  },
   ps: {
     words: "ID [OPTIONS OF ps(1)]",
     about: "its processes",

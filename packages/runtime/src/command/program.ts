@@ -26,6 +26,7 @@ const COMMANDS: { readonly [name: string]: (sys: Sys) => Commands } = {
   pause: pausing,
   resume: pausing,
   update: (sys) => loadPart(sys, "tare-runtime~update").COMMANDS,
+  events: (sys) => loadPart(sys, "tare-runtime~events").COMMANDS,
   ps: (sys) => loadPart(sys, "tare-runtime~ps").COMMANDS,
   spec: (sys) => about(sys).COMMANDS,
   features: (sys) => about(sys).COMMANDS,

@@ -11,7 +11,7 @@ import { createCgroup } from "../cgroup/apply.ts";
 import { type OpenCgroup, openJoin } from "../cgroup/join.ts";
 import { type CgroupPlan, planCgroup } from "../cgroup/plan.ts";
 import { readCgroupHost } from "../cgroup/read-host.ts";
-import { type CgroupState, NO_CGROUP, plannedState } from "../cgroup/state.ts";
+import { NO_CGROUP, plannedState } from "../cgroup/state.ts";
 import { runHooks } from "../hooks/hooks.ts";
 import { openBindSource } from "../mounts/attach.ts";
 import { asksForScheduling, lostAmbient } from "../process/plan.ts";
@@ -66,8 +66,6 @@ export type CreateRequest = {
   readonly preserveFds: number;
   /** Whether the container gets a session keyring of its own. */
   readonly keyring: boolean;
-  /** Whether the host's tree is left by pivot_root(2). */
-  readonly pivot: boolean;
   /** Whether a terminal is wanted by who calls: it must be what the configuration says. */
   readonly console: "keep" | "send" | "none";
   /** Takes the terminal's side that is ours. */
@@ -115,10 +113,10 @@ export function prepare(
   checkConsole(config, request.console);
   refuseUnsupported(config, readModules(sys, config));
   const cgroup = planOwnCgroup(sys, request, config);
-  const { id, bundle, keyring, pivot } = request;
+  const { id, bundle, keyring } = request;
   const isHostNamespace = (type: NamespaceType, path: string) => isOurs(sys, type, path);
   const scheduling = schedulingOf(sys, config);
-  const facts = { id, bundle, keyring, cgroup, scheduling, isHostNamespace, pivot };
+  const facts = { id, bundle, keyring, cgroup, scheduling, isHostNamespace };
   const plan = planContainer(config, facts);
   return { config, plan, cgroup, placement: planPlacement(sys, config, id) };
 }
@@ -126,11 +124,7 @@ export function prepare(
 function schedulingOf(sys: Sys, config: Config): readonly SchedulingStep[] {
   const { process } = config;
   if (process === undefined || !asksForScheduling(config, process)) return [];
-  return loadPart(sys, "tare-runtime~scheduling").planScheduling(
-    config,
-    process,
-    config.linux.resources.cpu.cpus,
-  );
+  return loadPart(sys, "tare-runtime~scheduling").planScheduling(config, process);
 }
 
 function planOwnCgroup(sys: Sys, request: CreateRequest, config: Config): CgroupPlan {
@@ -178,8 +172,8 @@ export function create(sys: Sys, request: CreateRequest): Created {
   }
   try {
     request.activation?.begin(directory.fd);
-    using opened = makeCgroup(sys, cgroup, (left) => {
-      record = { ...record, cgroup: left };
+    using opened = makeCgroup(sys, cgroup, () => {
+      record = { ...record, cgroup: NO_CGROUP };
     });
     // Before anybody is in it: who finds this after a crash may kill what is there.
     note({ cgroup: opened.state });
@@ -192,9 +186,8 @@ export function create(sys: Sys, request: CreateRequest): Created {
       directory,
       record,
     });
-    // Recorded or not, from here on it is ended with the rest.
-    record = { ...record, pid };
-    note({ pid, startTime: startTimeOf(sys, pid) });
+    const startTime = processStart(sys, pid)?.startTime ?? "";
+    note({ pid, startTime });
     request.debug(`child process in init(): pid ${pid}`);
     place(sys, placement, config, pid, (resctrl) => note({ resctrl }));
     follow(sys, request, config, record, channel);
@@ -208,40 +201,23 @@ export function create(sys: Sys, request: CreateRequest): Created {
   }
 }
 
-/** Of our own child, which has its files in /proc until it is waited for, also when it has ended. */
-function startTimeOf(sys: Sys, pid: number): string {
-  const started = processStart(sys, pid);
-  if (started !== undefined) return started.startTime;
-  throw new TareError("system", `Cannot find the container's first process: no /proc/${pid}/stat`, {
-    hint: "The procfs mounted on /proc must be that of the runtime's own pid namespace",
-  });
-}
-
-/** A cgroup that failed has undone itself; `onFailure` is told what is left to take back. */
-function makeCgroup(
-  sys: Sys,
-  plan: CgroupPlan,
-  onFailure: (left: CgroupState) => void,
-): OpenCgroup {
-  let left = NO_CGROUP;
+/** A cgroup that failed has undone itself: then there is none of ours to take back. */
+function makeCgroup(sys: Sys, plan: CgroupPlan, onFailure: () => void): OpenCgroup {
   try {
-    return createCgroup(sys, plan, (state) => {
-      left = state;
-    });
+    return createCgroup(sys, plan);
   } catch (error) {
-    onFailure(left);
+    onFailure();
     throw error;
   }
 }
 
 /** Takes everything back; what cannot be taken back stays recorded for `delete --force`. */
-export function undo(sys: Sys, directory: ContainerDirectory, record: Record): void {
+function undo(sys: Sys, directory: ContainerDirectory, record: Record): void {
+  if (record.pid !== undefined) {
+    sys.kill(record.pid, SIGKILL);
+    waitFor(sys, record.pid);
+  }
   try {
-    if (record.pid !== undefined) {
-      // Waiting for one that was not killed would take for ever.
-      check(sys.kill(record.pid, SIGKILL), "kill", String(record.pid));
-      waitFor(sys, record.pid);
-    }
     destroy(sys, directory, record);
   } catch (error) {
     // Why the creation failed is what the caller must learn; what is left stays recorded.

@@ -16,7 +16,6 @@ const FACTS = {
   cgroup: CGROUP,
   scheduling: [],
   isHostNamespace: () => false,
-  pivot: true,
 };
 
 const MAPS = [{ containerID: 0, hostID: 100_000, size: 65_536 }];

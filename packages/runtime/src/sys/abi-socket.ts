@@ -13,10 +13,13 @@ export const MSG_NOSIGNAL = 0x4000;
 export const MSG_CMSG_CLOEXEC = 0x40000000;
 
 export const POLLIN = 1;
+export const POLLPRI = 2;
 export const POLLOUT = 4;
 export const POLLERR = 8;
 export const POLLHUP = 16;
 
+export const EFD_CLOEXEC = 0o2000000;
+export const EFD_NONBLOCK = 0o4000;
 export const SFD_CLOEXEC = 0o2000000;
 export const SFD_NONBLOCK = 0o4000;
 export const SIGNALFD_SIGINFO_BYTES = 128;

@@ -81,13 +81,23 @@ const TABLES: readonly Constants[] = [
   },
   {
     file: "sys/abi-socket.ts",
-    headers: ["net/if.h", "poll.h", "sys/ioctl.h", "sys/signalfd.h", "sys/socket.h"],
+    headers: [
+      "net/if.h",
+      "poll.h",
+      "sys/eventfd.h",
+      "sys/ioctl.h",
+      "sys/signalfd.h",
+      "sys/socket.h",
+    ],
     others: { SIGNALFD_SIGINFO_BYTES: "sizeof(struct signalfd_siginfo)" },
   },
   {
     file: "cgroup/devices-bpf.ts",
     headers: ["linux/bpf.h"],
-    names: ["BPF_PROG_TYPE_CGROUP_DEVICE", "BPF_CGROUP_DEVICE", "BPF_F_ALLOW_MULTI"],
+    names: ["BPF_PROG_TYPE_CGROUP_DEVICE", "BPF_CGROUP_DEVICE"].concat([
+      "BPF_F_ALLOW_MULTI",
+      "BPF_F_REPLACE",
+    ]),
     others: {
       INSTRUCTION_BYTES: "sizeof(struct bpf_insn)",
       LOAD_WORD: "BPF_LDX | BPF_W | BPF_MEM",
@@ -190,7 +200,6 @@ const TABLES: readonly Constants[] = [
     names: ["IOPRIO_WHO_PROCESS"],
     others: { IO_CLASS_SHIFT: "IOPRIO_CLASS_SHIFT", SCHED_ATTR_BYTES: "SCHED_ATTR_SIZE_VER1" },
   },
-  { file: "cgroup/freezer.ts", headers: ["poll.h"], names: ["POLLPRI"] },
   { file: "sys/clock.ts", headers: ["time.h"], names: ["CLOCK_MONOTONIC"] },
   {
     file: "network/netlink.ts",
@@ -222,15 +231,6 @@ const TABLES: readonly Constants[] = [
     others: {
       LENGTH_AT: "__builtin_offsetof(struct dirent64, d_reclen)",
       NAME_AT: "__builtin_offsetof(struct dirent64, d_name)",
-    },
-  },
-  {
-    file: "mounts/move-root.ts",
-    headers: ["linux/stat.h"],
-    names: ["STATX_MNT_ID"],
-    others: {
-      STATX_BYTES: "sizeof(struct statx)",
-      MNT_ID_AT: "__builtin_offsetof(struct statx, stx_mnt_id)",
     },
   },
   {

@@ -194,10 +194,16 @@ declare module "tare:sys" {
   export function seccomp_probe_flags(flags: number): Ret<void>;
   /** SECCOMP_GET_ACTION_AVAIL of seccomp(2). */
   export function seccomp_action_available(action: number): Ret<void>;
-  /** BPF_PROG_LOAD of bpf(2) with an array of `struct bpf_insn`; the verifier's words go to `log`. */
-  export function bpf_prog_load(kind: number, attachType: number, program: Uint8Array, license: string | Uint8Array, log: Uint8Array | null): Ret<Fd>;
-  /** BPF_PROG_ATTACH of bpf(2). */
-  export function bpf_prog_attach(target: Fd, program: Fd, attachType: number, flags: number): Ret<void>;
+  /** BPF_PROG_LOAD of bpf(2) with an array of `struct bpf_insn`; the verifier's words go to `log`. A name has letters, digits, `_` and `.`, 15 at most. */
+  export function bpf_prog_load(kind: number, attachType: number, program: Uint8Array, license: string | Uint8Array, name: string | Uint8Array, log: Uint8Array | null): Ret<Fd>;
+  /** BPF_PROG_ATTACH of bpf(2); `replaced` counts only with BPF_F_REPLACE (Linux 5.6). */
+  export function bpf_prog_attach(target: Fd, program: Fd, attachType: number, flags: number, replaced: Fd): Ret<void>;
+  /** BPF_PROG_QUERY of bpf(2): the ids of the programs attached to `target` itself are put into `ids`; the answer is their number. */
+  export function bpf_prog_query(target: Fd, attachType: number, ids: Int32Array): Ret<number>;
+  /** BPF_PROG_GET_FD_BY_ID of bpf(2). */
+  export function bpf_prog_by_id(id: number): Ret<Fd>;
+  /** BPF_OBJ_GET_INFO_BY_FD of bpf(2) into a `struct bpf_prog_info`. */
+  export function bpf_prog_info(program: Fd, into: Uint8Array): Ret<void>;
   /** KEYCTL_JOIN_SESSION_KEYRING of keyctl(2): null makes an anonymous one. */
   export function join_session_keyring(name: string | Uint8Array | null): Ret<number>;
   /** KEYCTL_DESCRIBE of keyctl(2) into the caller's buffer. */
@@ -234,6 +240,8 @@ declare module "tare:sys" {
   export function sigprocmask(how: number, mask: number | bigint): Ret<void>;
   /** signalfd4(2) for a new descriptor, with a mask as in `sigprocmask`. */
   export function signalfd(mask: number | bigint, flags: number): Ret<Fd>;
+  /** eventfd2(2). */
+  export function eventfd(initial: number, flags: number): Ret<Fd>;
   /** Gives a signal its default action again, by sigaction(2). */
   export function default_signal(signal: number): Ret<void>;
   /** ioctl(2) with a number. */
