@@ -9,6 +9,8 @@ mod program;
 mod seal;
 mod sys;
 #[cfg(feature = "dev")]
+mod tripwire;
+#[cfg(feature = "dev")]
 mod types;
 
 use std::os::raw::{c_char, c_int};
@@ -27,5 +29,7 @@ pub extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
     {
         return program::keep(&file.to_string_lossy());
     }
+    #[cfg(feature = "dev")]
+    tripwire::arm();
     program::run(argv)
 }

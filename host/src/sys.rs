@@ -45,11 +45,30 @@ pub fn rows() -> impl Iterator<Item = &'static Row> {
 
 /// A system call by its number: the answer, or `-errno` as the kernel itself gives it.
 macro_rules! syscall {
-    ($number:expr $(, $argument:expr)* $(,)?) => {{
-        // SAFETY: the row passes pointers that outlive the call and lengths that belong to them.
-        let answer = unsafe { libc::syscall($number $(, $argument)*) };
-        $crate::sys::or_errno(answer as i64)
-    }};
+    ($number:expr $(, $argument:expr)* $(,)?) => {
+        $crate::sys::kernel(stringify!($number), || {
+            // SAFETY: the row passes pointers that outlive the call and lengths that belong to them.
+            let answer = unsafe { libc::syscall($number $(, $argument)*) };
+            answer as i64
+        })
+    };
+}
+
+#[cfg(feature = "dev")]
+pub use crate::tripwire::{extent, kernel};
+
+/// Makes a call. The name is for the development host, which can make the call fail.
+#[cfg(not(feature = "dev"))]
+#[inline(always)]
+pub fn kernel(_name: &str, call: impl FnOnce() -> i64) -> i64 {
+    or_errno(call())
+}
+
+/// The bytes of a buffer that a call may move: all, but where the development host shortens it.
+#[cfg(not(feature = "dev"))]
+#[inline(always)]
+pub fn extent(_fd: i32, length: usize) -> usize {
+    length
 }
 
 /// Declares rows: `/// doc` `fn name(argument: Type, ...) -> Answer { body giving the number }`.

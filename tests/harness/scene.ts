@@ -196,7 +196,7 @@ export class Scene {
   async end(): Promise<void> {
     for (const step of this.#deferred.reverse()) await step();
     const left = this.#clean ? await this.leaks() : [];
-    await this.#sweep();
+    await this.sweep();
     for (const output of this.#outputs) output[Symbol.dispose]();
     rmSync(this.dir, { recursive: true, force: true });
     if (left.length > 0) throw new Error(`The test left behind:\n  ${left.join("\n  ")}`);
@@ -208,7 +208,7 @@ export class Scene {
   }
 
   /** Takes away, by force, what a failed test left: containers, processes, mounts, cgroups. */
-  async #sweep(): Promise<void> {
+  async sweep(): Promise<void> {
     const known = existsSync(this.stateRoot) ? readdirSync(this.stateRoot) : [];
     for (const id of known.filter((name) => name.includes(this.mark))) {
       await this.delete(id, "--force");

@@ -1,6 +1,6 @@
 //! Files, directories and descriptors.
 
-use super::{or_errno, syscall};
+use super::{extent, kernel, syscall};
 use crate::js::{Buffer, Fd, Ints, Path, room};
 
 #[repr(C)]
@@ -24,15 +24,15 @@ super::sys! {
     }
     /// read(2) into the caller's buffer; the answer is the number of bytes, 0 at the end.
     fn read(fd: Fd, into: Buffer) -> Count {
-        syscall!(libc::SYS_read, fd.0, into.as_mut_ptr(), into.len())
+        syscall!(libc::SYS_read, fd.0, into.as_mut_ptr(), extent(fd.0, into.len()))
     }
     /// pread64(2).
     fn pread(fd: Fd, into: Buffer, offset: u64) -> Count {
-        syscall!(libc::SYS_pread64, fd.0, into.as_mut_ptr(), into.len(), offset)
+        syscall!(libc::SYS_pread64, fd.0, into.as_mut_ptr(), extent(fd.0, into.len()), offset)
     }
     /// write(2); fewer bytes than given may be written.
     fn write(fd: Fd, from: Buffer) -> Count {
-        syscall!(libc::SYS_write, fd.0, from.as_ptr(), from.len())
+        syscall!(libc::SYS_write, fd.0, from.as_ptr(), extent(fd.0, from.len()))
     }
     /// lseek(2).
     fn lseek(fd: Fd, offset: u64, whence: u32) -> Count {
@@ -65,8 +65,7 @@ super::sys! {
     fn fstatfs_type(fd: Fd) -> Count {
         // SAFETY: an all-zero statfs is valid, and the kernel fills it.
         let mut stat: libc::statfs = unsafe { std::mem::zeroed() };
-        // SAFETY: `stat` outlives the call.
-        let answer = or_errno(i64::from(unsafe { libc::fstatfs(fd.0, &mut stat) }));
+        let answer = syscall!(libc::SYS_fstatfs, fd.0, &mut stat);
         if answer < 0 { answer } else { stat.f_type }
     }
     /// The flags of the mount and its file system, as ST_*: fstatvfs(3).
@@ -74,7 +73,7 @@ super::sys! {
         // SAFETY: an all-zero statvfs is valid, and the kernel fills it.
         let mut stat: libc::statvfs = unsafe { std::mem::zeroed() };
         // SAFETY: `stat` outlives the call.
-        let answer = or_errno(i64::from(unsafe { libc::fstatvfs(fd.0, &mut stat) }));
+        let answer = kernel("fstatfs", || i64::from(unsafe { libc::fstatvfs(fd.0, &mut stat) }));
         if answer < 0 { answer } else { stat.f_flag as i64 }
     }
     /// readlinkat(2) into the caller's buffer; the answer is the length, not NUL-terminated.

@@ -45,11 +45,39 @@ export class TareError extends Error {
   readonly hint: string | undefined;
 
   constructor(code: ErrorCode, message: string, options: TareErrorOptions = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    super(oneLine(message), options.cause === undefined ? undefined : { cause: options.cause });
     this.name = "TareError";
     this.code = code;
-    this.hint = options.hint;
+    this.hint = options.hint === undefined ? undefined : oneLine(options.hint);
   }
+}
+
+/** Of a message: room for two paths, no more; what was tried is at its start, why not at its end. */
+const LENGTH_MAX = 9000;
+const END_LENGTH = 500;
+
+/** Values of others stand in messages: none may write lines of its own, or to a terminal (CWE-117). */
+function oneLine(text: string): string {
+  const { length } = text;
+  const short =
+    length <= LENGTH_MAX
+      ? text
+      : `${text.slice(0, LENGTH_MAX - END_LENGTH)} ... ${text.slice(length - END_LENGTH)}`;
+  let line = "";
+  let from = 0;
+  for (let at = 0; at < short.length; at++) {
+    const code = short.charCodeAt(at);
+    if (!isControl(code)) continue;
+    line += `${short.slice(from, at)}\\u${code.toString(16).padStart(4, "0")}`;
+    from = at + 1;
+  }
+  return line + short.slice(from);
+}
+
+/** C0, DEL, C1, line and paragraph separators, and what turns the direction of writing. */
+function isControl(code: number): boolean {
+  if (code < 0x7f) return code < 0x20;
+  return code <= 0x9f || (code >= 0x2028 && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069);
 }
 
 /** The report of any thrown value; what is not ours is `internal`. */
@@ -59,7 +87,7 @@ export function toReport(error: unknown): ErrorReport {
     return error.hint === undefined ? report : { ...report, hint: error.hint };
   }
   const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-  return { code: "internal", message };
+  return { code: "internal", message: oneLine(message) };
 }
 
 /** By its shape: a program and its parts are bundles with a class of this name each. */

@@ -89,9 +89,13 @@ describe("parseJson", () => {
 });
 
 const strings: [name: string, text: string, message: string][] = [
-  ["a NUL in a value", '{"a":["b\\u0000c"]}', 'Cannot read x: "b\\u0000c" has a NUL in it'],
+  ["a NUL in a value", '{"a":["b\\u0000c"]}', 'Cannot read x: a[0]: "b\\u0000c" has a NUL in it'],
   ["a NUL in a key", '{"a\\u0000":1}', 'Cannot read x: "a\\u0000" has a NUL in it'],
-  ["a lone surrogate", '["\\ud800"]', 'Cannot read x: "\\ud800" has half a surrogate pair in it'],
+  [
+    "a lone surrogate",
+    '["\\ud800"]',
+    'Cannot read x: [0]: "\\ud800" has half a surrogate pair in it',
+  ],
   ["a pair of surrogates", '["\\ud83d\\ude00"]', "no error"],
   ["an escaped backslash", '["\\\\u0000"]', "no error"],
   ["other escapes", '["\\u0001\\u003c", null, 1]', "no error"],

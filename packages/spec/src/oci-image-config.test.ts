@@ -124,7 +124,7 @@ const faults: [more: Json, message: string][] = [
   [{ rootfs: { type: "layers", diff_ids: [digest, "x"] } }, 'rootfs.diff_ids[1]: "x" is no digest'],
   [{ config: [] }, "config: want an object, got an array"],
   [{ config: { Env: "A=1" } }, 'config.Env: want an array of strings, got "A=1"'],
-  [{ config: { Env: ["A=\0"] } }, '"A=\\u0000" has a NUL in it'],
+  [{ config: { Env: ["A=\0"] } }, 'config.Env[0]: "A=\\u0000" has a NUL in it'],
   [{ config: { Cmd: [1] } }, "config.Cmd[0]: want a string, got 1"],
   [{ config: { Labels: { a: 1 } } }, "config.Labels.a: want a string, got 1"],
   [{ config: { Volumes: ["/v"] } }, "config.Volumes: want an object, got an array"],

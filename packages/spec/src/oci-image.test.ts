@@ -185,7 +185,11 @@ const faults: [document: Json, contentType: string | undefined, message: string]
     undefined,
     "manifests[0].platform.architecture: want a string, got nothing",
   ],
-  [{ ...manifest, annotations: { a: "b\0" } }, undefined, '"b\\u0000" has a NUL in it'],
+  [
+    { ...manifest, annotations: { a: "b\0" } },
+    undefined,
+    'annotations.a: "b\\u0000" has a NUL in it',
+  ],
 ];
 
 test.each(faults)("%j as %p is refused", (document, contentType, message) => {

@@ -431,7 +431,7 @@ const faults: [more: Json, message: string][] = [
   [{ process: { cwd: "/", env: ["A=1", 2] } }, "process.env[1]: want a string, got 2"],
   [{ process: { cwd: "/", user: 0 } }, "process.user: want an object, got 0"],
   [{ process: { cwd: "/", terminal: 1 } }, "process.terminal: want true or false, got 1"],
-  [{ process: { cwd: "/a\0b" } }, '"/a\\u0000b" has a NUL in it'],
+  [{ process: { cwd: "/a\0b" } }, 'process.cwd: "/a\\u0000b" has a NUL in it'],
   [
     { process: { cwd: "/", user: { additionalGids: [1, -1] } } },
     "process.user.additionalGids[1]: want an integer from 0 to 4294967294, got -1",

@@ -51,11 +51,15 @@ type MadeDir = {
 
 /**
  * Makes the directories, sets the limits, and attaches the device program. What it made is taken away
- * again when it fails.
+ * again when it fails; `onLeft` gets what of it could not be.
  * @throws TareError `conflict` where the cgroup is in use already, `no_cgroup` where one cannot be
  *   made or a limit has no file, `bad_input` where the kernel refuses a value.
  */
-export function createCgroup(sys: Sys, plan: CgroupPlan): OpenCgroup {
+export function createCgroup(
+  sys: Sys,
+  plan: CgroupPlan,
+  onLeft: (state: CgroupState) => void = () => {},
+): OpenCgroup {
   const made: (MadeDir | undefined)[] = [];
   const reasons: string[] = [];
   try {
@@ -69,11 +73,20 @@ export function createCgroup(sys: Sys, plan: CgroupPlan): OpenCgroup {
     if (plan.devices !== undefined) attachProgram(sys, fds[plan.devices.dir], plan.devices.program);
   } catch (error) {
     for (const each of made) each?.fd.close();
-    removeCgroup(sys, stateOf(plan, made, []));
+    takeBack(sys, stateOf(plan, made, []), onLeft);
     throw error;
   }
   const dirs = made.filter((each) => each !== undefined).map((each) => each.fd);
   return new OpenCgroup(stateOf(plan, made, reasons), dirs);
+}
+
+/** Why the cgroup failed is what counts: a failure to remove what was made only tells what is left. */
+function takeBack(sys: Sys, state: CgroupState, onLeft: (state: CgroupState) => void): void {
+  try {
+    removeCgroup(sys, state);
+  } catch {
+    onLeft({ ...state, dirs: state.dirs.filter(({ made }) => made) });
+  }
 }
 
 function stateOf(

@@ -1,9 +1,9 @@
 /** `create` and `run`. */
 
-import { TareError, toReport } from "@tare/spec/error.ts";
+import { toReport } from "@tare/spec/error.ts";
 import { oomKills } from "../cgroup/processes.ts";
 import { parseCgroupState } from "../cgroup/state.ts";
-import { type CreateRequest, create } from "../container/create.ts";
+import { type CreateRequest, create, undo } from "../container/create.ts";
 import { destroy } from "../container/destroy.ts";
 import { listenerTaker } from "../container/listener.ts";
 import { awaitExec } from "../container/start-socket.ts";
@@ -60,9 +60,6 @@ function requestOf(
 ): CreateRequest {
   const { sys, args } = context;
   const detached = startElsewhere || args.flags.has("detach");
-  if (args.flags.has("no-pivot")) {
-    throw new TareError("unsupported", "Cannot use --no-pivot: a chroot could be left again");
-  }
   const bundle = absolutePath(sys, args.options.get("bundle") ?? ".");
   const configFile = args.options.get("config");
   return {
@@ -74,6 +71,7 @@ function requestOf(
     startElsewhere,
     preserveFds: preserveFds(context),
     keyring: !args.flags.has("no-new-keyring"),
+    pivot: !args.flags.has("no-pivot"),
     console: args.options.has("console-socket") ? "send" : detached ? "none" : "keep",
     onConsole: taker.take,
     onPid: (pid) => tellPid(context, pid),
@@ -145,8 +143,8 @@ function runRun(context: Context): number {
   using signals = catchSignals(sys);
   const created = create(sys, request);
   const { directory, record, config, channel, pid } = created;
-  using pidfd = new OwnedFd(sys, check(sys.pidfd_open(pid, 0), "pidfd_open"));
   try {
+    using pidfd = new OwnedFd(sys, check(sys.pidfd_open(pid, 0), "pidfd_open"));
     channel.send({ kind: "start" });
     awaitExec(channel, listenerTaker(sys, record));
     directory.note({ ready: true });
@@ -167,9 +165,7 @@ function runRun(context: Context): number {
     );
     if (end === "abandoned") sys.pidfd_send_signal(pidfd.fd, SIGKILL);
   } catch (error) {
-    sys.pidfd_send_signal(pidfd.fd, SIGKILL);
-    waitFor(sys, pid);
-    destroy(sys, directory, record);
+    undo(sys, directory, record);
     throw error;
   }
   const status = exitStatus(waitFor(sys, pid));

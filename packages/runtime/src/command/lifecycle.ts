@@ -157,11 +157,11 @@ function runDelete(context: Context): number {
   return 0;
 }
 
-function deleteOne({ sys, root, args }: Context, id: string): void {
+function deleteOne({ sys, root, args, log }: Context, id: string): void {
   const force = args.flags.has("force");
   using directory = force ? findDirectory(sys, root, id) : openDirectory(sys, root, id);
   if (directory === undefined) return;
-  const record = readForDelete(directory, force);
+  const record = readForDelete({ sys, log }, directory, force);
   if (record === undefined) {
     directory.remove();
     return;
@@ -175,12 +175,21 @@ function deleteOne({ sys, root, args }: Context, id: string): void {
   runPoststopHooks(sys, poststop, toState(record, "stopped"));
 }
 
-/** With --force, a state that cannot be read is no reason to keep the rest. */
-function readForDelete(directory: ContainerDirectory, force: boolean): Record | undefined {
+/** With --force, a damaged record is no reason to keep the rest: what it still tells is taken away. */
+function readForDelete(
+  { sys, log }: Pick<Context, "sys" | "log">,
+  directory: ContainerDirectory,
+  force: boolean,
+): Record | undefined {
   try {
     return directory.read();
   } catch (error) {
-    if (!force) throw error;
-    return undefined;
+    // Only damage: a record that cannot be read just now names what would run on without a name.
+    if (!force || !(error instanceof TareError) || error.code !== "corrupt") throw error;
+    const record = loadPart(sys, "tare-runtime~salvage").salvage(sys, directory);
+    if (record === undefined) {
+      log.warn(`${error.message}; its processes and cgroups, if there are any, stay`);
+    }
+    return record;
   }
 }

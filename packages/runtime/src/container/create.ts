@@ -11,7 +11,7 @@ import { createCgroup } from "../cgroup/apply.ts";
 import { type OpenCgroup, openJoin } from "../cgroup/join.ts";
 import { type CgroupPlan, planCgroup } from "../cgroup/plan.ts";
 import { readCgroupHost } from "../cgroup/read-host.ts";
-import { NO_CGROUP, plannedState } from "../cgroup/state.ts";
+import { type CgroupState, NO_CGROUP, plannedState } from "../cgroup/state.ts";
 import { runHooks } from "../hooks/hooks.ts";
 import { openBindSource } from "../mounts/attach.ts";
 import { asksForScheduling, lostAmbient } from "../process/plan.ts";
@@ -66,6 +66,8 @@ export type CreateRequest = {
   readonly preserveFds: number;
   /** Whether the container gets a session keyring of its own. */
   readonly keyring: boolean;
+  /** Whether the host's tree is left by pivot_root(2). */
+  readonly pivot: boolean;
   /** Whether a terminal is wanted by who calls: it must be what the configuration says. */
   readonly console: "keep" | "send" | "none";
   /** Takes the terminal's side that is ours. */
@@ -113,10 +115,10 @@ export function prepare(
   checkConsole(config, request.console);
   refuseUnsupported(config, readModules(sys, config));
   const cgroup = planOwnCgroup(sys, request, config);
-  const { id, bundle, keyring } = request;
+  const { id, bundle, keyring, pivot } = request;
   const isHostNamespace = (type: NamespaceType, path: string) => isOurs(sys, type, path);
   const scheduling = schedulingOf(sys, config);
-  const facts = { id, bundle, keyring, cgroup, scheduling, isHostNamespace };
+  const facts = { id, bundle, keyring, cgroup, scheduling, isHostNamespace, pivot };
   const plan = planContainer(config, facts);
   return { config, plan, cgroup, placement: planPlacement(sys, config, id) };
 }
@@ -124,7 +126,11 @@ export function prepare(
 function schedulingOf(sys: Sys, config: Config): readonly SchedulingStep[] {
   const { process } = config;
   if (process === undefined || !asksForScheduling(config, process)) return [];
-  return loadPart(sys, "tare-runtime~scheduling").planScheduling(config, process);
+  return loadPart(sys, "tare-runtime~scheduling").planScheduling(
+    config,
+    process,
+    config.linux.resources.cpu.cpus,
+  );
 }
 
 function planOwnCgroup(sys: Sys, request: CreateRequest, config: Config): CgroupPlan {
@@ -172,8 +178,8 @@ export function create(sys: Sys, request: CreateRequest): Created {
   }
   try {
     request.activation?.begin(directory.fd);
-    using opened = makeCgroup(sys, cgroup, () => {
-      record = { ...record, cgroup: NO_CGROUP };
+    using opened = makeCgroup(sys, cgroup, (left) => {
+      record = { ...record, cgroup: left };
     });
     // Before anybody is in it: who finds this after a crash may kill what is there.
     note({ cgroup: opened.state });
@@ -186,8 +192,9 @@ export function create(sys: Sys, request: CreateRequest): Created {
       directory,
       record,
     });
-    const startTime = processStart(sys, pid)?.startTime ?? "";
-    note({ pid, startTime });
+    // Recorded or not, from here on it is ended with the rest.
+    record = { ...record, pid };
+    note({ pid, startTime: startTimeOf(sys, pid) });
     request.debug(`child process in init(): pid ${pid}`);
     place(sys, placement, config, pid, (resctrl) => note({ resctrl }));
     follow(sys, request, config, record, channel);
@@ -201,23 +208,40 @@ export function create(sys: Sys, request: CreateRequest): Created {
   }
 }
 
-/** A cgroup that failed has undone itself: then there is none of ours to take back. */
-function makeCgroup(sys: Sys, plan: CgroupPlan, onFailure: () => void): OpenCgroup {
+/** Of our own child, which has its files in /proc until it is waited for, also when it has ended. */
+function startTimeOf(sys: Sys, pid: number): string {
+  const started = processStart(sys, pid);
+  if (started !== undefined) return started.startTime;
+  throw new TareError("system", `Cannot find the container's first process: no /proc/${pid}/stat`, {
+    hint: "The procfs mounted on /proc must be that of the runtime's own pid namespace",
+  });
+}
+
+/** A cgroup that failed has undone itself; `onFailure` is told what is left to take back. */
+function makeCgroup(
+  sys: Sys,
+  plan: CgroupPlan,
+  onFailure: (left: CgroupState) => void,
+): OpenCgroup {
+  let left = NO_CGROUP;
   try {
-    return createCgroup(sys, plan);
+    return createCgroup(sys, plan, (state) => {
+      left = state;
+    });
   } catch (error) {
-    onFailure();
+    onFailure(left);
     throw error;
   }
 }
 
 /** Takes everything back; what cannot be taken back stays recorded for `delete --force`. */
-function undo(sys: Sys, directory: ContainerDirectory, record: Record): void {
-  if (record.pid !== undefined) {
-    sys.kill(record.pid, SIGKILL);
-    waitFor(sys, record.pid);
-  }
+export function undo(sys: Sys, directory: ContainerDirectory, record: Record): void {
   try {
+    if (record.pid !== undefined) {
+      // Waiting for one that was not killed would take for ever.
+      check(sys.kill(record.pid, SIGKILL), "kill", String(record.pid));
+      waitFor(sys, record.pid);
+    }
     destroy(sys, directory, record);
   } catch (error) {
     // Why the creation failed is what the caller must learn; what is left stays recorded.

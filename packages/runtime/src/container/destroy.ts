@@ -3,6 +3,7 @@
 import { isCgroupFrozen, thawCgroup } from "../cgroup/freezer.ts";
 import { destroyCgroup } from "../cgroup/remove.ts";
 import { type CgroupState, parseCgroupState } from "../cgroup/state.ts";
+import { ESRCH } from "../sys/abi-errno.ts";
 import { SIGKILL } from "../sys/abi-process.ts";
 import { POLLIN } from "../sys/abi-socket.ts";
 import { check, errnoOf } from "../sys/check.ts";
@@ -33,7 +34,8 @@ function killFirst(sys: Sys, record: Record, cgroup: CgroupState): void {
   using pidfd = new OwnedFd(sys, check(ret, "pidfd_open"));
   // The descriptor was opened before the check: whoever it is, it stays the same process.
   if (!isAlive(sys, record)) return;
-  sys.pidfd_send_signal(pidfd.fd, SIGKILL);
+  const sent = sys.pidfd_send_signal(pidfd.fd, SIGKILL);
+  if (errnoOf(sent) !== ESRCH) check(sent, "pidfd_send_signal", String(record.pid));
   // On v1 a frozen process does not even die.
   if (isCgroupFrozen(sys, cgroup)) thawCgroup(sys, cgroup);
   retried(() => sys.poll(Int32Array.of(pidfd.fd, POLLIN, 0), DEATH_WAIT_MS));

@@ -126,6 +126,7 @@ function applyStep(sys: Sys, gift: InitGift, state: InitState, step: Step): void
     case "hooks":
     case "take-devices":
     case "pivot":
+    case "move-root":
     case "working-directory":
       return applyRootStep(sys, gift, state, step);
     case "mount":
@@ -192,6 +193,8 @@ function applyRootStep(sys: Sys, gift: InitGift, state: InitState, step: RootSte
     case "pivot":
       pivot(sys, state.root, step.shared);
       return;
+    case "move-root":
+      return loadPart(sys, "tare-runtime~move-root").moveRoot(sys, state.root, state.procfs);
     case "working-directory":
       return openOrCreate(sys, state.root, step.path, "directory").close();
     default:

@@ -16,6 +16,7 @@ const FACTS = {
   cgroup: CGROUP,
   scheduling: [],
   isHostNamespace: () => false,
+  pivot: true,
 };
 
 const MAPS = [{ containerID: 0, hostID: 100_000, size: 65_536 }];

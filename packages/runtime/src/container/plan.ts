@@ -24,6 +24,8 @@ export type ContainerFacts = {
   /** What planScheduling made of the configuration; empty where it asks for nothing of that. */
   readonly scheduling: readonly SchedulingStep[];
   readonly isHostNamespace: HostNamespace;
+  /** Whether the host's tree is left by pivot_root(2); else by a chroot(2), which is weaker. */
+  readonly pivot: boolean;
 };
 
 export function planContainer(config: Config, facts: ContainerFacts): Plan {
@@ -60,11 +62,7 @@ function planTree(config: Config, facts: ContainerFacts): Step[] {
     steps.push({ op: "hooks", name: "createContainer", why });
   }
   steps.push(...planTakenDevices(config));
-  steps.push({
-    op: "pivot",
-    shared: config.linux.rootfsPropagation?.endsWith("shared") === true,
-    why: "leave the host's tree for good: a chroot could be left again",
-  });
+  steps.push(planEntry(config, facts));
   steps.push(...planDevices(config));
   if (config.process !== undefined && config.process.cwd !== "/") {
     const why = "the working directory is made where it is missing";
@@ -75,6 +73,16 @@ function planTree(config: Config, facts: ContainerFacts): Step[] {
     ...planProtection(config, facts.isHostNamespace),
   );
   return steps;
+}
+
+function planEntry(config: Config, { pivot }: ContainerFacts): Step {
+  if (!pivot)
+    return { op: "move-root", why: "the caller says that the host's root cannot be left" };
+  return {
+    op: "pivot",
+    shared: config.linux.rootfsPropagation?.endsWith("shared") === true,
+    why: "leave the host's tree for good: a chroot could be left again",
+  };
 }
 
 /** A joined mount namespace has its root and its mounts already; what it cannot mean is refused. */

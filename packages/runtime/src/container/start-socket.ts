@@ -6,7 +6,15 @@
 
 import { fromReport, TareError } from "@tare/spec/error.ts";
 import { ECONNREFUSED, ENOENT } from "../sys/abi-errno.ts";
-import { AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET } from "../sys/abi-socket.ts";
+import { SIG_SETMASK } from "../sys/abi-process.ts";
+import {
+  AF_UNIX,
+  POLLIN,
+  SFD_CLOEXEC,
+  SIGNALFD_SIGINFO_BYTES,
+  SOCK_CLOEXEC,
+  SOCK_SEQPACKET,
+} from "../sys/abi-socket.ts";
 import { check, errnoOf } from "../sys/check.ts";
 import { retried } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
@@ -14,6 +22,10 @@ import type { Fd, Sys } from "../sys/types.ts";
 import { Channel } from "./channel.ts";
 
 export const START_SOCKET = "start.sock";
+/** SIGHUP, SIGINT, SIGQUIT and SIGTERM as a signal set. */
+const ENDING_SIGNALS = 0x4007n;
+/** sh(1): the exit status of who was ended by a signal. */
+const SIGNAL_EXIT_BASE = 128;
 
 /** A socket address has room for 107 bytes: the directory is named by its descriptor. */
 function address(directory: Fd): string {
@@ -36,6 +48,7 @@ export function waitForStart(sys: Sys, channel: Channel, socket: Fd | undefined)
     return channel;
   }
   channel.close();
+  awaitStarter(sys, socket);
   const starter = new Channel(
     sys,
     check(
@@ -48,11 +61,29 @@ export function waitForStart(sys: Sys, channel: Channel, socket: Fd | undefined)
   return starter;
 }
 
+/**
+ * Until somebody connects. A signal that asks to end is obeyed meanwhile: as process 1 we are deaf to
+ * what we neither block nor handle (pid_namespaces(7)), and a container must stop before its start too.
+ */
+function awaitStarter(sys: Sys, socket: Fd): void {
+  check(sys.sigprocmask(SIG_SETMASK, ENDING_SIGNALS), "rt_sigprocmask");
+  using signals = new OwnedFd(sys, check(sys.signalfd(ENDING_SIGNALS, SFD_CLOEXEC), "signalfd4"));
+  const set = Int32Array.of(signals.fd, POLLIN, 0, socket, POLLIN, 0);
+  check(
+    retried(() => sys.poll(set, -1)),
+    "poll",
+  );
+  if (set[2] === 0) return;
+  const info = new Uint8Array(SIGNALFD_SIGINFO_BYTES);
+  check(sys.read(signals.fd, info), "read", "signalfd");
+  sys.exit_group(SIGNAL_EXIT_BASE + (info[0] ?? 0));
+}
+
 /** Gives the word and waits for the result; an error of the first process is thrown here. */
 export function giveStart(sys: Sys, directory: Fd, id: string, onListener?: OnListener): void {
   const type = SOCK_SEQPACKET | SOCK_CLOEXEC;
   using socket = new OwnedFd(sys, check(sys.socket(AF_UNIX, type, 0), "socket"));
-  const ret = sys.connect_unix(socket.fd, address(directory));
+  const ret = retried(() => sys.connect_unix(socket.fd, address(directory)));
   if (errnoOf(ret) === ENOENT || errnoOf(ret) === ECONNREFUSED) throw notCreated(id);
   check(ret, "connect", START_SOCKET);
   // Whoever looks from now on finds it started, also if we end before we could say so.

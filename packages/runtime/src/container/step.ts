@@ -115,6 +115,8 @@ export type RootStep = Why &
     | { readonly op: "parent-hooks" }
     | { readonly op: "hooks"; readonly name: HookName }
     | { readonly op: "pivot"; readonly shared: boolean }
+    /** In place of pivot, where the host's root cannot be left: weaker. */
+    | { readonly op: "move-root" }
     | { readonly op: "working-directory"; readonly path: string }
   );
 

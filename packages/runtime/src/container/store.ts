@@ -64,10 +64,10 @@ export type Record = {
   readonly ready: boolean;
 };
 
-const STATE_FILE = "state.jsonl";
+export const STATE_FILE = "state.jsonl";
 const O_APPEND = 0o2000;
 /** More than a configuration may have, whose annotations and hooks are in it. */
-const STATE_BYTES_MAX = 8 * 1024 * 1024;
+export const STATE_BYTES_MAX = 8 * 1024 * 1024;
 const STAT_BYTES_MAX = 4096;
 const WRITABLE_BY_OTHERS = 0o022;
 
@@ -90,8 +90,18 @@ export class ContainerDirectory {
     return this.#directory.fd;
   }
 
-  /** Writes the first line, once. */
+  /** Writes the first line, once. A record that cannot be begun takes its directory with it. */
   begin(record: Record): void {
+    try {
+      this.#begin(record);
+    } catch (error) {
+      this.#sys.unlinkat(this.fd, STATE_FILE, 0);
+      this.#sys.unlinkat(AT_FDCWD, `${this.#root}/${this.id}`, AT_REMOVEDIR);
+      throw error;
+    }
+  }
+
+  #begin(record: Record): void {
     const flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_APPEND;
     const opened = openAt(this.#sys, this.fd, STATE_FILE, flags, 0, 0o600);
     this.#lines = new OwnedFd(this.#sys, check(opened, "openat2", STATE_FILE));
@@ -114,10 +124,19 @@ export class ContainerDirectory {
 
   /** The record; undefined where a crash came before it was written. */
   read(): Record | undefined {
-    const text = readTextAt(this.#sys, this.fd, STATE_FILE, STATE_BYTES_MAX);
+    const text = this.#readText();
     // What comes after the last newline is just being written.
     const whole = text?.slice(0, text.lastIndexOf("\n") + 1) ?? "";
     return whole === "" && (text ?? "") === "" ? undefined : parseRecord(whole, this.id);
+  }
+
+  #readText(): string | undefined {
+    try {
+      return readTextAt(this.#sys, this.fd, STATE_FILE, STATE_BYTES_MAX);
+    } catch (error) {
+      if (!(error instanceof TareError) || error.code !== "bad_input") throw error;
+      throw damaged(this.id, "it is too long, or not UTF-8", error);
+    }
   }
 
   /** Whether the first process still waits for the word to start. */
@@ -159,18 +178,44 @@ function parseRecord(text: string, id: string): Record {
     fields = { ...fields, ...value };
   }
   const record = fields as Record;
-  const strings = [record.ociVersion, record.id, record.bundle, record.created];
-  if (strings.some((each) => typeof each !== "string")) throw damaged(id, "a field is missing");
-  const { pid, startTime, ready } = record;
+  const { ociVersion, bundle, rootfs, created, owner } = record;
+  if (!areStrings([ociVersion, record.id, bundle, rootfs, created, owner])) {
+    throw damaged(id, "a field is missing");
+  }
+  const { pid, startTime, ready, annotations = {}, hooks } = record;
   const isProcess = pid === undefined || (Number.isInteger(pid) && pid > 1);
   const isTimed = startTime === undefined || typeof startTime === "string";
-  if (!isProcess || !isTimed || typeof ready !== "boolean") {
+  const isNoted = isObject(annotations) && areStrings(Object.values(annotations));
+  if (!isProcess || !isTimed || typeof ready !== "boolean" || !isNoted) {
     throw damaged(id, "a field has the wrong type");
   }
+  if (hooks !== undefined && !areHooks(hooks)) throw damaged(id, "its hooks are none");
   // Its paths say what will be removed.
   parseCgroupState(record.cgroup);
   if (record.id !== id) throw damaged(id, `it belongs to "${record.id}"`);
   return record;
+}
+
+function isObject(value: unknown): value is { readonly [key: string]: unknown } {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function areStrings(value: unknown): boolean {
+  return Array.isArray(value) && value.every((each) => typeof each === "string");
+}
+
+/** They are executed. */
+function areHooks(value: unknown): boolean {
+  if (!isObject(value)) return false;
+  const { poststart, poststop } = value;
+  return [poststart, poststop].every(
+    (list) => Array.isArray(list) && list.every((hook) => isObject(hook) && isHook(hook)),
+  );
+}
+
+function isHook({ path, args, env, timeout }: { readonly [key: string]: unknown }): boolean {
+  const isTimed = timeout === undefined || Number.isInteger(timeout);
+  return areStrings([path]) && areStrings(args) && areStrings(env) && isTimed;
 }
 
 function parseLine(line: string, id: string): unknown {
@@ -203,7 +248,12 @@ export function createDirectory(sys: Sys, root: string, id: string): ContainerDi
     );
   }
   check(ret, "mkdir", path);
-  return open(sys, root, id);
+  try {
+    return open(sys, root, id);
+  } catch (error) {
+    sys.unlinkat(AT_FDCWD, path, AT_REMOVEDIR);
+    throw error;
+  }
 }
 
 function makePath(sys: Sys, path: string): void {

@@ -11,6 +11,7 @@ import type { ProcessStep, SchedulingStep } from "../container/step.ts";
 import { type Filter, FLAG_NEW_LISTENER } from "../seccomp/flags.ts";
 import { EACCES, EINVAL, EPERM } from "../sys/abi-errno.ts";
 import {
+  CAP_LAST,
   CAP_SYS_ADMIN,
   PR_CAP_AMBIENT,
   PR_CAP_AMBIENT_RAISE,
@@ -146,7 +147,7 @@ function dropBoundingSet(sys: Sys, drop: readonly number[]): void {
   for (const capability of drop) {
     const ret = sys.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0);
     // The kernel does not know this one, nor those after it: it cannot grant them either.
-    if (errnoOf(ret) === EINVAL) return;
+    if (errnoOf(ret) === EINVAL && capability > CAP_LAST) return;
     check(ret, "prctl PR_CAPBSET_DROP", String(capability));
   }
 }

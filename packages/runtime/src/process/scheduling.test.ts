@@ -38,6 +38,9 @@ describe("scheduler", () => {
 
   test("none where none is configured", () => {
     expect(planScheduler(processOf({}))).toEqual([]);
+    const deadline = processOf({ scheduler: { policy: "SCHED_DEADLINE" } });
+    expect(planScheduler(deadline)).toHaveLength(1);
+    expect(() => planScheduler(deadline, "0")).toThrow("AllowedCPUs");
   });
 
   test.each([

@@ -37,13 +37,17 @@ const NICE_MIN = -20;
 const NICE_MAX = 19;
 const IOPRIO_WHO_PROCESS = 1;
 
-/** What the configuration asks for, in the order in which it is done. */
+/**
+ * What the configuration asks for, in the order in which it is done.
+ * @param cpus the processors of the container's cpuset, where one is being made
+ */
 export function planScheduling(
   config: { readonly linux: LaunchLinux },
   process: Process,
+  cpus?: string,
 ): SchedulingStep[] {
   return [
-    ...planScheduler(process),
+    ...planScheduler(process, cpus),
     ...planIoPriority(process),
     ...planMemoryPolicy(config),
     ...planPersonality(config),
@@ -77,8 +81,14 @@ function nodeBits(nodes: Uint8Array): number {
   return Math.max(1, nodes.length * 8);
 }
 
-export function planScheduler({ scheduler }: Process): SchedulingStep[] {
+export function planScheduler({ scheduler }: Process, cpus?: string): SchedulingStep[] {
   if (scheduler === undefined) return [];
+  if (scheduler.policy === "SCHED_DEADLINE" && cpus !== undefined) {
+    // The kernel's answer is a bare EPERM (sched(7)); the words after the name are runc's.
+    const why =
+      "process scheduler can't be used together with AllowedCPUs (linux.resources.cpu.cpus)";
+    throw wrong("process.scheduler.policy", scheduler.policy, why);
+  }
   const policy = POLICIES.indexOf(scheduler.policy);
   if (policy < 0) throw unknown("process.scheduler.policy", scheduler.policy, POLICIES);
   checkScheduler(scheduler);

@@ -234,6 +234,15 @@ const TABLES: readonly Constants[] = [
     },
   },
   {
+    file: "mounts/move-root.ts",
+    headers: ["linux/stat.h"],
+    names: ["STATX_MNT_ID"],
+    others: {
+      STATX_BYTES: "sizeof(struct statx)",
+      MNT_ID_AT: "__builtin_offsetof(struct statx, stx_mnt_id)",
+    },
+  },
+  {
     file: "sys/stat.ts",
     headers: ["linux/stat.h"],
     names: ["STATX_BASIC_STATS"],

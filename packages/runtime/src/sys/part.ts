@@ -19,6 +19,7 @@ type Parts = {
   readonly "tare-runtime~update": typeof import("../command/update.ts");
   readonly "tare-runtime~events": typeof import("../command/events.ts");
   readonly "tare-runtime~ps": typeof import("../command/ps.ts");
+  readonly "tare-runtime~salvage": typeof import("../container/salvage.ts");
   readonly "tare-runtime~about": typeof import("../command/about.ts");
   readonly "tare-runtime~help": typeof import("../command/help.ts");
   readonly "tare-runtime~seccomp-compile": typeof import("../seccomp/compile.ts");
@@ -28,6 +29,7 @@ type Parts = {
   readonly "tare-runtime~activation": typeof import("../command/activation.ts");
   readonly "tare-runtime~listener": typeof import("../seccomp/listener.ts");
   readonly "tare-runtime~idmap": typeof import("../mounts/idmap.ts");
+  readonly "tare-runtime~move-root": typeof import("../mounts/move-root.ts");
   readonly "tare-runtime~mount-links": typeof import("../mounts/links.ts");
   readonly "tare-runtime~mount-locked": typeof import("../mounts/locked.ts");
   readonly "tare-runtime~mount-old": typeof import("../mounts/old-interface.ts");

@@ -1,0 +1,74 @@
+/**
+ * Every error path, in slices: system calls fail, are cut short, or are the last of their process, on
+ * the development host. Which, says a seed that is printed; `make tripwire` tries all.
+ */
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { Random } from "../fuzz/random.ts";
+import { patiently, requireRoot, runtimeProgram } from "../harness/places.ts";
+import { SCENARIOS } from "../tripwire/scenario.ts";
+import { DEVELOPMENT_HOST, Stage } from "../tripwire/stage.ts";
+import {
+  type Baseline,
+  baseline,
+  type Case,
+  casesOf,
+  deathsOf,
+  describeCase,
+  secondsOf,
+  tryCase,
+} from "../tripwire/sweep.ts";
+
+setDefaultTimeout(patiently(180_000));
+
+/** Of each command; all of them together stay below a minute and a half. */
+const SLICE_MS = 80_000 / SCENARIOS.length;
+const seed = Number(process.env["TARE_SEED"] ?? Date.now() % 1_000_000);
+
+type Choice = (stage: Stage, expected: Baseline) => Promise<Case | undefined>;
+
+/** A failure, a death, or a failure with a second one after it. */
+function chooser(random: Random, fails: readonly Case[], deaths: readonly Case[]): Choice {
+  return async (stage) => {
+    if (random.chance(0.3)) return random.pick(deaths);
+    const first = random.pick(fails);
+    if (random.chance(0.7)) return first;
+    const seconds = await secondsOf(stage, first);
+    return seconds.length === 0 ? undefined : random.pick(seconds);
+  };
+}
+
+test.each(SCENARIOS)("$name: what fails in it leaves nothing", async (scenario) => {
+  requireRoot();
+  console.log(`${scenario.name}: TARE_SEED=${seed}`);
+  const random = new Random(seed);
+  const variant = random.pick(scenario.variants);
+  const stage = await Stage.open();
+  try {
+    const expected = await baseline(stage, scenario, variant);
+    const fails = casesOf(scenario, variant, expected);
+    const choose = chooser(random, fails, deathsOf(scenario, variant, expected));
+    const end = performance.now() + SLICE_MS;
+    let tried = 0;
+    while (performance.now() < end) {
+      const one = await choose(stage, expected);
+      if (one === undefined) continue;
+      const finding = await tryCase(stage, one, expected);
+      tried++;
+      expect(
+        finding === undefined ? [] : [describeCase(one), ...finding.faults, finding.stderr],
+      ).toEqual([]);
+    }
+    expect(tried).toBeGreaterThan(0);
+  } finally {
+    await stage.close();
+  }
+});
+
+test("what ships cannot be made to fail", () => {
+  const shipped = readFileSync(runtimeProgram()).toString("latin1");
+  const names = ["TARE_TRIPWIRE", "SYS_openat2", "--script"];
+  expect(names.filter((name) => shipped.includes(name))).toEqual([]);
+  const development = readFileSync(DEVELOPMENT_HOST).toString("latin1");
+  expect(names.filter((name) => development.includes(name))).toEqual(names);
+});

@@ -1,0 +1,190 @@
+/**
+ * Each call of each command fails once, for each plausible reason; what follows is judged:
+ * either the command failed in good order and nothing is left, or the container is what it always is.
+ */
+import type { Ran } from "../harness/run.ts";
+import { DIVISIBLE, errnoName, INTERRUPTIBLE, plausibleErrnos } from "./plausible.ts";
+import type { Outcome, Scenario } from "./scenario.ts";
+import type { Stage, Variant } from "./stage.ts";
+import type { Action, Call, Wire } from "./wire.ts";
+
+/** One thing to try. */
+export type Case = {
+  readonly scenario: Scenario;
+  readonly variant: Variant;
+  readonly wires: readonly Wire[];
+  readonly call: Call;
+  /** Of a second failure: the line that told of the first, which must not be lost. */
+  readonly told?: string;
+};
+
+/** What a case showed that should not be; `undefined` where all is well. */
+export type Finding = {
+  readonly case: Case;
+  readonly faults: readonly string[];
+  readonly stderr: string;
+};
+
+/** The calls of a command without failures, and what its container says of itself. */
+export type Baseline = { readonly calls: readonly Call[]; readonly report: string };
+
+/** Played twice: what the second has to do is what every later one has. */
+export async function baseline(
+  stage: Stage,
+  scenario: Scenario,
+  variant: Variant,
+): Promise<Baseline> {
+  await scenario.play(stage, variant, []);
+  const { ran, calls, report } = await scenario.play(stage, variant, []);
+  if (ran.code !== 0) throw new Error(`${scenario.name} fails by itself: ${ran.stderr}`);
+  const left = await stage.scene.leaks();
+  if (left.length > 0) throw new Error(`${scenario.name} leaves by itself:\n${left.join("\n")}`);
+  return { calls, report };
+}
+
+function actionsOn({ name }: Call): Action[] {
+  const fails = plausibleErrnos(name).map((errno) => ({ kind: "fail", errno }) as const);
+  return DIVISIBLE.has(name) ? [...fails, { kind: "shorten" }] : fails;
+}
+
+/** Every failure of every call. */
+export function casesOf(scenario: Scenario, variant: Variant, { calls }: Baseline): Case[] {
+  return calls.flatMap((call) =>
+    actionsOn(call).map((action) => ({
+      scenario,
+      variant,
+      call,
+      wires: [{ process: call.process, index: call.index, action }],
+    })),
+  );
+}
+
+/** The process is killed at each call. */
+export function deathsOf(scenario: Scenario, variant: Variant, { calls }: Baseline): Case[] {
+  return calls.map((call) => ({
+    scenario,
+    variant,
+    call,
+    wires: [{ process: call.process, index: call.index, action: { kind: "die" } }],
+  }));
+}
+
+/** What can go wrong while a failure is made good: a second failure, or the end, at each call after it. */
+export async function secondsOf(stage: Stage, one: Case): Promise<Case[]> {
+  const { ran, calls } = await one.scenario.play(stage, one.variant, one.wires);
+  await cleanUp(stage, one, undefined);
+  const [first] = one.wires;
+  const at = calls.findIndex(
+    ({ process, index }) => process === first?.process && index === first.index,
+  );
+  const told = ran.code === 0 ? undefined : ran.stderr.split("\n")[0];
+  return calls.slice(at + 1).flatMap((call) =>
+    [...actionsOn(call), { kind: "die" } as const].map((action) => ({
+      ...one,
+      call,
+      wires: [...one.wires, { process: call.process, index: call.index, action }],
+      // Where the telling itself fails, there is nobody to tell.
+      ...(told === undefined || TELLING.has(call.name) ? {} : { told }),
+    })),
+  );
+}
+
+const TELLING: ReadonlySet<string> = new Set(["sendmsg", "recvmsg", "write"]);
+
+/** `create usual: openat2 #3 of 2 EMFILE`. */
+export function describeCase({ scenario, variant, call, wires }: Case): string {
+  const what = wires.map(({ process, index, action }) => {
+    const how = action.kind === "fail" ? errnoName(action.errno) : action.kind;
+    return `#${index} of ${process}: ${how}`;
+  });
+  return `${scenario.name} ${variant}: ${call.name} ${what.join(", then ")}`;
+}
+
+/** Plays a case, judges it, and leaves the stage clean. */
+export async function tryCase(
+  stage: Stage,
+  one: Case,
+  expected: Baseline,
+): Promise<Finding | undefined> {
+  const faults: string[] = [];
+  let outcome: Outcome | undefined;
+  try {
+    outcome = await one.scenario.play(stage, one.variant, one.wires);
+    faults.push(...judge(one, outcome, expected));
+  } catch (error) {
+    faults.push(String(error));
+  }
+  faults.push(...(await cleanUp(stage, one, outcome)));
+  const stderr = outcome?.ran.stderr ?? "";
+  return faults.length === 0 ? undefined : { case: one, faults, stderr };
+}
+
+function judge(one: Case, { ran, report }: Outcome, expected: Baseline): string[] {
+  const [wire] = one.wires;
+  if (one.wires.some(({ action }) => action.kind === "die")) {
+    return ran.timedOut ? ["it hangs"] : [];
+  }
+  if (one.wires.length > 1) return judgeSecond(one, ran);
+  if (ran.code !== 0) {
+    const interrupted = wire !== undefined && mustGoOn(one.call, wire.action);
+    return [...(interrupted ? ["it is not tried again"] : []), ...judgeFailure(ran)];
+  }
+  if (report === expected.report) return [];
+  return [`it succeeds, but the container is another:\n${difference(expected.report, report)}`];
+}
+
+function judgeSecond({ told }: Case, ran: Ran): string[] {
+  const isLost = told !== undefined && !ran.stderr.includes(told);
+  return [...(isLost ? [`the first error is lost: ${told}`] : []), ...judgeFailure(ran)];
+}
+
+function mustGoOn({ name }: Call, action: Action): boolean {
+  // What must be written at once fails where that is not done.
+  if (action.kind === "shorten") return name !== "write";
+  return action.kind === "fail" && errnoName(action.errno) === "EINTR" && INTERRUPTIBLE.has(name);
+}
+
+const WARNING = "tare-runtime: warning: ";
+const NONSENSE = /internal|uncaught|undefined|\[object|assertion|TypeError|ReferenceError|NaN/;
+
+/** A failure that is told as it should be: one line, perhaps a hint. */
+export function judgeFailure(ran: Ran): string[] {
+  if (ran.timedOut) return ["it hangs"];
+  if (ran.code === 0) return [];
+  if (ran.signal !== null) return [`it dies of ${ran.signal}`];
+  const faults: string[] = [];
+  const lines = ran.stderr.split("\n").filter((line) => line !== "" && !line.startsWith(WARNING));
+  const [first = "", second = "hint: ", ...more] = lines;
+  if (!first.startsWith("tare-runtime: ")) faults.push("it does not say why it failed");
+  if (!second.startsWith("hint: ") || more.length > 0) faults.push("it says more than one error");
+  if (NONSENSE.test(ran.stderr)) faults.push("it says nonsense");
+  return faults;
+}
+
+async function cleanUp(stage: Stage, one: Case, outcome: Outcome | undefined): Promise<string[]> {
+  const faults: string[] = [];
+  const failed = outcome === undefined || outcome.ran.code !== 0;
+  const died = one.wires.some(({ action }) => action.kind === "die");
+  // Where its program has run, the command is over but for what delete does.
+  const undoes = one.scenario.undoes && outcome?.report === "" && one.wires.length === 1;
+  if (outcome !== undefined && !died && (!failed || undoes)) {
+    const left = await stage.scene.leaks();
+    if (left.length > 0) faults.push(`it leaves, before delete --force:\n  ${left.join("\n  ")}`);
+  }
+  const deleted = await stage.run("delete", "--force", stage.id);
+  if (deleted.code !== 0 || deleted.stderr !== "") {
+    faults.push(`delete --force: ${deleted.code} ${deleted.stderr}`);
+  }
+  const left = await stage.scene.leaks();
+  if (left.length > 0) faults.push(`delete --force leaves:\n  ${left.join("\n  ")}`);
+  if (faults.length > 0) await stage.scene.sweep();
+  stage.takeReport();
+  return faults;
+}
+
+function difference(expected: string, got: string): string {
+  const [before, after] = [new Set(expected.split("\n")), new Set(got.split("\n"))];
+  const lost = [...before.difference(after)].map((line) => `  - ${line}`);
+  const won = [...after.difference(before)].map((line) => `  + ${line}`);
+  return [...lost, ...won].slice(0, 12).join("\n");
+}
