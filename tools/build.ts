@@ -14,6 +14,11 @@ type Program = {
   readonly entry: string;
   /** Modules that most runs do not need, by the name they are asked for: their own bytecode. */
   readonly parts: Readonly<Record<string, string>>;
+  /**
+   * Parts so rare that they share nothing: what they had in common with another part would be a module
+   * apart, which that part's every run had to look up.
+   */
+  readonly wholeParts?: Readonly<Record<string, string>>;
   /** Words after which it runs from a file that nobody can write: host/src/seal.rs. */
   readonly sealedFor: readonly string[];
 };
@@ -51,6 +56,7 @@ const PROGRAMS: Readonly<Record<string, Program>> = {
       "copy-up": "mounts/copy-up.ts",
       console: "terminal/console.ts",
     },
+    wholeParts: { systemd: "systemd/scope.ts" },
     // What makes a process of a container: that is a copy of this one until its execve(2).
     sealedFor: ["run", "create", "exec", "restore", "mounts"],
   },
@@ -88,10 +94,13 @@ async function bundlePrograms(): Promise<string[]> {
  * One program and its parts. The entry is whole by itself: it is what every start reads, and each
  * module that it imported would be looked up and linked. What parts share they import.
  */
-async function bundleProgram(name: string, { entry, parts }: Program): Promise<void> {
+async function bundleProgram(name: string, { entry, parts, wholeParts }: Program): Promise<void> {
   await bundle(name, new Map([[entry, name]]));
   const outputs = Object.entries(parts).map(([part, file]) => [file, `${name}~${part}`] as const);
   if (outputs.length > 0) await bundle(name, new Map(outputs));
+  for (const [part, file] of Object.entries(wholeParts ?? {})) {
+    await bundle(name, new Map([[file, `${name}~${part}`]]));
+  }
 }
 
 async function bundle(program: string, names: ReadonlyMap<string, string>): Promise<void> {

@@ -42,7 +42,8 @@ import {
   writeLines,
 } from "./tree.ts";
 
-type MadeDir = {
+/** A cgroup that is there, open. */
+export type MadeDir = {
   readonly fd: OwnedFd;
   readonly made: boolean;
   /** Controllers that could not be turned on above it, and why. */
@@ -66,7 +67,7 @@ export function createCgroup(
     for (const dir of plan.dirs) {
       const one = makeUnlessOptional(sys, dir, reasons);
       made.push(one);
-      if (one !== undefined) prepare(sys, dir, one);
+      if (one !== undefined) prepareOwn(sys, dir, one);
     }
     const fds = made.map((each) => each?.fd.fd);
     applyWrites(sys, fds, plan.writes);
@@ -130,7 +131,7 @@ function isNoRight(errno: number): boolean {
 }
 
 /** Walks down from the mountpoint; above the container's own cgroup any may exist already. */
-function makeDirectory(sys: Sys, dir: CgroupDir): MadeDir {
+export function makeDirectory(sys: Sys, dir: CgroupDir): MadeDir {
   let parent = openMount(sys, dir);
   let made = false;
   const refused = new Map<string, string>();
@@ -168,9 +169,14 @@ export function enableControllers(
   }
 }
 
-/** What a cgroup needs before its limits: nobody in it, controllers, CPUs and memory nodes. */
-function prepare(sys: Sys, dir: CgroupDir, { fd, made, refused }: MadeDir): void {
-  if (!made) refuseInUse(sys, fd.fd, dir);
+/** What a cgroup of our own needs before its limits: nobody in it, and what any needs. */
+function prepareOwn(sys: Sys, dir: CgroupDir, made: MadeDir): void {
+  if (!made.made) refuseInUse(sys, made.fd.fd, dir);
+  prepareLimits(sys, dir, made);
+}
+
+/** What any cgroup needs before its limits: controllers, CPUs and memory nodes. */
+export function prepareLimits(sys: Sys, dir: CgroupDir, { fd, refused }: MadeDir): void {
   if (refused.size > 0) requireControllers(sys, fd.fd, dir, refused);
   if (dir.version === 1 && dir.controllers.includes("cpuset")) fillCpuset(sys, dir);
 }
@@ -215,7 +221,7 @@ function requireControllers(
 }
 
 /** Sets every limit in its order; those the kernel takes only after others come once more at the end. */
-function applyWrites(
+export function applyWrites(
   sys: Sys,
   dirs: readonly (Fd | undefined)[],
   writes: readonly CgroupWrite[],
@@ -280,7 +286,7 @@ function printError(errno: number): string {
 }
 
 /** The program stays as long as the cgroup; other programs above and beside it judge as well. */
-function attachProgram(sys: Sys, dir: Fd | undefined, program: Uint8Array): void {
+export function attachProgram(sys: Sys, dir: Fd | undefined, program: Uint8Array): void {
   assert(dir !== undefined, "a cgroup with device rules is not optional");
   using loaded = new OwnedFd(sys, check(loadProgram(sys, program), "bpf", "BPF_PROG_LOAD"));
   const ret = sys.bpf_prog_attach(dir, loaded.fd, BPF_CGROUP_DEVICE, BPF_F_ALLOW_MULTI, NO_FD);

@@ -71,10 +71,6 @@ describe("what is refused", () => {
     expect(() => locateCgroup(undefined, "..")).toThrow("not allowed");
   });
 
-  test("the systemd manager takes its own form", () => {
-    expect(locateCgroup("a.slice:p:n", "c1", "systemd").components).toEqual(["a.slice:p:n"]);
-  });
-
   test("another caller's name is in the error", () => {
     expect(() => splitPath("foo/..", "--cgroup")).toThrow('Cannot use --cgroup "foo/.."');
   });

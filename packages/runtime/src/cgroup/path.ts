@@ -11,8 +11,6 @@
 import { TareError } from "@tare/spec/error.ts";
 import { componentsBelow, type Hierarchy } from "./host.ts";
 
-export type CgroupManager = "cgroupfs" | "systemd";
-
 export type CgroupLocation = {
   /** Counted from the mountpoint, or from our own cgroup. */
   readonly from: "mountpoint" | "own";
@@ -30,14 +28,10 @@ const FIELD = "linux.cgroupsPath";
  * The place of a container's cgroup, alike in every hierarchy.
  * @throws TareError `bad_input` for "..", NUL, a newline, the root, or a name in systemd's form.
  */
-export function locateCgroup(
-  cgroupsPath: string | undefined,
-  id: string,
-  manager: CgroupManager = "cgroupfs",
-): CgroupLocation {
+export function locateCgroup(cgroupsPath: string | undefined, id: string): CgroupLocation {
   const path = cgroupsPath === undefined || cgroupsPath === "" ? id : cgroupsPath;
-  if (manager === "cgroupfs" && isSystemdForm(path)) {
-    const hint = "Use the systemd cgroup manager, or a path such as /parent/name";
+  if (isSystemdForm(path)) {
+    const hint = "Use --systemd-cgroup, or a path such as /parent/name";
     throw badPath(FIELD, path, 'this is the form of systemd, "slice:prefix:name"', hint);
   }
   const components = splitPath(path);

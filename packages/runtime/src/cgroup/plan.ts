@@ -11,7 +11,7 @@ import { allowsEverything, type DevicePolicy, devicePolicy } from "./device-rule
 import { deviceProgram } from "./devices-bpf.ts";
 import type { CgroupHost, CgroupMode, Hierarchy } from "./host.ts";
 import { badLimit, type Controller, type LimitWrite } from "./limit.ts";
-import { type CgroupManager, componentsIn, locateCgroup } from "./path.ts";
+import { type CgroupLocation, componentsIn, locateCgroup } from "./path.ts";
 import { V1_PLANNERS } from "./plan-v1.ts";
 import { V2_PLANNERS, withUnified } from "./plan-v2.ts";
 
@@ -24,7 +24,8 @@ export type CgroupAsk = {
   readonly resources: Resources;
   /** The caller is not root, or root of a user namespace only: cgroups are made where allowed. */
   readonly rootless: boolean;
-  readonly manager?: CgroupManager;
+  /** Where it goes, where somebody else has decided that. */
+  readonly location?: CgroupLocation;
 };
 
 export type CgroupDir = {
@@ -65,13 +66,13 @@ export type CgroupPlan = {
  */
 export function planCgroup(ask: CgroupAsk): CgroupPlan {
   const { host, resources, rootless } = ask;
-  const location = locateCgroup(ask.cgroupsPath, ask.id, ask.manager);
+  const location = ask.location ?? locateCgroup(ask.cgroupsPath, ask.id);
   const joined = hierarchiesToJoin(host);
   // Only root of the host may set device rules; what others may open, file permissions say.
   const devices = rootless ? undefined : devicePolicy(resources.devices, DEFAULT_DEVICES);
   const writes = planWrites(host.mode, joined, resources, devices);
   const own = joined.map((_hierarchy, index) => writes.filter(({ dir }) => dir === index));
-  const lenient = rootless && (ask.cgroupsPath ?? "") === "";
+  const lenient = rootless && ask.location === undefined && (ask.cgroupsPath ?? "") === "";
   const dirs = joined.map((hierarchy, index): CgroupDir => {
     const path = componentsIn(hierarchy, location);
     return directory(hierarchy, path, own[index] ?? [], { mode: host.mode, lenient });

@@ -18,6 +18,13 @@ export type CgroupStateDir = {
   readonly made: boolean;
 };
 
+/** The unit of systemd that a container's cgroups belong to. */
+export type UnitState = {
+  readonly name: string;
+  /** It is one of the caller's own systemd, not of the machine's. */
+  readonly isUser: boolean;
+};
+
 export type CgroupState = {
   readonly mode: CgroupMode;
   readonly dirs: readonly CgroupStateDir[];
@@ -25,6 +32,8 @@ export type CgroupState = {
   readonly planned?: true;
   /** Why some cgroup that was planned could not be made and was not needed. */
   readonly skipped?: string;
+  /** Absent where systemd does not manage them. */
+  readonly unit?: UnitState;
 };
 
 const DIRS_MAX = 64;
@@ -49,7 +58,7 @@ export const NO_CGROUP: CgroupState = { mode: "none", dirs: [] };
  * @throws TareError `corrupt` where a field is missing or a path leaves its mountpoint.
  */
 export function parseCgroupState(value: unknown): CgroupState {
-  const { mode, dirs, planned, skipped } = record(value, "cgroup");
+  const { mode, dirs, planned, skipped, unit } = record(value, "cgroup");
   if (!MODES.includes(mode as CgroupMode)) throw corrupt("cgroup.mode", mode);
   if (!Array.isArray(dirs) || dirs.length > DIRS_MAX) throw corrupt("cgroup.dirs", dirs);
   if (planned !== undefined && planned !== true) throw corrupt("cgroup.planned", planned);
@@ -58,7 +67,32 @@ export function parseCgroupState(value: unknown): CgroupState {
     dirs: dirs.map(parseDir),
     ...(planned === undefined ? {} : { planned }),
     ...(skipped === undefined ? {} : { skipped: text(skipped, "cgroup.skipped") }),
+    ...(unit === undefined ? {} : { unit: parseUnit(unit) }),
   };
+}
+
+function parseUnit(value: unknown): UnitState {
+  const { name, isUser } = record(value, "cgroup.unit");
+  if (typeof name !== "string" || name === "" || name.includes("/")) {
+    throw corrupt("cgroup.unit.name", name);
+  }
+  if (typeof isUser !== "boolean") throw corrupt("cgroup.unit.isUser", isUser);
+  return { name, isUser };
+}
+
+/**
+ * What is to be removed with a container. Its cgroup may lie below its unit's (an annotation of
+ * crun's), which is then in the way of the unit's end.
+ */
+export function withUnitsDirs(state: CgroupState): CgroupState {
+  const { unit } = state;
+  if (unit === undefined) return state;
+  const dirs = state.dirs.map((dir) => {
+    const components = dir.path.split("/");
+    const end = components.indexOf(unit.name);
+    return end < 0 ? dir : { ...dir, path: components.slice(0, end + 1).join("/") };
+  });
+  return { ...state, dirs };
 }
 
 function parseDir(value: unknown): CgroupStateDir {

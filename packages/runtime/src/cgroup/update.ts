@@ -9,6 +9,7 @@ import { EBUSY, EINVAL, ENOENT } from "../sys/abi-errno.ts";
 import { O_DIRECTORY, O_PATH } from "../sys/abi-file.ts";
 import { check, SysError } from "../sys/check.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
+import { loadPart } from "../sys/part.ts";
 import type { Fd, Sys } from "../sys/types.ts";
 import { enableControllers, refusedWrite } from "./apply.ts";
 import type { OpenCgroup } from "./join.ts";
@@ -26,7 +27,10 @@ type Undo = { readonly dir: Fd; readonly file: string; readonly value: string };
  *   then everything is as before.
  */
 export function updateLimits(sys: Sys, cgroup: OpenCgroup, resources: Resources): () => void {
-  const writes = planUpdate(cgroup.state, resources, readInForce(sys, cgroup));
+  const { unit } = cgroup.state;
+  const systemd = unit === undefined ? undefined : loadPart(sys, "tare-runtime~systemd");
+  const planned = planUpdate(cgroup.state, resources, readInForce(sys, cgroup));
+  const writes = systemd?.withWholePercents(planned) ?? planned;
   const done: Undo[] = [];
   const undo = (): void => {
     for (const { dir, file, value } of done.toReversed()) writeControl(sys, dir, file, value);
@@ -35,6 +39,8 @@ export function updateLimits(sys: Sys, cgroup: OpenCgroup, resources: Resources)
     turnOn(sys, cgroup, writes);
     const waiting = writes.filter((write) => !replace(sys, cgroup, write, done, write.mayWait));
     for (const write of waiting) replace(sys, cgroup, write, done, false);
+    // After the kernel, which refuses what systemd would only log.
+    if (unit !== undefined) systemd?.updateUnit(sys, unit, writes);
   } catch (error) {
     undo();
     throw error;

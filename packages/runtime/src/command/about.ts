@@ -65,7 +65,7 @@ function runFeatures({ sys }: Context): number {
     linux: {
       namespaces: ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],
       capabilities: capabilityNames(),
-      cgroup: { v1: true, v2: true, systemd: false, systemdUser: false, rdma: true },
+      cgroup: { v1: true, v2: true, systemd: true, systemdUser: true, rdma: true },
       seccomp: seccompFeatures(sys),
       apparmor: { enabled: true },
       selinux: { enabled: true },
@@ -75,7 +75,7 @@ function runFeatures({ sys }: Context): number {
       netDevices: { enabled: true },
     },
     annotations: { "dev.tare.version": VERSION },
-    potentiallyUnsafeConfigAnnotations: [],
+    potentiallyUnsafeConfigAnnotations: ["org.systemd.property.", "run.oci.systemd.subgroup"],
   };
   print(sys, `${JSON.stringify(features, null, 2)}\n`);
   return 0;

@@ -66,7 +66,7 @@ function requestOf(
     id: containerId(args),
     bundle,
     configFile: configFile === undefined ? `${bundle}/config.json` : absolutePath(sys, configFile),
-    ownCgroup: context.manager !== "disabled",
+    manager: context.manager,
     root: context.root,
     startElsewhere,
     preserveFds: preserveFds(context),

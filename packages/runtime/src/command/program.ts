@@ -138,13 +138,7 @@ function contextOf(sys: Sys, global: Arguments, log: Log, args: Arguments): Cont
 function managerOf({ options, flags }: Arguments): Manager {
   const name =
     options.get("cgroup-manager") ?? (flags.has("systemd-cgroup") ? "systemd" : "cgroupfs");
-  if (name === "systemd") {
-    throw new TareError(
-      "unsupported",
-      "Cannot use the systemd cgroup manager: there is only cgroupfs yet",
-    );
-  }
-  if (name === "cgroupfs" || name === "disabled") return name;
+  if (name === "cgroupfs" || name === "systemd" || name === "disabled") return name;
   throw new TareError("bad_input", `Cannot use --cgroup-manager "${name}": unknown manager`, {
     hint: "Use cgroupfs, systemd or disabled",
   });

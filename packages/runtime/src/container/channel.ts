@@ -19,6 +19,8 @@ export type Message =
   /** init: its user namespace waits for its maps. stage: the same. */
   | { readonly kind: "map" }
   | { readonly kind: "mapped" }
+  /** to init: it is in its cgroups. */
+  | { readonly kind: "placed" }
   /** stage: the pid of the container's process. */
   | { readonly kind: "pid"; readonly pid: number }
   /** init: the mounts are made, the parent's hooks may run. */

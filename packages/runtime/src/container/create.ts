@@ -8,8 +8,8 @@ import type { Config, Hook, NamespaceType, State } from "@tare/spec/oci-runtime.
 import { OCI_VERSION } from "@tare/spec/oci-runtime.ts";
 import { parseConfig } from "@tare/spec/oci-runtime-parse.ts";
 import { createCgroup } from "../cgroup/apply.ts";
-import { type OpenCgroup, openJoin } from "../cgroup/join.ts";
-import { type CgroupPlan, planCgroup } from "../cgroup/plan.ts";
+import { type CgroupJoin, type OpenCgroup, openJoin } from "../cgroup/join.ts";
+import { type CgroupAsk, type CgroupPlan, planCgroup } from "../cgroup/plan.ts";
 import { readCgroupHost } from "../cgroup/read-host.ts";
 import { type CgroupState, NO_CGROUP, plannedState } from "../cgroup/state.ts";
 import { runHooks } from "../hooks/hooks.ts";
@@ -26,6 +26,7 @@ import { readText } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import { loadPart } from "../sys/part.ts";
 import type { Fd, Sys } from "../sys/types.ts";
+import type { Scope } from "../systemd/scope.ts";
 import { Channel } from "./channel.ts";
 import { cloneFirst } from "./clone.ts";
 import { destroy } from "./destroy.ts";
@@ -57,8 +58,8 @@ export type CreateRequest = {
   readonly bundle: string;
   /** Absolute: config.json of the bundle, unless the caller names another file. */
   readonly configFile: string;
-  /** Whether the container gets a cgroup; without one it stays in the caller's. */
-  readonly ownCgroup: boolean;
+  /** Who makes the container's cgroup; without one it stays in the caller's. */
+  readonly manager: "cgroupfs" | "systemd" | "disabled";
   /** The runtime's state root. Absolute. */
   readonly root: string;
   /** Whether another process gives the word to start (`create`), or this one (`run`). */
@@ -102,7 +103,13 @@ export type Created = {
 export function prepare(
   sys: Sys,
   request: CreateRequest,
-): { config: Config; plan: Plan; cgroup: CgroupPlan; placement: Placement } {
+): {
+  config: Config;
+  plan: Plan;
+  cgroup: CgroupPlan;
+  scope: Scope | undefined;
+  placement: Placement;
+} {
   const path = request.configFile;
   const text = readText(sys, path, CONFIG_BYTES_MAX);
   if (text === undefined) {
@@ -114,13 +121,14 @@ export function prepare(
   const config = request.activation?.amend(written) ?? written;
   checkConsole(config, request.console);
   refuseUnsupported(config, readModules(sys, config));
-  const cgroup = planOwnCgroup(sys, request, config);
+  const { cgroup, scope } = planOwnCgroup(sys, request, config);
   const { id, bundle, keyring, pivot } = request;
   const isHostNamespace = (type: NamespaceType, path: string) => isOurs(sys, type, path);
   const scheduling = schedulingOf(sys, config);
-  const facts = { id, bundle, keyring, cgroup, scheduling, isHostNamespace, pivot };
+  const entersCgroup = scope === undefined;
+  const facts = { id, bundle, keyring, cgroup, entersCgroup, scheduling, isHostNamespace, pivot };
   const plan = planContainer(config, facts);
-  return { config, plan, cgroup, placement: planPlacement(sys, config, id) };
+  return { config, plan, cgroup, scope, placement: planPlacement(sys, config, id) };
 }
 
 function schedulingOf(sys: Sys, config: Config): readonly SchedulingStep[] {
@@ -133,16 +141,25 @@ function schedulingOf(sys: Sys, config: Config): readonly SchedulingStep[] {
   );
 }
 
-function planOwnCgroup(sys: Sys, request: CreateRequest, config: Config): CgroupPlan {
-  const { resources, cgroupsPath } = config.linux;
-  const plan = planCgroup({
-    host: readCgroupHost(sys),
-    id: request.id,
-    resources,
-    rootless: sys.geteuid() !== 0,
-    ...(cgroupsPath === undefined ? {} : { cgroupsPath }),
-  });
-  if (request.ownCgroup) return plan;
+function planOwnCgroup(
+  sys: Sys,
+  { id, manager }: CreateRequest,
+  { linux, annotations }: Config,
+): { cgroup: CgroupPlan; scope: Scope | undefined } {
+  const { resources, cgroupsPath } = linux;
+  const host = readCgroupHost(sys);
+  const ask: CgroupAsk = { host, id, resources, rootless: sys.geteuid() !== 0 };
+  if (manager === "systemd") {
+    const { prepareScope } = loadPart(sys, "tare-runtime~systemd");
+    const scope = prepareScope(sys, { host, id, cgroupsPath, annotations, resources });
+    return { cgroup: planCgroup({ ...ask, location: scope.location }), scope };
+  }
+  const cgroup = planCgroup(cgroupsPath === undefined ? ask : { ...ask, cgroupsPath });
+  return { cgroup: manager === "disabled" ? withoutCgroup(cgroup) : cgroup, scope: undefined };
+}
+
+/** Limits that nobody keeps are refused, not forgotten. */
+function withoutCgroup(plan: CgroupPlan): CgroupPlan {
   const lost = plan.writes.find(({ field }) => field !== DEVICES_FIELD);
   if (lost === undefined) return { mode: plan.mode, dirs: [], writes: [] };
   throw new TareError("bad_input", `Cannot apply ${lost.field}: cgroups are disabled`, {
@@ -163,7 +180,8 @@ function checkConsole(config: Config, wanted: CreateRequest["console"]): void {
 }
 
 export function create(sys: Sys, request: CreateRequest): Created {
-  const { config, plan, cgroup, placement } = prepare(sys, request);
+  const { config, plan, cgroup, scope, placement } = prepare(sys, request);
+  using _connection = scope;
   const directory = createDirectory(sys, request.root, request.id);
   let record = firstRecord(sys, request, config, cgroup);
   const note = (change: Partial<Record>) => {
@@ -178,24 +196,25 @@ export function create(sys: Sys, request: CreateRequest): Created {
   }
   try {
     request.activation?.begin(directory.fd);
-    using opened = makeCgroup(sys, cgroup, (left) => {
-      record = { ...record, cgroup: left };
-    });
+    using opened =
+      scope !== undefined
+        ? undefined
+        : makeCgroup(sys, cgroup, (left) => {
+            record = { ...record, cgroup: left };
+          });
     // Before anybody is in it: who finds this after a crash may kill what is there.
-    note({ cgroup: opened.state });
+    if (opened !== undefined) note({ cgroup: opened.state });
     request.debug(`nsexec container setup: ${plan.clone.namespaces.join(", ")} are new`);
-    const { channel, pid } = spawn(sys, {
-      request,
-      config,
-      plan,
-      cgroup: opened,
-      directory,
-      record,
-    });
+    const want = { request, config, plan, cgroup: opened, scope, directory, record };
+    const { channel, pid } = spawn(sys, want);
     // Recorded or not, from here on it is ended with the rest.
     record = { ...record, pid };
     note({ pid, startTime: startTimeOf(sys, pid) });
     request.debug(`child process in init(): pid ${pid}`);
+    if (scope !== undefined) {
+      scope.start(sys, pid, cgroup, (state) => note({ cgroup: state }));
+      channel.send({ kind: "placed" });
+    }
     place(sys, placement, config, pid, (resctrl) => note({ resctrl }));
     follow(sys, request, config, record, channel);
     request.debug("init: closing the pipe to signal completion");
@@ -294,14 +313,16 @@ type SpawnRequest = {
   readonly request: CreateRequest;
   readonly config: Config;
   readonly plan: Plan;
-  readonly cgroup: OpenCgroup;
+  /** Absent where systemd makes it around the first process. */
+  readonly cgroup: OpenCgroup | undefined;
+  readonly scope: Scope | undefined;
   readonly directory: ContainerDirectory;
   readonly record: Record;
 };
 
 function spawn(sys: Sys, want: SpawnRequest): { channel: Channel; pid: number } {
   const { config, plan, cgroup } = want;
-  const join = openJoin(sys, cgroup);
+  const join = cgroup === undefined ? NO_JOIN : openJoin(sys, cgroup);
   const gift = { ...openGift(sys, want), join };
   const [ours, theirs] = Channel.pair(sys);
   const pid = cloneFirst(sys, { config, step: plan.clone, cgroup: join.into }, () => {
@@ -309,12 +330,15 @@ function spawn(sys: Sys, want: SpawnRequest): { channel: Channel; pid: number } 
     ours.close();
     if (join.into !== undefined) sys.close(join.into);
     want.directory[Symbol.dispose]();
+    want.scope?.[Symbol.dispose]();
     return runInit(sys, { ...gift, channel: theirs });
   });
   theirs.close();
   closeGift(sys, gift);
   return { channel: ours, pid };
 }
+
+const NO_JOIN: CgroupJoin = { procs: [], into: undefined };
 
 /** Opens, with the privileges of here, what the first process may not open there. */
 function openGift(sys: Sys, want: SpawnRequest): Omit<InitGift, "channel" | "join"> {

@@ -2,7 +2,7 @@
 
 import { isCgroupFrozen, thawCgroup } from "../cgroup/freezer.ts";
 import { destroyCgroup } from "../cgroup/remove.ts";
-import { type CgroupState, parseCgroupState } from "../cgroup/state.ts";
+import { type CgroupState, parseCgroupState, withUnitsDirs } from "../cgroup/state.ts";
 import { ESRCH } from "../sys/abi-errno.ts";
 import { SIGKILL } from "../sys/abi-process.ts";
 import { POLLIN } from "../sys/abi-socket.ts";
@@ -19,7 +19,10 @@ const DEATH_WAIT_MS = 10_000;
 export function destroy(sys: Sys, directory: ContainerDirectory, record: Record): void {
   const cgroup = parseCgroupState(record.cgroup);
   killFirst(sys, record, cgroup);
-  destroyCgroup(sys, cgroup);
+  destroyCgroup(sys, withUnitsDirs(cgroup));
+  if (cgroup.unit !== undefined) {
+    loadPart(sys, "tare-runtime~systemd").stopScope(sys, cgroup.unit);
+  }
   if (record.resctrl !== undefined) {
     loadPart(sys, "tare-runtime~resctrl").removeResctrl(sys, record.resctrl);
   }

@@ -111,6 +111,7 @@ function applyStep(sys: Sys, gift: InitGift, state: InitState, step: Step): void
     case "become-root":
     case "hide":
     case "enter-cgroup":
+    case "wait-cgroup":
     case "all-processors":
     case "cgroup-namespace":
     case "session":

@@ -35,6 +35,8 @@ export function applyNamespaceStep(sys: Sys, gift: InitGift, step: NamespaceStep
       return void check(sys.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl PR_SET_DUMPABLE");
     case "enter-cgroup":
       return joinCgroup(sys, gift.join);
+    case "wait-cgroup":
+      return void gift.channel.expect("placed");
     case "all-processors":
       return void check(sys.sched_setaffinity(0, ALL_PROCESSORS), "sched_setaffinity");
     case "cgroup-namespace":

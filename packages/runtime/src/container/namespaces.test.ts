@@ -7,7 +7,7 @@ type Fields = { readonly [name: string]: unknown };
 type Named = string | { readonly type: string; readonly path: string };
 
 const MAPS = [{ containerID: 0, hostID: 100_000, size: 65_536 }];
-const FACTS = { id: "x", keyring: true };
+const FACTS = { id: "x", keyring: true, entersCgroup: true };
 const MAPPED = { uidMappings: MAPS, gidMappings: MAPS };
 
 function configOf(namespaces: readonly Named[], linux: Fields = {}, more: Fields = {}): Config {

@@ -13,6 +13,7 @@ import {
   CLONE_NEWUTS,
 } from "../sys/abi-process.ts";
 import { keyringName } from "./keyring.ts";
+import type { ContainerFacts } from "./plan.ts";
 import type { CloneStep, NamespaceStep } from "./step.ts";
 
 /** Flags of clone3(2), unshare(2) and setns(2): namespaces(7). */
@@ -88,7 +89,7 @@ export function checkNamespaces(config: Config): void {
  */
 export function planNamespaces(
   config: Config,
-  { id, keyring }: { readonly id: string; readonly keyring: boolean },
+  facts: Pick<ContainerFacts, "id" | "keyring" | "entersCgroup">,
 ): NamespacePlan {
   const fresh = config.linux.namespaces
     .filter(({ type, path }) => path === undefined && type !== "cgroup")
@@ -108,15 +109,20 @@ export function planNamespaces(
     stage,
     offsets: timed ? offsets : undefined,
   };
-  return { clone, init: planInside(config, later, keyring ? keyringName(id) : undefined) };
+  return { clone, init: planInside(config, later, facts) };
 }
 
 function planInside(
   config: Config,
   later: readonly { type: NamespaceType; path: string }[],
-  keyring: string | undefined,
+  { id, keyring, entersCgroup }: Parameters<typeof planNamespaces>[1],
 ): NamespaceStep[] {
   const steps: NamespaceStep[] = [];
+  if (!entersCgroup) {
+    // As whom we were made: a user's systemd moves that user's processes only.
+    const why = "limits must hold before anything is done";
+    steps.push({ op: "wait-cgroup", why });
+  }
   if (config.linux.namespaces.some(({ type }) => type === "user")) {
     steps.push({ op: "become-root", why: "root of the user namespace owns the others" });
   }
@@ -124,7 +130,9 @@ function planInside(
     const why = "the processes that are there already must not trace or open this one";
     steps.push({ op: "hide", why });
   }
-  steps.push({ op: "enter-cgroup", why: "limits must hold from the first instruction on" });
+  if (entersCgroup) {
+    steps.push({ op: "enter-cgroup", why: "limits must hold from the first instruction on" });
+  }
   const all = "the container's cpuset decides, not where the caller may run";
   steps.push({ op: "all-processors", why: all });
   for (const { type, path } of later) {
@@ -134,8 +142,8 @@ function planInside(
     steps.push({ op: "cgroup-namespace", why: "the container's cgroup is the root that it sees" });
   }
   steps.push({ op: "session", why: "no terminal of the caller may be reached (TIOCSTI)" });
-  if (keyring !== undefined) {
-    steps.push({ op: "keyring", name: keyring, why: "the caller's keys must stay unseen" });
+  if (keyring) {
+    steps.push({ op: "keyring", name: keyringName(id), why: "the caller's keys must stay unseen" });
   }
   if (hasNew(config, "network")) {
     steps.push({ op: "loopback", why: "a new network namespace starts with lo down" });

@@ -14,6 +14,7 @@ const FACTS = {
   bundle: "/bundle",
   keyring: true,
   cgroup: CGROUP,
+  entersCgroup: true,
   scheduling: [],
   isHostNamespace: () => false,
   pivot: true,

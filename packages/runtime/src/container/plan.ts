@@ -21,6 +21,8 @@ export type ContainerFacts = {
   /** Absolute path of the bundle. */
   readonly bundle: string;
   readonly cgroup: CgroupPlan;
+  /** Whether the first process enters its cgroups by itself; else it waits until it is in them. */
+  readonly entersCgroup: boolean;
   /** What planScheduling made of the configuration; empty where it asks for nothing of that. */
   readonly scheduling: readonly SchedulingStep[];
   readonly isHostNamespace: HostNamespace;

@@ -95,6 +95,8 @@ export type NamespaceStep = Why &
     | { readonly op: "become-root" }
     | { readonly op: "hide" }
     | { readonly op: "enter-cgroup" }
+    /** For systemd, which puts a process into its cgroups from outside. */
+    | { readonly op: "wait-cgroup" }
     | { readonly op: "all-processors" }
     | { readonly op: "cgroup-namespace" }
     | { readonly op: "session" }

@@ -75,6 +75,20 @@ describe("values", () => {
     expect(unmarshal(signature, marshal(signature, values))).toEqual(values);
   });
 
+  test.each([
+    ["u", (index: number) => index],
+    ["d", (index: number) => index],
+    ["t", (index: number) => BigInt(index)],
+    ["b", (index: number) => index % 2 === 0],
+    ["s", (index: number) => "x".repeat(index % 7)],
+    ["v", (index: number) => ({ signature: "s", value: "x".repeat(index % 7) })],
+  ] as [string, (index: number) => Value][])("many %s, which outgrow the buffer", (code, make) => {
+    const values = Array.from({ length: 700 }, (_, index) => make(index));
+    const shifted = `y${code.repeat(200)}`;
+    expect(unmarshal(shifted, marshal(shifted, [1, ...values.slice(0, 200)]))).toHaveLength(201);
+    expect(unmarshal(`a${code}`, marshal(`a${code}`, [values]))).toEqual([values]);
+  });
+
   test("variants may hold variants, to a depth", () => {
     const nested = (depth: number): Value =>
       depth === 0 ? { signature: "y", value: 1 } : { signature: "v", value: nested(depth - 1) };

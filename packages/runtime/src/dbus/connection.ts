@@ -16,6 +16,7 @@ import {
   SOCK_STREAM,
 } from "../sys/abi-socket.ts";
 import { check, errnoOf } from "../sys/check.ts";
+import { monotonicMs } from "../sys/clock.ts";
 import { retried } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import type { Sys } from "../sys/types.ts";
@@ -31,7 +32,6 @@ import {
   messageLength,
 } from "./message.ts";
 
-const CLOCK_MONOTONIC = 1;
 /** Of connecting and authenticating together, and of each call: the usual limit of D-Bus clients. */
 const ANSWER_MS_MAX = 25_000;
 /** While the server's queue of connections is full. */
@@ -278,15 +278,11 @@ export class Connection {
   }
 
   #limit(timeMs: number): void {
-    this.#end = this.#now() + timeMs;
+    this.#end = monotonicMs(this.#sys) + timeMs;
   }
 
   #left(): number {
-    return this.#end - this.#now();
-  }
-
-  #now(): number {
-    return Number(this.#sys.clock_gettime(CLOCK_MONOTONIC) / 1_000_000n);
+    return this.#end - monotonicMs(this.#sys);
   }
 }
 

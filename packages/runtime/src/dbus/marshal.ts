@@ -66,7 +66,7 @@ export class Writer {
         return this.#text(type.code, value);
       case "b":
         assert(typeof value === "boolean", "a D-Bus boolean");
-        return this.#view.setUint32(this.#take(4), value ? 1 : 0, true);
+        return this.#uint32(value ? 1 : 0);
       default:
         return this.#number(type.code, value);
     }
@@ -77,10 +77,14 @@ export class Writer {
       assert(typeof value === "bigint", "64 bits of D-Bus are a bigint");
       const isSame = code === "x" ? BigInt.asIntN(64, value) : BigInt.asUintN(64, value);
       assert(isSame === value, `a D-Bus number of 64 bits, ${value}`);
-      return this.#view.setBigUint64(this.#take(8), BigInt.asUintN(64, value), true);
+      const at = this.#take(8);
+      return this.#view.setBigUint64(at, BigInt.asUintN(64, value), true);
     }
     assert(typeof value === "number", "a D-Bus number");
-    if (code === "d") return this.#view.setFloat64(this.#take(8), value, true);
+    if (code === "d") {
+      const at = this.#take(8);
+      return this.#view.setFloat64(at, value, true);
+    }
     const [bits, isSigned] = SIZES[code as keyof typeof SIZES];
     const least = isSigned ? -(2 ** (bits - 1)) : 0;
     const isInside = value >= least && value < least + 2 ** bits;
@@ -91,6 +95,11 @@ export class Writer {
     else this.#view.setUint32(at, value >>> 0, true);
   }
 
+  #uint32(value: number): void {
+    const at = this.#take(4);
+    this.#view.setUint32(at, value, true);
+  }
+
   #text(code: "s" | "o" | "g", value: Value): void {
     assert(typeof value === "string", "a D-Bus text");
     if (value.includes("\0")) {
@@ -99,8 +108,8 @@ export class Writer {
     if (code === "o") assert(isObjectPath(value), `a D-Bus object path, "${value}"`);
     if (code === "g") parseSignature(value);
     const bytes = encodeUtf8(value);
-    if (code === "g") this.#view.setUint8(this.#take(1), bytes.length);
-    else this.#view.setUint32(this.#take(4), bytes.length, true);
+    if (code === "g") this.raw(Uint8Array.of(bytes.length));
+    else this.#uint32(bytes.length);
     this.raw(bytes);
     this.#take(1);
   }
@@ -130,7 +139,7 @@ export class Writer {
     this.#view.setUint32(at, this.#length - start, true);
   }
 
-  /** Room for some bytes, zero as yet; the answer is their place. */
+  /** Room for some bytes, zero as yet; the answer is their place. The view may be another one then. */
   #take(count: number): number {
     const at = this.#length;
     this.#length += count;

@@ -35,6 +35,7 @@ type Parts = {
   readonly "tare-runtime~mount-old": typeof import("../mounts/old-interface.ts");
   readonly "tare-runtime~overlay-layers": typeof import("../mounts/overlay-layers.ts");
   readonly "tare-runtime~copy-up": typeof import("../mounts/copy-up.ts");
+  readonly "tare-runtime~systemd": typeof import("../systemd/scope.ts");
   readonly "tare-runtime~console": typeof import("../terminal/console.ts");
 };
 
