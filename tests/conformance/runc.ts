@@ -8,9 +8,11 @@ import {
   existsSync,
   mkdirSync,
   readdirSync,
+  readFileSync,
   rmSync,
   symlinkSync,
   unlinkSync,
+  writeFileSync,
 } from "node:fs";
 import { basename, join } from "node:path";
 import {
@@ -112,6 +114,11 @@ async function makeImages(dir: string, busybox: string, debian: string): Promise
   // Tests put links and files of theirs in these places.
   for (const name of ["proc", "sys", "t"])
     rmSync(join(root, name), { recursive: true, force: true });
+  // Nor has the image that they are written for a name for 1000.
+  for (const file of ["etc/passwd", "etc/group"]) {
+    const lines = readFileSync(join(root, file), "utf8").split("\n");
+    writeFileSync(join(root, file), lines.filter((line) => !line.startsWith("test:")).join("\n"));
+  }
   for (const name of MORE_PROGRAMS) await addProgram(root, name);
   const pack = async (name: string, from: string, ...flags: string[]) => {
     const argv = ["tar", "--create", "--file", join(dir, `${name}.tar`), "--directory", from];

@@ -519,6 +519,18 @@ describe("hooks", () => {
     expect(mustSucceed(ran).stdout).toBe(`${realpathSync(scene.rootfs)}\n`);
   });
 
+  test("what a startContainer hook says on the container's terminal is shown when it fails", async () => {
+    const scene = await openScene();
+    const hook = { path: "/bin/sh", args: ["sh", "-c", "echo said by the hook; exit 3"] };
+    const bundle = scene.bundle({
+      process: { terminal: true, args: ["true"] },
+      hooks: { startContainer: [hook] },
+    });
+    const ran = await scene.runOnTerminal(bundle);
+    expect(ran.code).toBe(1);
+    expect(ran.stdout).toContain("said by the hook");
+  });
+
   test("a failing startContainer hook keeps the program from running", async () => {
     const scene = await openScene();
     const hook = { path: "/bin/sh", args: ["sh", "-c", "exit 3"] };

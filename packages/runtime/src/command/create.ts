@@ -23,7 +23,13 @@ import type { NotifySocket } from "./activation.ts";
 import type { Commands } from "./command.ts";
 import { absolutePath, type Context, containerId, effectiveUser } from "./context.ts";
 import { listeningCount, variable } from "./environment.ts";
-import { type ConsoleTaker, consoleTaker, inForeground, preserveFds } from "./foreground.ts";
+import {
+  type ConsoleTaker,
+  consoleTaker,
+  inForeground,
+  preserveFds,
+  showRest,
+} from "./foreground.ts";
 
 const CREATE_OPTIONS = {
   bundle: "value",
@@ -166,6 +172,7 @@ function runRun(context: Context): number {
     if (end === "abandoned") sys.pidfd_send_signal(pidfd.fd, SIGKILL);
   } catch (error) {
     undo(sys, directory, record);
+    showRest(sys, taker.taken);
     throw error;
   }
   const status = exitStatus(waitFor(sys, pid));

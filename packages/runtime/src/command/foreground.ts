@@ -13,12 +13,14 @@ import {
   rawSettings,
   terminalSettings,
 } from "../terminal/host-terminal.ts";
+import { Pump } from "../terminal/pump.ts";
 import { sendDescriptor } from "../terminal/send.ts";
 import type { Context } from "./context.ts";
 import { listeningCount } from "./environment.ts";
 import { checkPreserved } from "./inherited.ts";
 
 const STDIN = 0 as Fd;
+const STDOUT = 1 as Fd;
 
 /** What becomes of the side of a new terminal that is ours. */
 export type ConsoleTaker = { take: (terminal: OwnedFd) => void; taken: OwnedFd | undefined };
@@ -40,6 +42,11 @@ export function consoleTaker(sys: Sys, socket: string | undefined): ConsoleTaker
     },
   };
   return taker;
+}
+
+/** What was written to a terminal that nobody relays any more, such as a hook's complaint. */
+export function showRest(sys: Sys, terminal: OwnedFd | undefined): void {
+  if (terminal !== undefined) new Pump(sys, terminal.fd, STDOUT).drain();
 }
 
 /** How many descriptors from 3 on are passed to the program: those that listen, then those asked for. */
