@@ -48,6 +48,7 @@ const PROGRAMS: Readonly<Record<string, Program>> = {
       activation: "command/activation.ts",
       listener: "seccomp/listener.ts",
       idmap: "mounts/idmap.ts",
+      mounts: "command/mounts.ts",
       "move-root": "mounts/move-root.ts",
       "mount-links": "mounts/links.ts",
       "mount-locked": "mounts/locked.ts",

@@ -15,6 +15,7 @@ import {
   readBoolean,
   readFields,
   readJson,
+  readJsonArray,
   readObject,
   readObjects,
   readOptionalInteger,
@@ -54,6 +55,11 @@ export function parseConfig(text: string): Config {
 /** The resources of an `update --resources` file, the shape of `linux.resources`. */
 export function parseResources(text: string, what = "resources.json"): Resources {
   return readJson(text, what, readResources);
+}
+
+/** An array of mounts alone, as `mounts add` reads it; `what` names it in errors. */
+export function parseMounts(text: string, what: string): readonly Mount[] {
+  return readJsonArray(text, what, readMount);
 }
 
 function readConfig(place: Place): Config {

@@ -7,6 +7,7 @@ import { COMMANDS as EXEC } from "./exec.ts";
 import { HELP, helpText } from "./help.ts";
 import { COMMANDS as LIFECYCLE } from "./lifecycle.ts";
 import { COMMANDS as LIST } from "./list.ts";
+import { COMMANDS as MOUNTS } from "./mounts.ts";
 import { COMMANDS as PAUSE } from "./pause.ts";
 import { COMMANDS as PS } from "./ps.ts";
 import { COMMANDS as UPDATE } from "./update.ts";
@@ -16,6 +17,7 @@ const ALL: Commands = {
   ...CREATE,
   ...EXEC,
   ...LIFECYCLE,
+  ...MOUNTS,
   ...PAUSE,
   ...LIST,
   ...EVENTS,

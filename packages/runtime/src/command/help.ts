@@ -117,6 +117,11 @@ export const HELP: { readonly [command: string]: Help } = {
       ["--stats", "tell once what it uses"],
     ],
   },
+  mounts: {
+    words: "add|remove ID FILE",
+    about: "mount or unmount in it; FILE has a JSON array like mounts of config.json",
+    options: [],
+  },
   ps: {
     words: "ID [OPTIONS OF ps(1)]",
     about: "its processes",

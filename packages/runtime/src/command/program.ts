@@ -25,6 +25,7 @@ const COMMANDS: { readonly [name: string]: (sys: Sys) => Commands } = {
   list: (sys) => loadPart(sys, "tare-runtime~list").COMMANDS,
   pause: pausing,
   resume: pausing,
+  mounts: (sys) => loadPart(sys, "tare-runtime~mounts").COMMANDS,
   update: (sys) => loadPart(sys, "tare-runtime~update").COMMANDS,
   events: (sys) => loadPart(sys, "tare-runtime~events").COMMANDS,
   ps: (sys) => loadPart(sys, "tare-runtime~ps").COMMANDS,

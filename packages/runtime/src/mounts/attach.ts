@@ -125,11 +125,16 @@ export function openAttachedTree(sys: Sys, path: string): Fd {
  * opens itself keeps the locks of a less privileged namespace, and shows what was mounted before.
  */
 export function attachBind(sys: Sys, root: Fd, step: Bind, opened: Fd | undefined): Fd | undefined {
-  const { options, target } = step;
-  if (options.links.has("copy-symlink")) {
+  if (step.options.links.has("copy-symlink")) {
     if (loadPart(sys, "tare-runtime~mount-links").copyLink(sys, root, step)) return undefined;
   }
   using tree = new OwnedFd(sys, openSource(sys, step, opened));
+  return attachTree(sys, root, step, tree);
+}
+
+/** Attaches a detached tree of a bind, with its options; the answer is its top, where it is the new root. */
+export function attachTree(sys: Sys, root: Fd, step: Bind, tree: OwnedFd): Fd | undefined {
+  const { options, target } = step;
   if (target === "/proc" && check(sys.fstatfs_type(tree.fd), "fstatfs") !== PROC_SUPER_MAGIC) {
     throw new TareError("bad_input", `Cannot bind "${step.source}" on "/proc": it is not procfs`);
   }

@@ -6,7 +6,7 @@
 
 import { TareError } from "@tare/spec/error.ts";
 import type { Config, Mount } from "@tare/spec/oci-runtime.ts";
-import type { IdMap, MountStep, ProtectStep, RootStep, Step } from "../container/step.ts";
+import type { IdMap, MountStep, ProtectStep, RootStep } from "../container/step.ts";
 import {
   MOUNT_ATTR_RDONLY,
   MS_PRIVATE,
@@ -80,12 +80,25 @@ export function planRoot(config: Config, bundle: string): RootStep[] {
   ];
 }
 
+/** What planMounts reads of a configuration. */
+export type MountsConfig = {
+  readonly mounts: readonly Mount[];
+  readonly root: Pick<Config["root"], "path">;
+  /** The container's own maps, for binds that take them. */
+  readonly linux: Pick<Config["linux"], "uidMappings" | "gidMappings">;
+};
+
 /** The configured mounts, in their order. */
-export function planMounts(config: Config, facts: MountFacts): MountStep[] {
+export function planMounts(config: MountsConfig, facts: MountFacts): MountStep[] {
   return config.mounts.map((mount, index) => planMount(config, mount, index, facts));
 }
 
-function planMount(config: Config, mount: Mount, index: number, facts: MountFacts): MountStep {
+function planMount(
+  config: MountsConfig,
+  mount: Mount,
+  index: number,
+  facts: MountFacts,
+): MountStep {
   const options = parseMountOptions(mount.options);
   const target = placeOf(mount.destination, absolute(config.root.path, facts.bundle));
   const type = options.bind !== "none" ? "bind" : (mount.type ?? "none");
@@ -104,7 +117,7 @@ function planMount(config: Config, mount: Mount, index: number, facts: MountFact
 }
 
 function planBind(
-  config: Config,
+  config: MountsConfig,
   mount: Mount,
   index: number,
   { options, target, bundle }: { options: MountOptions; target: string; bundle: string },
@@ -173,7 +186,7 @@ const MOUNT_WHY: ReadonlyMap<string, string> = new Map([
 ]);
 
 /** The maps of the mount itself, else those of the container's user namespace. */
-function idMapOf(config: Config, mount: Mount, options: MountOptions): IdMap | undefined {
+function idMapOf(config: MountsConfig, mount: Mount, options: MountOptions): IdMap | undefined {
   const own = mount.uidMappings.length + mount.gidMappings.length > 0;
   if (!own && options.idmap === undefined) return undefined;
   const equals = options.idmap?.indexOf("=") ?? -1;
@@ -232,10 +245,12 @@ export function planProtection(config: Config, isHost: HostNamespace): ProtectSt
   return steps;
 }
 
+type LateReadonly = Extract<MountStep, { op: "set-readonly" }>;
+
 /** Mounts that had to wait before they become read-only. */
-export function planLateReadonly(config: Config, bundle: string): Step[] {
+export function planLateReadonly(config: MountsConfig, bundle: string): LateReadonly[] {
   const root = absolute(config.root.path, bundle);
-  return config.mounts.flatMap((mount): Step[] => {
+  return config.mounts.flatMap((mount): LateReadonly[] => {
     // Most mounts are told apart by their words alone, without reading them.
     if (!mount.options.includes("ro")) return [];
     const options = parseMountOptions(mount.options);

@@ -29,6 +29,7 @@ type Parts = {
   readonly "tare-runtime~activation": typeof import("../command/activation.ts");
   readonly "tare-runtime~listener": typeof import("../seccomp/listener.ts");
   readonly "tare-runtime~idmap": typeof import("../mounts/idmap.ts");
+  readonly "tare-runtime~mounts": typeof import("../command/mounts.ts");
   readonly "tare-runtime~move-root": typeof import("../mounts/move-root.ts");
   readonly "tare-runtime~mount-links": typeof import("../mounts/links.ts");
   readonly "tare-runtime~mount-locked": typeof import("../mounts/locked.ts");

@@ -1,0 +1,222 @@
+/**
+ * Mounts of a running container. Sources are opened here, on the host; a child then joins the
+ * container and attaches them there, so that nothing of the container's tree is ever a path of ours.
+ * The child cannot be looked at from inside, holds no other descriptor, and runs from a sealed file.
+ */
+
+import { fromReport, TareError, toReport } from "@tare/spec/error.ts";
+import type { IdMapping, Mount } from "@tare/spec/oci-runtime.ts";
+import { Channel } from "../container/channel.ts";
+import { isOurs } from "../container/facts.ts";
+import type { MountStep } from "../container/step.ts";
+import type { Record } from "../container/store.ts";
+import { waitFor } from "../process/wait.ts";
+import {
+  AT_EMPTY_PATH,
+  AT_FDCWD,
+  AT_RECURSIVE,
+  NO_FD,
+  O_DIRECTORY,
+  O_PATH,
+} from "../sys/abi-file.ts";
+import { MNT_DETACH, MS_PRIVATE, MS_SLAVE, UMOUNT_NOFOLLOW } from "../sys/abi-mount.ts";
+import {
+  CLONE_NEWIPC,
+  CLONE_NEWNET,
+  CLONE_NEWNS,
+  CLONE_NEWPID,
+  CLONE_NEWUSER,
+  PR_SET_DUMPABLE,
+  SIGCHLD,
+} from "../sys/abi-process.ts";
+import { check } from "../sys/check.ts";
+import { openAt, readText } from "../sys/file.ts";
+import { OwnedFd } from "../sys/owned-fd.ts";
+import { loadPart } from "../sys/part.ts";
+import type { Fd, Sys } from "../sys/types.ts";
+import { attachNew, attachTree, makeReadonly, openBindSource } from "./attach.ts";
+import { normalize, planLateReadonly, planMounts } from "./plan.ts";
+
+const MAP_BYTES_MAX = 64 * 1024;
+const FIRST_FD = 3;
+const FD_MAX = 0xffffffff;
+
+export type RunningMounts = {
+  readonly record: Record;
+  readonly mounts: readonly Mount[];
+  /** Of the container's first process, which `pidfd` proves to be alive. */
+  readonly pid: number;
+  readonly pidfd: Fd;
+};
+
+/** Adds all mounts, or none. */
+export function addMounts(sys: Sys, want: RunningMounts): void {
+  const steps = planRunning(sys, want);
+  const trees = steps.map((step) => (step.op === "bind" ? openTree(sys, step) : undefined));
+  const kept = trees.flatMap((tree) => (tree === undefined ? [] : [tree.fd]));
+  try {
+    inContainer(sys, want, kept, () => attachAll(sys, steps, trees));
+  } finally {
+    for (const tree of trees) tree?.close();
+  }
+}
+
+/** Detaches what is mounted at the destinations, with all below them. */
+export function removeMounts(sys: Sys, want: RunningMounts): void {
+  const targets = want.mounts.map(({ destination }) => normalize(destination));
+  for (const target of targets) refuseRoot(target);
+  // Inside, "/" is the container's root: no name leads out of it, and only its own mounts are there.
+  inContainer(sys, want, [], () => {
+    for (const target of targets) {
+      check(sys.umount2(target, MNT_DETACH | UMOUNT_NOFOLLOW), "umount2", target);
+    }
+  });
+}
+
+function planRunning(sys: Sys, { record, mounts, pid }: RunningMounts): readonly MountStep[] {
+  const maps = (kind: "uid" | "gid") => readMap(sys, `/proc/${pid}/${kind}_map`);
+  const linux = { uidMappings: maps("uid"), gidMappings: maps("gid") };
+  const config = { mounts, root: { path: record.rootfs }, linux };
+  const steps = planMounts(config, {
+    bundle: record.bundle,
+    cgroupMount: (target) => {
+      throw new TareError("unsupported", `Cannot mount a cgroup view on "${target}" afterwards`);
+    },
+  });
+  for (const step of steps) {
+    refuseRoot(step.target);
+    if (step.op === "bind" && step.options.links.has("copy-symlink")) {
+      throw new TareError("unsupported", `Cannot copy a link to "${step.target}" afterwards`);
+    }
+  }
+  return [...steps, ...planLateReadonly(config, record.bundle)];
+}
+
+function refuseRoot(target: string): void {
+  if (target !== "/") return;
+  throw new TareError("bad_input", 'Cannot change the mount on "/" of a running container');
+}
+
+/** The container's map as user_namespaces(7) shows it: lines of id inside, id here, count. */
+function readMap(sys: Sys, path: string): IdMapping[] {
+  const text = readText(sys, path, MAP_BYTES_MAX) ?? "";
+  return text.split("\n").flatMap((line) => {
+    const [containerID, hostID, size] = line.split(" ").filter((word) => word !== "");
+    if (size === undefined) return [];
+    return [{ containerID: Number(containerID), hostID: Number(hostID), size: Number(size) }];
+  });
+}
+
+/** Opened on the host a tree is its peer: it leaves that group before the container can reach it. */
+function openTree(sys: Sys, step: Extract<MountStep, { op: "bind" }>): OwnedFd {
+  const tree = new OwnedFd(sys, openBindSource(sys, step));
+  const flag = step.options.propagation.length > 0 ? MS_SLAVE : MS_PRIVATE;
+  const all = AT_EMPTY_PATH | AT_RECURSIVE;
+  check(sys.mount_setattr(tree.fd, "", all, 0, 0, flag, NO_FD), "mount_setattr", step.source);
+  if (step.idmap !== undefined) {
+    loadPart(sys, "tare-runtime~idmap").mapOwners(sys, tree.fd, step.idmap, step.source);
+  }
+  return tree;
+}
+
+/** Runs an action as root of the container, and passes its error on. */
+function inContainer(sys: Sys, want: RunningMounts, kept: readonly Fd[], action: () => void): void {
+  const [ours, theirs] = Channel.pair(sys);
+  const path = `/proc/${want.pid}/ns/user`;
+  const user = isOurs(sys, "user", path) ? 0 : CLONE_NEWUSER;
+  check(sys.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl PR_SET_DUMPABLE");
+  const stage = check(sys.clone3(0, SIGCHLD, NO_FD), "clone3");
+  if (stage === 0) {
+    ours.close();
+    enter(sys, { ...want, user, kept, channel: theirs }, action);
+  }
+  theirs.close();
+  try {
+    const message = ours.receive()?.message;
+    if (message?.kind === "error") throw fromReport(message.report);
+    if (message?.kind !== "created") {
+      throw new TareError("internal", "Cannot change mounts: the process in the container ended");
+    }
+  } finally {
+    ours.close();
+    waitFor(sys, stage);
+  }
+}
+
+type Entry = RunningMounts & {
+  readonly user: number;
+  readonly kept: readonly Fd[];
+  readonly channel: Channel;
+};
+
+/** Joins the container and acts in a child, which alone is in its pid namespace. Never returns. */
+function enter(sys: Sys, { pidfd, user, kept, channel }: Entry, action: () => void): never {
+  try {
+    closeOthers(sys, [...kept, pidfd, channel.fd]);
+    const others = CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWPID;
+    check(sys.setns(pidfd, user | others), "setns");
+    sys.close(pidfd);
+    const pid = check(sys.clone3(0, SIGCHLD, NO_FD), "clone3");
+    if (pid !== 0) {
+      channel.close();
+      sys.exit_group(waitFor(sys, pid) === 0 ? 0 : 1);
+    }
+    if (user !== 0) {
+      check(sys.setresgid(0, 0, 0), "setresgid");
+      check(sys.setresuid(0, 0, 0), "setresuid");
+    }
+    sys.umask(0);
+    check(sys.chdir("/"), "chdir", "/");
+    action();
+    channel.send({ kind: "created" });
+  } catch (error) {
+    channel.send({ kind: "error", report: toReport(error) });
+  }
+  sys.exit_group(0);
+  throw new Error("exit_group returned");
+}
+
+function closeOthers(sys: Sys, kept: readonly Fd[]): void {
+  let first = FIRST_FD;
+  for (const fd of [...kept].sort((one, other) => one - other)) {
+    if (fd > first) check(sys.close_range(first, fd - 1, 0), "close_range");
+    first = Math.max(first, fd + 1);
+  }
+  check(sys.close_range(first, FD_MAX, 0), "close_range");
+}
+
+/** What was attached before a failure is taken away again, last first. */
+function attachAll(
+  sys: Sys,
+  steps: readonly MountStep[],
+  trees: readonly (OwnedFd | undefined)[],
+): void {
+  const opened = openAt(sys, AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0);
+  using root = new OwnedFd(sys, check(opened, "openat2", "/"));
+  const made: string[] = [];
+  try {
+    for (const [index, step] of steps.entries()) {
+      attachOne(sys, root.fd, step, trees[index]);
+      if (step.op === "mount" || step.op === "bind") made.push(step.target);
+    }
+  } catch (error) {
+    for (const target of made.reverse()) sys.umount2(target, MNT_DETACH | UMOUNT_NOFOLLOW);
+    throw error;
+  }
+}
+
+function attachOne(sys: Sys, root: Fd, step: MountStep, tree: OwnedFd | undefined): void {
+  switch (step.op) {
+    case "mount":
+      return void attachNew(sys, root, step);
+    case "bind":
+      if (tree !== undefined) attachTree(sys, root, step, tree);
+      return;
+    case "remount":
+      return loadPart(sys, "tare-runtime~mount-old").remount(sys, root, step);
+    case "set-readonly":
+      return makeReadonly(sys, root, step.target);
+    default:
+      throw new TareError("internal", `Cannot apply "${step.op}" to a running container`);
+  }
+}
