@@ -29,18 +29,32 @@ fn words() -> Vec<String> {
     (0..).map_while(word).map(|word| word.to_string_lossy().into_owned()).collect()
 }
 
-fn environment() -> Vec<String> {
+/// The entries of the environment, where the kernel put them.
+fn entries() -> impl Iterator<Item = &'static CStr> {
     let count = ARGC.load(Ordering::Relaxed) as usize;
-    let mut entries = Vec::new();
-    // SAFETY: the environment follows argv and its NULL, as the kernel lays it out (execve(2)).
-    unsafe {
-        let mut next = ARGV.load(Ordering::Relaxed).add(count + 1);
-        while !(*next).is_null() {
-            entries.push(CStr::from_ptr(*next).to_string_lossy().into_owned());
-            next = next.add(1);
-        }
+    // SAFETY: the environment follows argv and its NULL, as the kernel lays it out (execve(2)), and
+    // lives as long as the process.
+    (count + 1..).map_while(|index| unsafe {
+        let entry = *ARGV.load(Ordering::Relaxed).add(index);
+        if entry.is_null() { None } else { Some(CStr::from_ptr(entry)) }
+    })
+}
+
+fn environment() -> Vec<String> {
+    entries().map(|entry| entry.to_string_lossy().into_owned()).collect()
+}
+
+fn value_of(name: &[u8]) -> Option<String> {
+    let value = |entry: &'static CStr| entry.to_bytes().strip_prefix(name)?.strip_prefix(b"=");
+    entries().find_map(value).map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+}
+
+fn forget() {
+    for entry in entries() {
+        let length = entry.to_bytes().len();
+        // SAFETY: the strings are this process's own memory, writable, and nobody holds a part of one.
+        unsafe { entry.as_ptr().cast_mut().write_bytes(0, length) };
     }
-    entries
 }
 
 fn random(length: u32) -> Vec<u8> {
@@ -69,6 +83,13 @@ super::sys! {
     fn argv() -> Texts { words() }
     /// The environment, as `NAME=value` texts.
     fn environ() -> Texts { environment() }
+    /// The value of one variable of the environment; null where it is not set.
+    fn variable(name: Text) -> MaybeText { value_of(&name.0) }
+    /// Overwrites the environment with zeros, for whoever may look at this process or at a fork of it.
+    fn forget_environ() -> Done {
+        forget();
+        0
+    }
     /// Random bytes of getrandom(2).
     fn getrandom(length: u32) -> Bytes { random(length) }
 }

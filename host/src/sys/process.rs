@@ -31,9 +31,10 @@ super::sys! {
         };
         syscall!(libc::SYS_clone3, &clone, size_of::<CloneArgs>())
     }
-    /// fork(2), by clone(2): also where a filter answers clone3(2) with ENOSYS.
-    fn fork() -> Count {
-        syscall!(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0)
+    /// fork(2), by clone(2): also where a filter answers clone3(2) with ENOSYS. `flags` as
+    /// CLONE_PARENT.
+    fn fork(flags: u64) -> Count {
+        syscall!(libc::SYS_clone, flags | libc::SIGCHLD as u64, 0, 0, 0, 0)
     }
     /// unshare(2).
     fn unshare(flags: u64) -> Done { syscall!(libc::SYS_unshare, flags) }

@@ -9,9 +9,7 @@ const LISTENING_MAX = 1000;
 
 /** The value of a variable of ours; undefined where it is not set, or empty. */
 export function variable(sys: Sys, name: string): string | undefined {
-  const entry = sys.environ().find((each) => each.startsWith(`${name}=`));
-  const value = entry?.slice(name.length + 1);
-  return value === "" ? undefined : value;
+  return sys.variable(name) || undefined;
 }
 
 /** How many descriptors from 3 on are passed as LISTEN_FDS; 0 where they are meant for another process. */

@@ -3,10 +3,13 @@
 import { TareError } from "@tare/spec/error.ts";
 import type { Process } from "@tare/spec/oci-runtime.ts";
 import { parseProcess } from "@tare/spec/oci-runtime-parse-process.ts";
+import { parseSubCgroups } from "../cgroup/sub.ts";
 import { exec } from "../container/exec.ts";
 import { processOfFile, processOfFlags } from "../container/exec-process.ts";
 import { type ExecRecord, storedProcess } from "../container/exec-record.ts";
-import { openDirectory, type Record } from "../container/store.ts";
+import { readModules } from "../container/facts.ts";
+import { openDirectory } from "../container/store.ts";
+import { checkLabels } from "../container/unsupported.ts";
 import { exitStatus, waitFor } from "../process/wait.ts";
 import { AT_FDCWD } from "../sys/abi-file.ts";
 import { SIGKILL } from "../sys/abi-process.ts";
@@ -14,9 +17,11 @@ import { check } from "../sys/check.ts";
 import { readText, replaceTextAt } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import { catchSignals, relay } from "../terminal/relay.ts";
+import { sendDescriptor } from "../terminal/send.ts";
 import type { Arguments } from "./arguments.ts";
 import type { Commands } from "./command.ts";
 import { absolutePath, type Context, containerId } from "./context.ts";
+import { listeningCount } from "./environment.ts";
 import { consoleTaker, inForeground, preserveFds } from "./foreground.ts";
 
 const PROCESS_BYTES_MAX = 4 * 1024 * 1024;
@@ -30,6 +35,7 @@ const EXEC_OPTIONS = {
   d: { short: "detach" },
   "pid-file": "value",
   "console-socket": "value",
+  "pidfd-socket": "value",
   cwd: "value",
   env: "list",
   e: { short: "env" },
@@ -46,6 +52,7 @@ const EXEC_OPTIONS = {
   c: { short: "cap" },
   "preserve-fds": "value",
   "ignore-paused": "flag",
+  cgroup: "list",
   "no-subreaper": "flag",
 } as const;
 
@@ -61,20 +68,24 @@ function runExec(context: Context): number {
   const known = record?.exec;
   if (record === undefined || known === undefined) throw notReady(id);
   const process = processOf(context, known);
+  checkLabels(process, readModules(sys, process));
   checkConsole(args, process);
   const taker = consoleTaker(sys, args.options.get("console-socket"));
   using signals = catchSignals(sys);
   const pid = exec(sys, {
     directory,
-    record: record satisfies Record,
+    record,
     exec: known,
     process,
-    preserveFds: preserveFds(context),
+    cgroups: parseSubCgroups(args.lists.get("cgroup") ?? []),
+    preserveFds: listeningCount(sys) + preserveFds(context),
     ignorePaused: args.flags.has("ignore-paused"),
     onConsole: taker.take,
+    signals: signals.fd,
+    debug: context.log.debug,
   });
   using pidfd = new OwnedFd(sys, check(sys.pidfd_open(pid, 0), "pidfd_open"));
-  writePidFile(context, pid, pidfd);
+  tellPid(context, pid, pidfd);
   if (args.flags.has("detach")) return 0;
   inForeground(sys, taker.taken, (terminal) =>
     relay(sys, {
@@ -140,12 +151,15 @@ function checkConsole({ options, flags }: Arguments, process: Process): void {
   }
 }
 
-/** A program that nobody could find by its file does not go on. */
-function writePidFile({ sys, args }: Context, pid: number, pidfd: OwnedFd): void {
-  const path = args.options.get("pid-file");
-  if (path === undefined) return;
+/** To the file and the socket that the caller named; a program that nobody could find by them does not go on. */
+function tellPid({ sys, args }: Context, pid: number, pidfd: OwnedFd): void {
+  const file = args.options.get("pid-file");
+  const socket = args.options.get("pidfd-socket");
   try {
-    replaceTextAt(sys, AT_FDCWD, absolutePath(sys, path), String(pid), 0o644);
+    if (file !== undefined) {
+      replaceTextAt(sys, AT_FDCWD, absolutePath(sys, file), String(pid), 0o644);
+    }
+    if (socket !== undefined) sendDescriptor(sys, socket, pidfd.fd, "pidfd");
   } catch (error) {
     sys.pidfd_send_signal(pidfd.fd, SIGKILL);
     waitFor(sys, pid);

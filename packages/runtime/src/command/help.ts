@@ -62,6 +62,7 @@ export const HELP: { readonly [command: string]: Help } = {
       ["--detach, -d", "do not wait for its end"],
       ["--pid-file FILE", "gets its pid"],
       ["--console-socket PATH", "unix socket that is sent the terminal"],
+      ["--pidfd-socket PATH", "unix socket that is sent a pidfd of it"],
       ["--cwd DIR", "working directory, absolute"],
       ["--env NAME=VALUE, -e", "add a variable; may be given again"],
       ["--user UID[:GID], -u", "who it runs as"],
@@ -73,6 +74,10 @@ export const HELP: { readonly [command: string]: Help } = {
       ["--cap NAME, -c", "add a capability; may be given again"],
       ["--preserve-fds N", "pass N descriptors on, from 3 upwards"],
       ["--ignore-paused", "also in a paused container, where it waits"],
+      [
+        "--cgroup PATH",
+        "a cgroup below the container's; CONTROLLER:PATH on v1, may be given again",
+      ],
       ["--no-subreaper", "accepted; the runtime is never a subreaper"],
     ],
   },

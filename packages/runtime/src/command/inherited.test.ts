@@ -15,7 +15,8 @@ function caller(...numbers: readonly number[]) {
 function callerWith(environ: readonly string[], ...numbers: number[]) {
   const isOpen = new Set(numbers);
   return scriptedSys({
-    environ: () => environ,
+    variable: (name: string) =>
+      environ.find((entry) => entry.startsWith(`${name}=`))?.slice(name.length + 1) ?? null,
     getpid: () => 42,
     fcntl: (fd: number) => (isOpen.has(fd) ? 0 : -EBADF),
     openat2: () => {

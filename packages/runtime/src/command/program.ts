@@ -153,8 +153,6 @@ function said(sys: Sys, text: string): number {
 /** A directory of the machine for root; of the user for others, whose owner is checked before use. */
 function defaultRoot(sys: Sys): string {
   if (sys.geteuid() === 0) return "/run/tare-runtime";
-  const entry = sys.environ().find((each) => each.startsWith("XDG_RUNTIME_DIR="));
-  return entry === undefined
-    ? `/tmp/tare-runtime-${sys.geteuid()}`
-    : `${entry.slice(16)}/tare-runtime`;
+  const own = sys.variable("XDG_RUNTIME_DIR");
+  return own === null ? `/tmp/tare-runtime-${sys.geteuid()}` : `${own}/tare-runtime`;
 }

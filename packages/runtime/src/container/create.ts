@@ -120,7 +120,7 @@ export function prepare(
   const written = parseConfig(text);
   const config = request.activation?.amend(written) ?? written;
   checkConsole(config, request.console);
-  refuseUnsupported(config, readModules(sys, config));
+  refuseUnsupported(config, readModules(sys, config.process, config.linux.mountLabel));
   const { cgroup, scope } = planOwnCgroup(sys, request, config);
   const { id, bundle, keyring, pivot } = request;
   const isHostNamespace = (type: NamespaceType, path: string) => isOurs(sys, type, path);

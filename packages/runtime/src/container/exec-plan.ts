@@ -13,8 +13,13 @@ import type { ExecStep, ProcessStep, SchedulingStep } from "./step.ts";
 export type ExecFacts = {
   /** Whether the caller is in the container's user namespace already: it cannot be joined again. */
   readonly isInUserNamespace: boolean;
-  /** Processors after the cgroup is joined, as a mask; undefined where nothing is asked. */
-  readonly affinity: Uint8Array | undefined;
+  /** Processors after the cgroup is joined, as a mask. */
+  readonly processors: Uint8Array;
+  /**
+   * Late: what the container can see of the process has no more rights than its program will have.
+   * Early: where its filter, which binds from then on, would refuse the fork.
+   */
+  readonly fork: "late" | "early";
   /** What planScheduling made of the process; empty where it asks for nothing of that. */
   readonly scheduling: readonly SchedulingStep[];
 };
@@ -24,23 +29,24 @@ export function planExec(process: Process, record: ExecRecord, facts: ExecFacts)
   const setup = planProcessSetup({ process });
   const steps: ExecStep[] = [
     { op: "enter-cgroup", why: "limits must hold from the first instruction on" },
-  ];
-  if (facts.affinity !== undefined) {
-    const why = "process.execCPUAffinity.final asks for it";
-    steps.push({ op: "affinity", mask: facts.affinity, why });
-  }
-  steps.push(
+    { op: "affinity", mask: facts.processors, why: "those of the caller are its own matter" },
     ...setup.filter(({ op }) => op !== "find-program"),
     { op: "leave-host", why: "what is open leads out of the container" },
     ...planEntry(types, facts, record.keyring),
-  );
+  ];
   if (process.terminal) {
     const { width = 0, height = 0 } = process.consoleSize ?? {};
     const why = "the terminal is one of the container's devpts";
     steps.push({ op: "terminal", width, height, why });
   }
   steps.push(...setup.filter(({ op }) => op === "find-program"));
-  return [...steps, ...planBirth(process), ...planLaunch(record, process, facts.scheduling)];
+  const launch = planLaunch(record, process, facts.scheduling);
+  const birth = planBirth(process);
+  if (facts.fork === "early") return [...steps, ...birth, ...launch];
+  // With no_new_privs the filter needs no right: then the new process loads it.
+  const last = process.noNewPrivileges ? "seccomp" : "execute";
+  const at = launch.findIndex(({ op }) => op === last);
+  return [...steps, ...launch.slice(0, at), ...birth, ...launch.slice(at)];
 }
 
 /** From outside to inside: all namespaces by one call, since each step between has half of both. */
@@ -65,6 +71,7 @@ function planEntry(
 
 function planBirth(process: Process): (ExecStep | ProcessStep)[] {
   const steps: ExecStep[] = [
+    { op: "hide", why: "a change of user may have undone it" },
     { op: "fork", why: "only a new process is in the pid namespace that was joined" },
     { op: "session", why: "no terminal of the caller may be reached (TIOCSTI)" },
   ];

@@ -9,10 +9,10 @@ import type { Process } from "@tare/spec/oci-runtime.ts";
 import { type CgroupJoin, joinCgroup } from "../cgroup/join.ts";
 import { applyProcessStep, type Launch } from "../process/apply.ts";
 import type { Filter } from "../seccomp/flags.ts";
-import { AT_EMPTY_PATH, AT_FDCWD, NO_FD, O_DIRECTORY, O_PATH } from "../sys/abi-file.ts";
-import { CLONE_PARENT } from "../sys/abi-process.ts";
+import { AT_EMPTY_PATH, AT_FDCWD, O_DIRECTORY, O_PATH } from "../sys/abi-file.ts";
+import { CLONE_PARENT, PR_SET_DUMPABLE } from "../sys/abi-process.ts";
 import { TIOCSCTTY } from "../sys/abi-socket.ts";
-import { check } from "../sys/check.ts";
+import { check, errnoOf } from "../sys/check.ts";
 import { openAt } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import { loadPart } from "../sys/part.ts";
@@ -80,6 +80,8 @@ function applyStep(sys: Sys, gift: StageGift, launch: Launch, step: ExecStep): v
     case "affinity":
       return void check(sys.sched_setaffinity(0, step.mask), "sched_setaffinity");
     case "leave-host":
+      // What our caller's environment holds is not for the container (CVE-2016-9962).
+      sys.forget_environ();
       return closeOthers(sys, gift);
     case "enter":
       check(sys.setns(gift.pidfd, step.namespaces), "setns");
@@ -93,6 +95,8 @@ function applyStep(sys: Sys, gift: StageGift, launch: Launch, step: ExecStep): v
       return joinKeyring(sys, step.name);
     case "terminal":
       return makeTerminal(sys, gift, step);
+    case "hide":
+      return void check(sys.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl PR_SET_DUMPABLE");
     case "fork":
       return fork(sys, gift.channel);
     case "session":
@@ -133,10 +137,18 @@ function makeTerminal(
   theirs.close();
 }
 
-/** The new process is our parent's child; this one tells its number and ends. */
+/**
+ * The new process is our parent's child; this one tells its number and ends. A filter may bind both
+ * by now: clone(2) and write(2) are what is refused least.
+ */
 function fork(sys: Sys, channel: Channel): void {
-  const pid = check(sys.clone3(CLONE_PARENT, 0, NO_FD), "clone3 CLONE_PARENT");
+  const ret = sys.fork(CLONE_PARENT);
+  if (errnoOf(ret) !== 0) {
+    channel.write({ kind: "refused" });
+    return void sys.exit_group(1);
+  }
+  const pid = check(ret, "clone CLONE_PARENT");
   if (pid === 0) return;
-  channel.send({ kind: "pid", pid });
+  channel.write({ kind: "pid", pid });
   sys.exit_group(0);
 }

@@ -5,75 +5,81 @@
 
 import { fromReport, TareError } from "@tare/spec/error.ts";
 import type { Process } from "@tare/spec/oci-runtime.ts";
-import { freezerOf, isFrozen } from "../cgroup/freezer.ts";
-import { type OpenCgroup, openJoin, openState } from "../cgroup/join.ts";
-import { parseCgroupState } from "../cgroup/state.ts";
+import { planAffinity, printMask } from "../process/affinity.ts";
 import { asksForScheduling } from "../process/plan.ts";
-import { waitFor } from "../process/wait.ts";
+import { exitStatus, waitFor } from "../process/wait.ts";
+import { FLAG_NEW_LISTENER } from "../seccomp/flags.ts";
 import { readKeptFilter } from "../seccomp/kept.ts";
 import { NO_FD } from "../sys/abi-file.ts";
-import { CLONE_INTO_CGROUP, PR_SET_DUMPABLE, SIGCHLD } from "../sys/abi-process.ts";
+import {
+  PR_SET_DUMPABLE,
+  SIGHUP,
+  SIGINT,
+  SIGKILL,
+  SIGQUIT,
+  SIGSYS,
+  SIGTERM,
+} from "../sys/abi-process.ts";
+import { POLLIN, SIGNALFD_SIGINFO_BYTES } from "../sys/abi-socket.ts";
 import { check, errnoOf } from "../sys/check.ts";
+import { retried } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import { loadPart } from "../sys/part.ts";
-import type { Sys } from "../sys/types.ts";
+import type { Fd, Sys } from "../sys/types.ts";
 import { Channel, type Received } from "./channel.ts";
-import { planExec } from "./exec-plan.ts";
+import { type CgroupWish, cloneInto, openCgroups } from "./exec-cgroup.ts";
+import { type ExecFacts, planExec } from "./exec-plan.ts";
 import type { ExecRecord } from "./exec-record.ts";
-import { runStage, type StageGift } from "./exec-stage.ts";
-import { listenerTaker } from "./listener.ts";
-import { type ContainerDirectory, isAlive, type Record } from "./store.ts";
+import { runStage } from "./exec-stage.ts";
+import { passListener } from "./listener.ts";
+import { type ContainerDirectory, isAlive } from "./store.ts";
 
 const LINK_BYTES_MAX = 64;
+const ENDING: ReadonlySet<number> = new Set([SIGHUP, SIGINT, SIGQUIT, SIGTERM]);
 
-export type ExecRequest = {
+export type ExecRequest = CgroupWish & {
   readonly directory: ContainerDirectory;
-  readonly record: Record;
   readonly exec: ExecRecord;
   readonly process: Process;
   readonly preserveFds: number;
-  readonly ignorePaused: boolean;
   /** Takes the terminal's side that is ours. */
   readonly onConsole: (terminal: OwnedFd) => void;
+  /** Readable when a signal came for us: until the program runs it ends the attempt. */
+  readonly signals: Fd;
+  readonly debug: (message: string) => void;
 };
 
 /** The answer is the pid, as we see it, of our child: the program runs. */
 export function exec(sys: Sys, request: ExecRequest): number {
   // From here on, whoever shares our pid namespace and is not us shall not look (CVE-2016-9962).
   check(sys.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl PR_SET_DUMPABLE");
-  const { record, exec: known, process } = request;
-  using pidfd = openFirst(sys, record);
-  using cgroup = openState(sys, parseCgroupState(record.cgroup));
-  if (!request.ignorePaused) refusePaused(sys, record.id, cgroup);
-  const steps = planExec(process, known, {
+  const { record, exec: known, process, debug } = request;
+  using pidfd = openFirst(sys, request);
+  const { initial, final } = planAffinity(process);
+  if (initial !== undefined) {
+    debug(`nsexec: affinity: ${printMask(initial)}`);
+    check(sys.sched_setaffinity(0, initial), "sched_setaffinity", "execCPUAffinity.initial");
+  }
+  debug("nsexec container setup: the container's namespaces are joined");
+  const facts = {
     isInUserNamespace: isInUserNamespace(sys, known, record.pid ?? 0),
-    affinity: undefined,
+    processors: final,
     scheduling: asksForScheduling(known, process)
       ? loadPart(sys, "tare-runtime~scheduling").planScheduling(known, process)
       : [],
-  });
-  const join = openJoin(sys, cgroup);
-  const [ours, theirs] = Channel.pair(sys);
-  const { filterFlags: flags } = known;
-  const stage = cloneStage(sys, {
-    channel: theirs,
-    steps,
-    process,
-    pidfd: pidfd.fd,
-    join,
-    filter:
-      flags === undefined
-        ? undefined
-        : { program: readKeptFilter(sys, request.directory.fd), flags },
-    preserveFds: request.preserveFds,
-  });
-  theirs.close();
-  for (const fd of [...join.procs, ...(join.into === undefined ? [] : [join.into])]) sys.close(fd);
-  return follow(sys, request, ours, stage);
+  };
+  const notifies = ((known.filterFlags ?? 0) & FLAG_NEW_LISTENER) !== 0;
+  const attempt = (fork: ExecFacts["fork"]) =>
+    new Attempt(sys, request, pidfd.fd, { ...facts, fork }).follow();
+  const pid = (notifies ? undefined : attempt("late")) ?? attempt("early");
+  if (pid === undefined) throw early();
+  debug(`child process in init(): pid ${pid}`);
+  debug("setns_init: about to exec: done");
+  return pid;
 }
 
 /** The descriptor is opened before the check: whoever it is, it stays the same process. */
-function openFirst(sys: Sys, record: Record): OwnedFd {
+function openFirst(sys: Sys, { record }: ExecRequest): OwnedFd {
   const ret = sys.pidfd_open(record.pid ?? 0, 0);
   if (errnoOf(ret) !== 0) throw stopped(record.id);
   const pidfd = new OwnedFd(sys, check(ret, "pidfd_open"));
@@ -86,17 +92,6 @@ function stopped(id: string): TareError {
   return new TareError(
     "bad_state",
     `Cannot use container "${id}": cannot exec in a stopped container`,
-  );
-}
-
-function refusePaused(sys: Sys, id: string, { state, dirs }: OpenCgroup): void {
-  const place = freezerOf(state);
-  const dir = place === undefined ? undefined : dirs[state.dirs.indexOf(place)];
-  if (dir === undefined || !isFrozen(sys, dir.fd)) return;
-  throw new TareError(
-    "bad_state",
-    `Cannot use container "${id}": cannot exec in a paused container`,
-    { hint: "Use resume first, or --ignore-paused to wait until somebody does" },
   );
 }
 
@@ -113,45 +108,93 @@ function namespaceOf(sys: Sys, pid: string): string {
   return sys.decode_utf8(link.subarray(0, length)) ?? "";
 }
 
-function cloneStage(sys: Sys, gift: StageGift): number {
-  const { into } = gift.join;
-  const flags = into === undefined ? 0 : CLONE_INTO_CGROUP;
-  const pid = check(sys.clone3(flags, SIGCHLD, into ?? NO_FD), "clone3");
-  return pid === 0 ? runStage(sys, gift) : pid;
-}
+/** One stage, and the process that it forks. */
+class Attempt {
+  readonly #sys: Sys;
+  readonly #request: ExecRequest;
+  readonly #channel: Channel;
+  readonly #stage: number;
+  #pid: number | undefined;
 
-/** Answers the stage and the process until the channel ends, which is the success of execve(2). */
-function follow(sys: Sys, request: ExecRequest, channel: Channel, stage: number): number {
-  let pid: number | undefined;
-  try {
-    for (let next = channel.receive(); next !== undefined; next = channel.receive()) {
-      if (next.message.kind === "pid") pid = next.message.pid;
-      else answer(sys, request, channel, next);
+  constructor(sys: Sys, request: ExecRequest, pidfd: Fd, facts: ExecFacts) {
+    const { process, exec: known, preserveFds, directory } = request;
+    const { filterFlags: flags } = known;
+    const steps = planExec(process, known, facts);
+    const filter =
+      flags === undefined ? undefined : { program: readKeptFilter(sys, directory.fd), flags };
+    using join = openCgroups(sys, request);
+    const [ours, theirs] = Channel.pair(sys);
+    this.#sys = sys;
+    this.#request = request;
+    this.#channel = ours;
+    this.#stage = cloneInto(sys, join, request);
+    if (this.#stage === 0) {
+      runStage(sys, { channel: theirs, steps, process, pidfd, join, filter, preserveFds });
     }
-    if (pid === undefined) throw early();
-    waitFor(sys, stage);
-    return pid;
-  } catch (error) {
-    // Both end by themselves: what they wait for is this channel.
-    channel.close();
-    waitFor(sys, stage);
-    if (pid !== undefined) waitFor(sys, pid);
-    throw error;
-  } finally {
-    channel.close();
+    theirs.close();
+  }
+
+  /**
+   * The pid, when the end of the channel says that execve(2) has succeeded; undefined where the
+   * container's own filter does not let the stage fork.
+   */
+  follow(): number | undefined {
+    try {
+      for (let next = this.#receive(); next !== undefined; next = this.#receive()) {
+        if (next.message.kind === "pid") this.#pid = next.message.pid;
+        else if (next.message.kind === "refused") return this.#end();
+        else this.#answer(next);
+      }
+      if (this.#pid !== undefined) waitFor(this.#sys, this.#stage);
+      else if (exitStatus(waitFor(this.#sys, this.#stage)) !== 128 + SIGSYS) throw early();
+      return this.#pid;
+    } catch (error) {
+      // Both end by themselves: what they wait for is this channel.
+      if (!(error instanceof Interrupted)) this.#end();
+      throw error;
+    } finally {
+      this.#channel.close();
+    }
+  }
+
+  #end(): undefined {
+    this.#channel.close();
+    waitFor(this.#sys, this.#stage);
+    if (this.#pid !== undefined) waitFor(this.#sys, this.#pid);
+  }
+
+  /** In a frozen cgroup the stage waits for ever: then a signal ends us, and the stage when it can. */
+  #receive(): Received | undefined {
+    const { signals } = this.#request;
+    while (this.#pid === undefined) {
+      const set = Int32Array.of(this.#channel.fd, POLLIN, 0, signals, POLLIN, 0);
+      retried(() => this.#sys.poll(set, -1));
+      if (set[2] !== 0) break;
+      if (!ENDING.has(nextSignal(this.#sys, signals))) continue;
+      this.#sys.kill(this.#stage, SIGKILL);
+      throw new Interrupted("bad_state", "Cannot exec: interrupted by a signal");
+    }
+    return this.#channel.receive();
+  }
+
+  #answer({ message, fds: [fd] }: Received): void {
+    const { record, onConsole } = this.#request;
+    if (message.kind === "error") throw fromReport(message.report);
+    if (message.kind === "console" && fd !== undefined) onConsole(new OwnedFd(this.#sys, fd));
+    else if (message.kind === "listener" && fd !== undefined) {
+      passListener(this.#sys, record, "running", this.#pid ?? 0, fd);
+    } else throw early();
+    this.#channel.send({ kind: "received" });
   }
 }
 
-function answer(sys: Sys, request: ExecRequest, channel: Channel, received: Received): void {
-  const { message, fds } = received;
-  const [fd] = fds;
-  if (message.kind === "error") throw fromReport(message.report);
-  if (message.kind === "console" && fd !== undefined) request.onConsole(new OwnedFd(sys, fd));
-  else if (message.kind === "listener" && fd !== undefined) {
-    listenerTaker(sys, request.record)?.(fd);
-  } else throw early();
-  channel.send({ kind: "received" });
+function nextSignal(sys: Sys, signals: Fd): number {
+  const info = new Uint8Array(SIGNALFD_SIGINFO_BYTES);
+  const ret = retried(() => sys.read(signals, info));
+  return errnoOf(ret) === 0 ? new DataView(info.buffer).getUint32(0, true) : 0;
 }
+
+class Interrupted extends TareError {}
 
 function early(): TareError {
   return new TareError("internal", "Cannot exec: the process ended before its program");

@@ -1,7 +1,7 @@
 /** What is read of the host once, before anything is planned. */
 
 import { TareError } from "@tare/spec/error.ts";
-import type { Config, NamespaceType } from "@tare/spec/oci-runtime.ts";
+import type { NamespaceType, Process } from "@tare/spec/oci-runtime.ts";
 import { AT_FDCWD } from "../sys/abi-file.ts";
 import { readText } from "../sys/file.ts";
 import { statAt } from "../sys/stat.ts";
@@ -37,8 +37,8 @@ export function checkKernel({ major, minor }: Kernel): void {
 const PARAMETER_BYTES_MAX = 64;
 
 /** Which security modules run; asked only where the configuration has a label. */
-export function readModules(sys: Sys, { process, linux }: Config): Modules {
-  const labels = [process?.apparmorProfile, process?.selinuxLabel, linux.mountLabel];
+export function readModules(sys: Sys, process: Process | undefined, mountLabel?: string): Modules {
+  const labels = [process?.apparmorProfile, process?.selinuxLabel, mountLabel];
   if (labels.every((label) => label === undefined || label === "")) return NO_MODULES;
   const parameter = readText(sys, "/sys/module/apparmor/parameters/enabled", PARAMETER_BYTES_MAX);
   const enforce = readText(sys, "/sys/fs/selinux/enforce", PARAMETER_BYTES_MAX);

@@ -2,6 +2,7 @@
 
 import { assertNever } from "@tare/spec/error.ts";
 import { joinCgroup } from "../cgroup/join.ts";
+import { ALL_PROCESSORS } from "../process/affinity.ts";
 import { AT_FDCWD, O_RDONLY } from "../sys/abi-file.ts";
 import { CLONE_NEWCGROUP, PR_SET_DUMPABLE } from "../sys/abi-process.ts";
 import {
@@ -20,9 +21,6 @@ import type { InitGift } from "./init.ts";
 import { joinKeyring } from "./keyring.ts";
 import { NAMESPACE_FLAGS } from "./namespaces.ts";
 import type { NamespaceStep } from "./step.ts";
-
-/** A mask of sched_setaffinity(2): more than any kernel is built for (NR_CPUS is at most 8192). */
-const ALL_PROCESSORS = new Uint8Array(1024).fill(0xff);
 
 export function applyNamespaceStep(sys: Sys, gift: InitGift, step: NamespaceStep): void {
   switch (step.op) {

@@ -169,6 +169,7 @@ export type EntryStep = Why &
     | { readonly op: "become-root" }
     | { readonly op: "keyring"; readonly name: string }
     | { readonly op: "terminal"; readonly width: number; readonly height: number }
+    | { readonly op: "hide" }
     | { readonly op: "fork" }
     | { readonly op: "session" }
     | { readonly op: "control-terminal" }

@@ -4,7 +4,7 @@
  */
 
 import { TareError } from "@tare/spec/error.ts";
-import type { Config } from "@tare/spec/oci-runtime.ts";
+import type { Config, Process } from "@tare/spec/oci-runtime.ts";
 import { usesListener } from "../seccomp/flags.ts";
 
 /** Which security modules the kernel runs: their labels mean nothing elsewhere. */
@@ -20,10 +20,15 @@ export function refuseUnsupported(config: Config, modules: Modules): void {
       { hint: "It is the path of a socket on which an agent takes the listener" },
     );
   }
-  lacks("process.apparmorProfile", process?.apparmorProfile, modules.apparmor, "AppArmor");
-  lacks("process.selinuxLabel", process?.selinuxLabel, modules.selinux, "SELinux");
+  if (process !== undefined) checkLabels(process, modules);
   lacks("linux.mountLabel", linux.mountLabel, modules.selinux, "SELinux");
   refuse("linux.mountLabel", (linux.mountLabel ?? "") !== "");
+}
+
+/** Throws `unsupported` for a label of a security module that this kernel does not run. */
+export function checkLabels(process: Process, modules: Modules): void {
+  lacks("process.apparmorProfile", process.apparmorProfile, modules.apparmor, "AppArmor");
+  lacks("process.selinuxLabel", process.selinuxLabel, modules.selinux, "SELinux");
 }
 
 function refuse(field: string, asked: boolean): void {

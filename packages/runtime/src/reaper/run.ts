@@ -23,7 +23,7 @@ const SI_KERNEL = 0x80;
 export function runReaper(sys: Sys, command: readonly string[]): number {
   check(sys.sigprocmask(SIG_SETMASK, ALL_SIGNALS), "sigprocmask");
   const signals = check(sys.signalfd(ALL_SIGNALS, SFD_CLOEXEC), "signalfd");
-  const pid = check(sys.fork(), "fork");
+  const pid = check(sys.fork(0), "fork");
   if (pid === 0) becomeCommand(sys, command);
   return forwardUntilEnd(sys, signals, pid);
 }

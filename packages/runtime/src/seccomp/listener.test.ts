@@ -117,14 +117,18 @@ describe("the agent", () => {
   });
 
   test("gets the state that the specification draws", () => {
-    expect(JSON.parse(processState({ path: "/s", metadata: "m" }, state))).toEqual({
+    expect(
+      JSON.parse(processState({ agent: { path: "/s", metadata: "m" }, state, pid: 9 })),
+    ).toEqual({
       ociVersion: "1.3.0",
       fds: ["seccompFd"],
-      pid: 7,
+      pid: 9,
       metadata: "m",
       state,
     });
-    expect(JSON.parse(processState({ path: "/s" }, state))).not.toHaveProperty("metadata");
+    expect(JSON.parse(processState({ agent: { path: "/s" }, state, pid: 9 }))).not.toHaveProperty(
+      "metadata",
+    );
   });
 
   test("gets the descriptor with the first bytes only, and the rest after it", () => {
@@ -132,8 +136,8 @@ describe("the agent", () => {
       sendmsg: () => 10,
       write: (_fd: number, bytes: Uint8Array) => bytes.length,
     });
-    sendListener(sys, { path: "/s" }, state, 8 as Fd);
-    const length = processState({ path: "/s" }, state).length;
+    sendListener(sys, { agent: { path: "/s" }, state, pid: 9 }, 8 as Fd);
+    const length = processState({ agent: { path: "/s" }, state, pid: 9 }).length;
     expect(calls.filter(([name]) => name === "sendmsg")).toHaveLength(1);
     const rest = calls.find(([name]) => name === "write")?.[2] as Uint8Array;
     expect(rest.length).toBe(length - 10);
@@ -142,7 +146,7 @@ describe("the agent", () => {
 
   test("that does not listen is an error that names it, and nothing stays open", () => {
     const { sys, open } = scriptedSys({ connect_unix: () => -111 });
-    expect(() => sendListener(sys, { path: "/s" }, state, 8 as Fd)).toThrow(
+    expect(() => sendListener(sys, { agent: { path: "/s" }, state, pid: 9 }, 8 as Fd)).toThrow(
       'failed to connect with seccomp agent "/s"',
     );
     expect(open()).toEqual([]);
@@ -151,7 +155,7 @@ describe("the agent", () => {
   test("is reached by its directory where the path is too long for an address", () => {
     const { sys, calls } = scriptedSys({ sendmsg: () => 1000, write: () => 1000 });
     const path = `/${"d".repeat(120)}/s`;
-    sendListener(sys, { path }, state, 8 as Fd);
+    sendListener(sys, { agent: { path }, state, pid: 9 }, 8 as Fd);
     const connected = calls.find(([name]) => name === "connect_unix")?.[2];
     expect(connected).toBe("/proc/self/fd/4/s");
   });

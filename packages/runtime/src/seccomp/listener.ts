@@ -90,25 +90,29 @@ function handOver(sys: Sys, place: Fd, channel: Channel): never {
   throw new Error("exit_group returned");
 }
 
-/** "The Container Process State" as JSON. `state` has the pid, as the runtime sees it. */
-export function processState(agent: Agent, state: State): string {
+/** Of whom an agent is told: the container, and the process that the filter binds, as the runtime sees them. */
+export type Notified = { readonly agent: Agent; readonly state: State; readonly pid: number };
+
+/** "The Container Process State" as JSON. */
+export function processState({ agent, state, pid }: Notified): string {
   const { metadata } = agent;
   return JSON.stringify({
     ociVersion: OCI_VERSION,
     fds: ["seccompFd"],
-    pid: state.pid ?? 0,
+    pid,
     ...(metadata === undefined ? {} : { metadata }),
     state,
   });
 }
 
 /** Sends the listener with the state to the agent: one connection, closed after it. */
-export function sendListener(sys: Sys, agent: Agent, state: State, listener: Fd): void {
+export function sendListener(sys: Sys, notified: Notified, listener: Fd): void {
+  const { agent } = notified;
   const type = SOCK_STREAM | SOCK_CLOEXEC;
   using socket = new OwnedFd(sys, check(sys.socket(AF_UNIX, type, 0), "socket"));
   try {
     connectTo(sys, socket.fd, agent.path);
-    const bytes = sys.encode_utf8(processState(agent, state));
+    const bytes = sys.encode_utf8(processState(notified));
     const ret = retried(() => sys.sendmsg(socket.fd, bytes, Int32Array.of(listener), MSG_NOSIGNAL));
     writeAll(sys, socket.fd, bytes.subarray(check(ret, "sendmsg")), agent.path);
   } catch (error) {

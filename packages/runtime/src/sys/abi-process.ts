@@ -37,12 +37,15 @@ const SIGNAL_ALIASES: ReadonlyMap<string, number> = new Map([
   ["UNUSED", 31],
 ]);
 export const SIGHUP = 1;
+export const SIGINT = 2;
+export const SIGQUIT = 3;
 export const SIGKILL = 9;
 export const SIGPIPE = 13;
 export const SIGTERM = 15;
 export const SIGCHLD = 17;
 export const SIGURG = 23;
 export const SIGWINCH = 28;
+export const SIGSYS = 31;
 export const SIGRTMIN = 34;
 export const SIGRTMAX = 64;
 

@@ -118,8 +118,8 @@ declare module "tare:sys" {
   // process
   /** clone3(2), Linux 5.3, as fork(2) does it: the child goes on in a copy of this heap and gets 0. `cgroup` counts only with CLONE_INTO_CGROUP (Linux 5.7). */
   export function clone3(flags: number | bigint, exitSignal: number, cgroup: Fd): Ret<number>;
-  /** fork(2), by clone(2): also where a filter answers clone3(2) with ENOSYS. */
-  export function fork(): Ret<number>;
+  /** fork(2), by clone(2): also where a filter answers clone3(2) with ENOSYS. `flags` as CLONE_PARENT. */
+  export function fork(flags: number | bigint): Ret<number>;
   /** unshare(2). */
   export function unshare(flags: number | bigint): Ret<void>;
   /** setns(2). */
@@ -264,6 +264,10 @@ declare module "tare:sys" {
   export function argv(): readonly string[];
   /** The environment, as `NAME=value` texts. */
   export function environ(): readonly string[];
+  /** The value of one variable of the environment; null where it is not set. */
+  export function variable(name: string): string | null;
+  /** Overwrites the environment with zeros, for whoever may look at this process or at a fork of it. */
+  export function forget_environ(): Ret<void>;
   /** Random bytes of getrandom(2). */
   export function getrandom(length: number): Uint8Array;
 
