@@ -168,6 +168,24 @@ describe("root as the caller", () => {
     expect(ran.stdout).toBe("forked 9 errno 11\n");
   });
 
+  test("without maps, root of the host is root inside, and nobody else is there", async () => {
+    const scene = await openScene();
+    const bundle = mapped(scene, {
+      sh: "cat /proc/self/uid_map; stat -c %u /mnt/other; mknod /dev/shm/n c 1 3 || echo no device",
+      linux: { namespaces, uidMappings: [], gidMappings: [] },
+      mounts: [{ destination: "/mnt", type: "bind", source: scene.dir, options: ["bind"] }],
+      edit: (config) => {
+        for (const mount of config.mounts) {
+          mount.options = mount.options?.filter((option) => option !== "gid=5") ?? [];
+        }
+      },
+    });
+    writeFileSync(join(scene.dir, "other"), "");
+    chownSync(join(scene.dir, "other"), 1234, 1234);
+    const ran = await scene.run(bundle);
+    expect(ran.stdout.trim().split(/\s+/)).toEqual(["0", "0", "1", "65534", "no", "device"]);
+  });
+
   test("maps without a user namespace and a namespace with a broken map are refused", async () => {
     const scene = await openScene();
     const plain = DEFAULT_NAMESPACES.map((type) => ({ type }));
@@ -181,6 +199,36 @@ describe("root as the caller", () => {
       expect(ran.stdout).toBe("");
       expect(ran.code).not.toBe(0);
     }
+  });
+});
+
+describe("root of another user namespace as the caller", () => {
+  /** Runs argv as uid 0 of a user namespace that maps ids to themselves. */
+  function runInNamespace(scene: Scene, argv: string[]): Promise<Ran> {
+    const pid = join(scene.dir, "pid");
+    const inside = `echo $$ > ${pid}.new; mv ${pid}.new ${pid}
+      while ! grep -q 65536 /proc/self/uid_map; do sleep 0.01; done
+      exec setpriv --reuid 0 --regid 0 --clear-groups "$@"`;
+    const script = `unshare --user --mount sh -c '${inside}' sh "$@" &
+      while [ ! -e ${pid} ]; do sleep 0.01; done
+      for kind in gid uid; do echo 0 0 65536 > /proc/$(cat ${pid})/$kind"_map"; done; wait $!`;
+    const env = { TARE_TEST_MARK: scene.mark };
+    return run(["sh", "-c", script, "sh", ...argv], { env });
+  }
+
+  test("runs containers without one of their own: devices are bound, cgroups are not needed", async () => {
+    const scene = await openScene();
+    const bundle = scene.bundle({
+      sh: "cat /proc/self/uid_map; echo x > /dev/null && head -c 3 /dev/zero | wc -c; mknod /dev/shm/n c 1 3 || echo no device",
+      edit: (config) => {
+        delete config.linux.cgroupsPath;
+        config.mounts = config.mounts.filter(({ type }) => type !== "cgroup");
+      },
+    });
+    const command = scene.command("run", "--bundle", bundle.dir, bundle.id);
+    const ran = await runInNamespace(scene, command);
+    expect(ran.stdout.trim().split(/\s+/)).toEqual(["0", "0", "65536", "3", "no", "device"]);
+    expect(ran.code).toBe(0);
   });
 });
 
@@ -264,6 +312,24 @@ describe("an ordinary user as the caller", () => {
       "1000:1000",
     ]);
     expect(statSync(join(bundle.config.root.path, "tmp/f")).uid).toBe(SUBIDS + 999);
+  });
+
+  test("without maps the user is root inside", async () => {
+    const { scene, bundle } = await ownScene({ sh: "id -u; cat /proc/self/uid_map" }, []);
+    const ran = await runAsUser(scene, scene.command("run", "--bundle", bundle.dir, bundle.id));
+    expect(ran.stdout.trim().split(/\s+/)).toEqual(["0", "0", "4242", "1"]);
+  });
+
+  test("--rootless=false wants the cgroups that it may not make", async () => {
+    const maps = [{ containerID: 0, hostID: UID, size: 1 }];
+    const { scene, bundle } = await ownScene({ sh: "echo ran" }, maps);
+    const [program = "", ...words] = scene.command("run", "--bundle", bundle.dir, bundle.id);
+    const run_ = (word: string) => runAsUser(scene, [program, `--rootless=${word}`, ...words]);
+    const refused = await run_("false");
+    expect(refused).toMatchObject({ stdout: "", code: 1 });
+    expect(refused.stderr).toContain("cgroup");
+    expect((await run_("maybe")).stderr).toContain("--rootless");
+    expect(await run_("true")).toMatchObject({ stdout: "ran\n", code: 0 });
   });
 
   test("created, started, killed and deleted by the user", async () => {

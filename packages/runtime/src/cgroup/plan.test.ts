@@ -237,6 +237,10 @@ describe("what may fail for a rootless caller", () => {
   test("none where a path was asked for, or for root", () => {
     expect(optional({}, { cgroupsPath: "/x" }).some((each) => each)).toBeFalse();
     expect(optional({}, { rootless: false }).some((each) => each)).toBeFalse();
+    expect(optional({}, { lenient: false }).some((each) => each)).toBeFalse();
+    // Root sets rules for devices all the same, which are not given up.
+    const rootLenient = optional({}, { rootless: false, lenient: true });
+    expect(rootLenient.filter((each) => !each)).toHaveLength(1);
   });
 });
 

@@ -26,6 +26,8 @@ export type CgroupAsk = {
   readonly rootless: boolean;
   /** Where it goes, where somebody else has decided that. */
   readonly location?: CgroupLocation;
+  /** Whether cgroups that may not be made are passed over; absent: as `rootless` says. */
+  readonly lenient?: boolean;
 };
 
 export type CgroupDir = {
@@ -72,7 +74,8 @@ export function planCgroup(ask: CgroupAsk): CgroupPlan {
   const devices = rootless ? undefined : devicePolicy(resources.devices, DEFAULT_DEVICES);
   const writes = planWrites(host.mode, joined, resources, devices);
   const own = joined.map((_hierarchy, index) => writes.filter(({ dir }) => dir === index));
-  const lenient = rootless && ask.location === undefined && (ask.cgroupsPath ?? "") === "";
+  const lenient =
+    (ask.lenient ?? rootless) && ask.location === undefined && (ask.cgroupsPath ?? "") === "";
   const dirs = joined.map((hierarchy, index): CgroupDir => {
     const path = componentsIn(hierarchy, location);
     return directory(hierarchy, path, own[index] ?? [], { mode: host.mode, lenient });

@@ -18,6 +18,8 @@ export type Context = {
   readonly rootGiven: boolean;
   readonly args: Arguments;
   readonly manager: Manager;
+  /** What --rootless says; undefined for "auto". */
+  readonly rootless: boolean | undefined;
   readonly log: Log;
 };
 

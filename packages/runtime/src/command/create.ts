@@ -73,6 +73,7 @@ function requestOf(
     bundle,
     configFile: configFile === undefined ? `${bundle}/config.json` : absolutePath(sys, configFile),
     manager: context.manager,
+    rootless: context.rootless,
     root: context.root,
     startElsewhere,
     preserveFds: preserveFds(context),

@@ -151,7 +151,7 @@ const GLOBAL: Help["options"] = [
   ["--debug", "the same as --log-level debug"],
   ["--systemd-cgroup", "the same as --cgroup-manager systemd"],
   ["--cgroup-manager NAME", "cgroupfs, systemd or disabled"],
-  ["--rootless VALUE", "accepted; whether it is root is seen by itself"],
+  ["--rootless auto|true|false", "pass over cgroups that may not be made (auto: unless root)"],
   ["--version, -v", "print the version"],
   ["--help, -h", "print this, or the help of a command"],
 ];

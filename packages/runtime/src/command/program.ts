@@ -133,7 +133,23 @@ function findCommand(sys: Sys, name: string): Command {
 function contextOf(sys: Sys, global: Arguments, log: Log, args: Arguments): Context {
   const root = global.options.get("root") ?? defaultRoot(sys);
   const rootGiven = global.options.has("root");
-  return { sys, root, rootGiven, args, log, manager: managerOf(global) };
+  return {
+    sys,
+    root,
+    rootGiven,
+    args,
+    log,
+    manager: managerOf(global),
+    rootless: rootlessOf(global),
+  };
+}
+
+/** The words of runc's option. */
+function rootlessOf({ options }: Arguments): boolean | undefined {
+  const word = options.get("rootless") ?? "auto";
+  if (word === "auto" || word === "") return undefined;
+  if (word === "true" || word === "false") return word === "true";
+  throw new TareError("bad_input", `Cannot use --rootless "${word}": want true, false or auto`);
 }
 
 function managerOf({ options, flags }: Arguments): Manager {

@@ -31,10 +31,11 @@ import { Channel } from "./channel.ts";
 import { cloneFirst } from "./clone.ts";
 import { destroy } from "./destroy.ts";
 import { toExecRecord } from "./exec-record.ts";
-import { isOurs, readModules } from "./facts.ts";
+import { isOurs, isRootless, readModules } from "./facts.ts";
 import { writeIdMaps } from "./id-maps.ts";
 import { type InitGift, runInit } from "./init.ts";
 import { keyringName } from "./keyring.ts";
+import { withOwnMaps } from "./namespaces.ts";
 import { type Placement, place, planPlacement } from "./placement.ts";
 import { planContainer } from "./plan.ts";
 import { listenForStart } from "./start-socket.ts";
@@ -58,6 +59,8 @@ export type CreateRequest = {
   readonly bundle: string;
   /** Absolute: config.json of the bundle, unless the caller names another file. */
   readonly configFile: string;
+  /** Whether cgroups that may not be made are passed over; undefined: for callers who are not root. */
+  readonly rootless: boolean | undefined;
   /** Who makes the container's cgroup; without one it stays in the caller's. */
   readonly manager: "cgroupfs" | "systemd" | "disabled";
   /** The runtime's state root. Absolute. */
@@ -117,16 +120,29 @@ export function prepare(
       hint: "Give the bundle with --bundle, or make a configuration with spec",
     });
   }
-  const written = parseConfig(text);
+  const written = withOwnMaps(parseConfig(text), () => {
+    return { uid: sys.geteuid(), gid: sys.getegid() };
+  });
   const config = request.activation?.amend(written) ?? written;
   checkConsole(config, request.console);
   refuseUnsupported(config, readModules(sys, config.process, config.linux.mountLabel));
-  const { cgroup, scope } = planOwnCgroup(sys, request, config);
+  const rootless = isRootless(sys);
+  const { cgroup, scope } = planOwnCgroup(sys, request, config, rootless);
   const { id, bundle, keyring, pivot } = request;
   const isHostNamespace = (type: NamespaceType, path: string) => isOurs(sys, type, path);
   const scheduling = schedulingOf(sys, config);
   const entersCgroup = scope === undefined;
-  const facts = { id, bundle, keyring, cgroup, entersCgroup, scheduling, isHostNamespace, pivot };
+  const facts = {
+    id,
+    bundle,
+    keyring,
+    cgroup,
+    entersCgroup,
+    scheduling,
+    isHostNamespace,
+    pivot,
+    isRootless: rootless,
+  };
   const plan = planContainer(config, facts);
   return { config, plan, cgroup, scope, placement: planPlacement(sys, config, id) };
 }
@@ -143,12 +159,14 @@ function schedulingOf(sys: Sys, config: Config): readonly SchedulingStep[] {
 
 function planOwnCgroup(
   sys: Sys,
-  { id, manager }: CreateRequest,
+  { id, manager, rootless: lenient }: CreateRequest,
   { linux, annotations }: Config,
+  rootless: boolean,
 ): { cgroup: CgroupPlan; scope: Scope | undefined } {
   const { resources, cgroupsPath } = linux;
   const host = readCgroupHost(sys);
-  const ask: CgroupAsk = { host, id, resources, rootless: sys.geteuid() !== 0 };
+  const asked = { host, id, resources, rootless };
+  const ask: CgroupAsk = lenient === undefined ? asked : { ...asked, lenient };
   if (manager === "systemd") {
     const { prepareScope } = loadPart(sys, "tare-runtime~systemd");
     const scope = prepareScope(sys, { host, id, cgroupsPath, annotations, resources });

@@ -68,6 +68,10 @@ export function exec(sys: Sys, request: ExecRequest): number {
       ? loadPart(sys, "tare-runtime~scheduling").planScheduling(known, process)
       : [],
   };
+  // Before the clone, so that the process is never outside of them: it has what we have.
+  if (record.resctrl !== undefined) {
+    loadPart(sys, "tare-runtime~resctrl").putInto(sys, record.resctrl, sys.getpid());
+  }
   const notifies = ((known.filterFlags ?? 0) & FLAG_NEW_LISTENER) !== 0;
   const attempt = (fork: ExecFacts["fork"]) =>
     new Attempt(sys, request, pidfd.fd, { ...facts, fork }).follow();

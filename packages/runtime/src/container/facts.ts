@@ -63,3 +63,12 @@ export function isOurs(sys: Sys, type: NamespaceType, path: string): boolean {
     ours.devMinor === theirs.devMinor
   );
 }
+
+/** Inode of the user namespace that the machine starts with: PROC_USER_INIT_INO of proc_ns.h. */
+const FIRST_USER_NAMESPACE = 0xeffffffdn;
+
+/** Root of another user namespace may no more than an ordinary user: as runc looks at it. */
+export function isRootless(sys: Sys): boolean {
+  if (sys.geteuid() !== 0) return true;
+  return statAt(sys, AT_FDCWD, "/proc/self/ns/user", 0).ino !== FIRST_USER_NAMESPACE;
+}

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { Config } from "@tare/spec/oci-runtime.ts";
 import { parseConfig } from "@tare/spec/oci-runtime-parse.ts";
-import { checkNamespaces, planNamespaces } from "./namespaces.ts";
+import { checkNamespaces, planNamespaces, withOwnMaps } from "./namespaces.ts";
 
 type Fields = { readonly [name: string]: unknown };
 type Named = string | { readonly type: string; readonly path: string };
@@ -170,5 +170,32 @@ describe("refusals", () => {
     expect(check(["mount", joined("user")])).not.toThrow();
     expect(check(["mount", joined("uts")], {}, { hostname: "h" })).not.toThrow();
     expect(check(["mount", "user"], MAPPED)).not.toThrow();
+  });
+});
+
+describe("a user namespace without maps", () => {
+  const own = () => ({ uid: 7, gid: 8 });
+
+  test("has who calls as its root", () => {
+    const { linux } = withOwnMaps(configOf(["user", "mount"]), own);
+    expect(linux.uidMappings).toEqual([{ containerID: 0, hostID: 7, size: 1 }]);
+    expect(linux.gidMappings).toEqual([{ containerID: 0, hostID: 8, size: 1 }]);
+  });
+
+  test("keeps half a map, which is refused, and maps that are whole", () => {
+    const half = configOf(["user", "mount"], { uidMappings: MAPS });
+    expect(withOwnMaps(half, own)).toBe(half);
+    expect(() => checkNamespaces(half)).toThrow("gidMappings");
+    const whole = configOf(["user", "mount"], MAPPED);
+    expect(withOwnMaps(whole, own)).toBe(whole);
+  });
+
+  test("is not asked for where there is none, or it is joined", () => {
+    const never = () => {
+      throw new Error("asked");
+    };
+    for (const namespaces of [["mount"], ["mount", joined("user")]]) {
+      expect(() => withOwnMaps(configOf(namespaces), never)).not.toThrow();
+    }
   });
 });

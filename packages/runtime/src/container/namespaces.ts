@@ -53,6 +53,25 @@ function joins(config: Config): { type: NamespaceType; path: string }[] {
   return found.sort((one, other) => JOIN_ORDER.indexOf(one.type) - JOIN_ORDER.indexOf(other.type));
 }
 
+/**
+ * A new user namespace without maps gets the only one that every caller may make: who calls is its
+ * root. As crun; runc refuses it.
+ */
+export function withOwnMaps(
+  config: Config,
+  own: () => { readonly uid: number; readonly gid: number },
+): Config {
+  const { uidMappings, gidMappings } = config.linux;
+  if (!hasNew(config, "user") || uidMappings.length + gidMappings.length > 0) return config;
+  const { uid, gid } = own();
+  const linux = {
+    ...config.linux,
+    uidMappings: [{ containerID: 0, hostID: uid, size: 1 }],
+    gidMappings: [{ containerID: 0, hostID: gid, size: 1 }],
+  };
+  return { ...config, linux };
+}
+
 /** Refuses what the namespaces cannot carry. */
 export function checkNamespaces(config: Config): void {
   const has = (type: NamespaceType) => config.linux.namespaces.some((each) => each.type === type);

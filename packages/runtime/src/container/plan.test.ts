@@ -18,6 +18,7 @@ const FACTS = {
   scheduling: [],
   isHostNamespace: () => false,
   pivot: true,
+  isRootless: false,
 };
 
 const MAPS = [{ containerID: 0, hostID: 100_000, size: 65_536 }];

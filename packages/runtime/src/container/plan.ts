@@ -23,6 +23,8 @@ export type ContainerFacts = {
   readonly cgroup: CgroupPlan;
   /** Whether the first process enters its cgroups by itself; else it waits until it is in them. */
   readonly entersCgroup: boolean;
+  /** Whether the caller is not root of the machine: root of another user namespace is neither. */
+  readonly isRootless: boolean;
   /** What planScheduling made of the configuration; empty where it asks for nothing of that. */
   readonly scheduling: readonly SchedulingStep[];
   readonly isHostNamespace: HostNamespace;
@@ -63,7 +65,7 @@ function planTree(config: Config, facts: ContainerFacts): Step[] {
     const why = "they run in the container's namespaces, before the root is left";
     steps.push({ op: "hooks", name: "createContainer", why });
   }
-  steps.push(...planTakenDevices(config));
+  steps.push(...planTakenDevices(config, facts.isRootless));
   steps.push(planEntry(config, facts));
   steps.push(...planDevices(config));
   if (config.process !== undefined && config.process.cwd !== "/") {

@@ -22,20 +22,12 @@ export function refuseUnsupported(config: Config, modules: Modules): void {
   }
   if (process !== undefined) checkLabels(process, modules);
   lacks("linux.mountLabel", linux.mountLabel, modules.selinux, "SELinux");
-  refuse("linux.mountLabel", (linux.mountLabel ?? "") !== "");
 }
 
 /** Throws `unsupported` for a label of a security module that this kernel does not run. */
 export function checkLabels(process: Process, modules: Modules): void {
   lacks("process.apparmorProfile", process.apparmorProfile, modules.apparmor, "AppArmor");
   lacks("process.selinuxLabel", process.selinuxLabel, modules.selinux, "SELinux");
-}
-
-function refuse(field: string, asked: boolean): void {
-  if (!asked) return;
-  throw new TareError("unsupported", `Cannot honour ${field}: this runtime does not implement it`, {
-    hint: "See the table of fields in the documentation",
-  });
 }
 
 function lacks(field: string, value: string | undefined, present: boolean, module: string): void {

@@ -110,9 +110,12 @@ describe("devices taken from the host", () => {
       { path: "/dev/pipe", type: "p" },
       { path: "/dev/fuse", type: "c", major: 10, minor: 229 },
     ];
-    const [step] = planTakenDevices(configOf({ linux: { ...USERNS, devices } }));
+    const [step] = planTakenDevices(configOf({ linux: { ...USERNS, devices } }), false);
     expect(step?.op === "take-devices" ? step.paths : []).toEqual([...DEFAULTS, "/dev/fuse"]);
-    expect(planTakenDevices(configOf({ linux: { devices } }))).toEqual([]);
+    expect(planTakenDevices(configOf({ linux: { devices } }), false)).toEqual([]);
+    expect(planTakenDevices(configOf({ linux: { devices } }), true)).toEqual([
+      expect.objectContaining({ op: "take-devices" }),
+    ]);
   });
 
   const S_IFCHR = 0o020000;

@@ -63,8 +63,9 @@ function planConsole({ process }: Config): DeviceStep[] {
 }
 
 /** Which devices of the host are bound instead of made: all but FIFOs, where mknod(2) is refused. */
-export function planTakenDevices(config: Config): RootStep[] {
-  if (!config.linux.namespaces.some(({ type }) => type === "user")) return [];
+export function planTakenDevices(config: Config, isRootless: boolean): RootStep[] {
+  const mapped = config.linux.namespaces.some(({ type }) => type === "user");
+  if (!mapped && !isRootless) return [];
   const paths = planDevices(config).flatMap((step) =>
     step.op === "device" && step.type !== "p" ? [step.path] : [],
   );

@@ -116,8 +116,14 @@ function flagsOf(options: MountOptions): number {
   return flags;
 }
 
+/** A label of SELinux may have commas, which part options elsewhere: mount(8), "context". */
+function quoted(word: string): string {
+  const isLabel = word.startsWith("context=") && word.includes(",");
+  return isLabel ? `context="${word.slice("context=".length)}"` : word;
+}
+
 function dataOf(sys: Sys, { data }: MountOptions): string | null {
-  const text = data.join(",");
+  const text = data.map(quoted).join(",");
   if (sys.encode_utf8(text).length <= DATA_BYTES_MAX) return text === "" ? null : text;
   throw new TareError(
     "bad_input",

@@ -310,3 +310,25 @@ test.each([
 ])("%j is written %j", (path, want) => {
   expect(normalize(path)).toBe(want);
 });
+
+describe("linux.mountLabel", () => {
+  const label = "system_u:object_r:container_file_t:s0:c1,c2";
+  const dataOf = (type: string, mountLabel = label) => {
+    const mount = { destination: "/x", type, source: "none", options: ["a=b"] };
+    return only("mount", mount, { linux: { mountLabel } }).options.data;
+  };
+
+  test.each(["tmpfs", "devpts", "overlay"])("labels what a %s will hold", (type) => {
+    expect(dataOf(type)).toEqual(["a=b", `context=${label}`]);
+  });
+
+  test.each(["sysfs", "mqueue"])("leaves the kernel's own view alone: %s", (type) => {
+    expect(dataOf(type)).toEqual(["a=b"]);
+  });
+
+  test("says nothing where it is empty, nor of a bind", () => {
+    expect(dataOf("tmpfs", "")).toEqual(["a=b"]);
+    const mount = { destination: "/x", type: "bind", source: "/y" };
+    expect(only("bind", mount, { linux: { mountLabel: label } }).options.data).toEqual([]);
+  });
+});

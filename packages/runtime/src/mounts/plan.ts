@@ -84,8 +84,8 @@ export function planRoot(config: Config, bundle: string): RootStep[] {
 export type MountsConfig = {
   readonly mounts: readonly Mount[];
   readonly root: Pick<Config["root"], "path">;
-  /** The container's own maps, for binds that take them. */
-  readonly linux: Pick<Config["linux"], "uidMappings" | "gidMappings">;
+  /** The container's own maps, for binds that take them, and the label of new file systems. */
+  readonly linux: Pick<Config["linux"], "uidMappings" | "gidMappings" | "mountLabel">;
 };
 
 /** The configured mounts, in their order. */
@@ -113,7 +113,7 @@ function planMount(
   const isBind = type === "bind" || type === "none";
   return isBind
     ? planBind(config, mount, index, { options, target, bundle: facts.bundle })
-    : planNew(mount, type, options, target);
+    : planNew(mount, type, labelled(config, type, options), target);
 }
 
 function planBind(
@@ -157,6 +157,19 @@ function planNew(mount: Mount, type: string, options: MountOptions, target: stri
     options: late ? withoutReadonly(options) : options,
     why: MOUNT_WHY.get(type) ?? `mount a file system of type ${type}`,
   };
+}
+
+/** The kernel's views have no files to label: the policy says what theirs are. As runc. */
+const UNLABELLED: ReadonlySet<string> = new Set(["proc", "sysfs", "mqueue"]);
+
+/** linux.mountLabel becomes an option of SELinux; the runtime refuses it where that is not on. */
+function labelled(
+  { linux: { mountLabel = "" } }: MountsConfig,
+  type: string,
+  options: MountOptions,
+): MountOptions {
+  if (mountLabel === "" || UNLABELLED.has(type)) return options;
+  return { ...options, data: [...options.data, `context=${mountLabel}`] };
 }
 
 function refuseCopyUp({ copyUp }: MountOptions, target: string, type: string): void {
