@@ -11,6 +11,7 @@ import {
   mkdirSync,
   readdirSync,
   rmSync,
+  symlinkSync,
   utimesSync,
   writeFileSync,
 } from "node:fs";
@@ -47,7 +48,9 @@ export const podman: Suite = {
   title: "containers/podman 4.3.1, ten files of test/system",
   variable: "TARE_SUITE_PODMAN",
   lacks: (checkout) =>
-    existsSync(join(checkout, TESTS)) ? batsLacks(["podman", "jq"]) : `${TESTS} is not there`,
+    existsSync(join(checkout, TESTS))
+      ? batsLacks(["podman", "buildah", "jq"])
+      : `${TESTS} is not there`,
   run,
 };
 
@@ -115,6 +118,8 @@ async function makeImage(dir: string, busybox: string): Promise<void> {
     "#!/bin/sh\necho Confirmed: testimage pause invoked as $0\nwhile :; do sleep 0.1; done\n";
   writeFileSync(join(home, "pause"), pause, { mode: 0o755 });
   writeFileSync(join(root, "etc/os-release"), OS_RELEASE);
+  mkdirSync(join(root, "srv"));
+  symlinkSync("/proc/mounts", join(root, "etc/mtab"));
   appendFileSync(join(root, "etc/group"), "ping:x:999:\nnobody:x:65534:\n");
   rmSync(join(root, "bin/adduser"), { force: true });
   writeFileSync(join(root, "bin/adduser"), ADDUSER, { mode: 0o755 });

@@ -44,6 +44,15 @@ describe("closing what the caller left open", () => {
         [8, MAX],
       ],
     ],
+    [
+      "not what is named as a file",
+      ["exec", "--process", "/dev/fd/7", "--pid-file=/proc/self/fd/4", "x", "/dev/fd/"],
+      [
+        [3, 3],
+        [5, 6],
+        [8, MAX],
+      ],
+    ],
     ["a lifeline in the first place", ["run", "--kill-on-close", "3", "x"], [[4, MAX]]],
     [
       "a lifeline among what is passed on",

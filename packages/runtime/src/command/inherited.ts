@@ -25,12 +25,14 @@ export function closeInherited(sys: Sys, words: readonly string[]): void {
   fillGaps(sys, listening);
   const first = FIRST_FD + listening + (numberAfter(words, "preserve-fds") ?? 0);
   const lifeline = numberAfter(words, "kill-on-close");
-  if (lifeline === undefined || lifeline < first) {
-    sys.close_range(first, FD_MAX, 0);
-    return;
+  const kept = [...(lifeline === undefined ? [] : [lifeline]), ...namedAsFiles(words)];
+  let next = first;
+  for (const fd of kept.sort((one, other) => one - other)) {
+    if (fd > next) sys.close_range(next, fd - 1, 0);
+    next = Math.max(next, fd + 1);
   }
-  if (lifeline > first) sys.close_range(first, lifeline - 1, 0);
-  sys.close_range(lifeline + 1, FD_MAX, 0);
+  sys.close_range(next, FD_MAX, 0);
+  if (lifeline === undefined || lifeline < first) return;
   // Not yet close-on-exec: this program executes itself again before it makes a container.
   check(sys.fcntl(lifeline as Fd, F_GETFD, 0), "fcntl F_GETFD", String(lifeline));
 }
@@ -53,15 +55,29 @@ function fillGaps(sys: Sys, listening: number): void {
   }
 }
 
+/** What a word names as a file, as `--process <(...)` of a shell does. Nothing of it reaches a container. */
+function namedAsFiles(words: readonly string[]): number[] {
+  return words.flatMap((word) => {
+    const path = word.slice(word.indexOf("=") + 1);
+    const prefix = ["/dev/fd/", "/proc/self/fd/"].find((each) => path.startsWith(each));
+    const number = prefix === undefined ? undefined : numberOf(path.slice(prefix.length));
+    return number === undefined ? [] : [number];
+  });
+}
+
 /** A number given as `--name 3` or `--name=3`, with one dash or two. */
 function numberAfter(words: readonly string[], name: string): number | undefined {
   for (const [index, word] of words.entries()) {
     const bare = word.startsWith("--") ? word.slice(2) : word.startsWith("-") ? word.slice(1) : "";
     if (bare !== name && !bare.startsWith(`${name}=`)) continue;
-    const value = Number(bare === name ? words[index + 1] : bare.slice(name.length + 1));
-    return Number.isInteger(value) && value >= 0 && value <= NUMBER_MAX ? value : undefined;
+    return numberOf(bare === name ? words[index + 1] : bare.slice(name.length + 1));
   }
   return undefined;
+}
+
+function numberOf(word: string | undefined): number | undefined {
+  const value = Number(word);
+  return Number.isInteger(value) && value >= 0 && value <= NUMBER_MAX ? value : undefined;
 }
 
 /**

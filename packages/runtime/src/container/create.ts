@@ -207,11 +207,7 @@ export function create(sys: Sys, request: CreateRequest): Created {
     directory.note(change);
   };
   directory.begin(record);
-  for (const name of config.process === undefined ? [] : lostAmbient(config.process)) {
-    request.warn(
-      `can't raise ambient capability ${name}: it is not both permitted and inheritable`,
-    );
-  }
+  warnOfAmbient(request, config);
   try {
     request.activation?.begin(directory.fd);
     using opened =
@@ -252,6 +248,13 @@ function startTimeOf(sys: Sys, pid: number): string {
   throw new TareError("system", `Cannot find the container's first process: no /proc/${pid}/stat`, {
     hint: "The procfs mounted on /proc must be that of the runtime's own pid namespace",
   });
+}
+
+function warnOfAmbient(request: CreateRequest, { process }: Config): void {
+  const lost = process === undefined ? [] : lostAmbient(process);
+  if (lost.length === 0) return;
+  const why = "only what is permitted and inheritable can be";
+  request.warn(`can't raise ambient capability ${lost.join(", ")}: ${why}`);
 }
 
 /** A cgroup that failed has undone itself; `onFailure` is told what is left to take back. */

@@ -5,7 +5,7 @@
 
 import { TareError } from "@tare/spec/error.ts";
 import type { MountStep } from "../container/step.ts";
-import { EINVAL, EPERM } from "../sys/abi-errno.ts";
+import { EINVAL, ELOOP, ENOTDIR, EPERM } from "../sys/abi-errno.ts";
 import {
   AT_EMPTY_PATH,
   AT_FDCWD,
@@ -22,7 +22,7 @@ import {
   OPEN_TREE_CLOEXEC,
   OPEN_TREE_CLONE,
 } from "../sys/abi-mount.ts";
-import { check, errnoOf } from "../sys/check.ts";
+import { check, errnoOf, SysError } from "../sys/check.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import { loadPart } from "../sys/part.ts";
 import { statAt } from "../sys/stat.ts";
@@ -77,9 +77,19 @@ class Place {
 function openNewPlace(sys: Sys, root: Fd, { fstype, target, options }: NewMount): Place {
   // The kernel's own views must lie where they seem to lie: no link on the way (CVE-2019-19921).
   const strict = fstype === "proc" || fstype === "sysfs" || options.links.has("dest-nofollow");
-  if (strict) return new Place(openOrCreatePlain(sys, root, target, "directory"), false);
+  if (strict) return new Place(openOrdinary(sys, root, target, fstype), false);
   const found = openExisting(sys, root, target);
   return new Place(found ?? makePlace(sys, root, target, "directory"), found !== undefined);
+}
+
+function openOrdinary(sys: Sys, root: Fd, target: string, fstype: string): OwnedFd {
+  try {
+    return openOrCreatePlain(sys, root, target, "directory");
+  } catch (cause) {
+    if (!(cause instanceof SysError) || ![ENOTDIR, ELOOP].includes(cause.errno)) throw cause;
+    const why = `${fstype} must be mounted on ordinary directory, not behind a link`;
+    throw new TareError("bad_input", `Cannot mount on "${target}": ${why}`, { cause });
+  }
 }
 
 /** A tmpfs has the mode of the directory that it covers, unless one is given: as runc and crun. */
