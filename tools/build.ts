@@ -30,6 +30,7 @@ const PROGRAMS: Readonly<Record<string, Program>> = {
     parts: {
       hooks: "hooks/run.ts",
       create: "command/create.ts",
+      waiting: "container/waiting.ts",
       exec: "command/exec.ts",
       lifecycle: "command/lifecycle.ts",
       sweep: "command/sweep.ts",
@@ -153,7 +154,8 @@ async function buildHost(names: readonly string[]): Promise<void> {
   );
   // Once more with all programs loaded: its heap becomes a part of the file (host/src/heap.rs).
   const kept = join(DIST, "tare-host.new");
-  await run([join(ROOT, "host/target", target, "release/tare-host"), "--keep-heap", kept]);
+  const host = join(ROOT, "host/target", target, "release/tare-host");
+  await run([host, "--keep-heap", kept, join(DIST, "bytecode")]);
   await chmod(kept, 0o755);
   await install(kept, names);
 }

@@ -37,6 +37,8 @@ struct Head {
     end: usize,
     /// Blocks that were given back, by class: each holds the address of the one after it.
     free: [usize; CLASSES],
+    /// What was mapped since: the address of the last piece, which names the one before it.
+    pieces: usize,
     context: *mut qjs::JSContext,
     entries: usize,
     entry: [(usize, qjs::JSValue); ENTRIES_MAX],
@@ -60,14 +62,82 @@ fn head() -> *mut Head {
     ptr::with_exposed_provenance_mut(BASE)
 }
 
-/// Whether this executable has a heap in it: a segment of its own at the address.
-pub fn is_kept() -> bool {
+/// What the executable is mapped from.
+fn segments() -> impl Iterator<Item = &'static libc::Elf64_Phdr> {
     // SAFETY: the kernel gives every process its program headers.
     let headers = unsafe {
         let first = libc::getauxval(libc::AT_PHDR) as *const libc::Elf64_Phdr;
         std::slice::from_raw_parts(first, libc::getauxval(libc::AT_PHNUM) as usize)
     };
-    headers.iter().any(|it| it.p_type == libc::PT_LOAD && it.p_vaddr as usize == BASE)
+    headers.iter().filter(|it| it.p_type == libc::PT_LOAD)
+}
+
+/// The bytes of the heap that this executable has in it; 0 where it has none.
+fn kept_bytes() -> usize {
+    segments().find(|it| it.p_vaddr as usize == BASE).map_or(0, |it| it.p_memsz as usize)
+}
+
+/// Whether this executable has a heap in it: a segment of its own at the address.
+pub fn is_kept() -> bool {
+    kept_bytes() > 0
+}
+
+/// Gives pages back: what a private mapping of a file had written to them is gone, the file's bytes
+/// are there again.
+///
+/// # Safety
+/// Nothing that was written there may be needed any more.
+unsafe fn give_back(start: usize, bytes: usize) {
+    let from = start & !(PAGE_BYTES - 1);
+    let length = (start + bytes).next_multiple_of(PAGE_BYTES) - from;
+    // SAFETY: the range is mapped; the caller vouches for its content.
+    unsafe { libc::madvise(ptr::with_exposed_provenance_mut(from), length, libc::MADV_DONTNEED) };
+}
+
+/// The heap as it was kept: everything that scripts made since is gone.
+///
+/// # Safety
+/// No value of a script may be used any more.
+pub unsafe fn reset() {
+    // SAFETY: each piece begins with the address of the one before it and its own size.
+    unsafe {
+        let mut piece = (*head()).pieces;
+        while piece != 0 {
+            let [before, bytes] = *ptr::with_exposed_provenance::<[usize; 2]>(piece);
+            libc::munmap(ptr::with_exposed_provenance_mut(piece), bytes);
+            piece = before;
+        }
+        give_back(BASE, kept_bytes());
+    }
+}
+
+/// Gives back every page that is the same in the executable: of the heap, those that `pagemap`, the
+/// file of /proc/self, says were not written; it is closed. They are read again when they are needed.
+pub fn rest(pagemap: i32) {
+    rest_heap(pagemap);
+    // SAFETY: who calls gave the descriptor away.
+    unsafe { libc::close(pagemap) };
+    // Last: the pages that run from here on are mapped again at once.
+    for it in segments().filter(|it| it.p_flags & libc::PF_W == 0) {
+        // SAFETY: nothing can have been written there.
+        unsafe { give_back(it.p_vaddr as usize, it.p_memsz as usize) };
+    }
+}
+
+fn rest_heap(pagemap: i32) {
+    const OF_FILE: u64 = 1 << 61;
+    let mut pages = vec![0u64; kept_bytes() / PAGE_BYTES];
+    let bytes = size_of_val(&pages[..]);
+    let offset = BASE / PAGE_BYTES * size_of::<u64>();
+    // SAFETY: reads at most as many bytes as there is room for.
+    let read = unsafe { libc::pread(pagemap, pages.as_mut_ptr().cast(), bytes, offset as i64) };
+    if read != bytes as isize {
+        return;
+    }
+    for (index, _) in pages.iter().enumerate().filter(|(_, page)| **page & OF_FILE != 0) {
+        // SAFETY: a page of the file, which nobody has written to.
+        unsafe { give_back(BASE + index * PAGE_BYTES, PAGE_BYTES) };
+    }
 }
 
 /// Maps an empty heap, for an engine that is made now.
@@ -172,7 +242,7 @@ fn take(size: usize) -> *mut c_void {
 
 /// Asks the kernel for memory; what is left of the present piece is given up.
 fn more(head: &mut Head, bytes: usize) -> bool {
-    let size = bytes.max(CHUNK_BYTES).next_multiple_of(PAGE_BYTES);
+    let size = (bytes + ALIGNMENT).max(CHUNK_BYTES).next_multiple_of(PAGE_BYTES);
     let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
     // SAFETY: a new mapping where the kernel likes.
     let place = unsafe {
@@ -181,8 +251,12 @@ fn more(head: &mut Head, bytes: usize) -> bool {
     if place == libc::MAP_FAILED {
         return false;
     }
-    head.next = place.expose_provenance();
-    head.end = head.next + size;
+    let piece = place.expose_provenance();
+    // SAFETY: the piece is larger than that.
+    unsafe { place.cast::<[usize; 2]>().write([head.pieces, size]) };
+    head.pieces = piece;
+    head.next = piece + ALIGNMENT;
+    head.end = piece + size;
     true
 }
 

@@ -3,6 +3,7 @@
 use crate::js::Arguments;
 use crate::{heap, seal, sys};
 use rquickjs::qjs;
+use std::borrow::Cow;
 use std::ffi::{CStr, CString};
 use std::io::Write;
 use std::os::raw::{c_char, c_int, c_void};
@@ -35,7 +36,8 @@ pub fn run(argv: *const *const c_char) -> c_int {
     })
 }
 
-/// Loads every program, then writes this executable with them in it: `--keep-heap FILE`, at build time.
+/// Loads every program, then writes this executable with them in it: `--keep-heap FILE BYTECODE`, at
+/// build time.
 pub fn keep(file: &str) -> c_int {
     let kept = start().and_then(|ctx| {
         for (program, (name, _)) in PROGRAMS.iter().enumerate() {
@@ -88,21 +90,55 @@ fn chosen() -> Option<usize> {
 
 /// Calls the `main` of a program; the answer is the exit status.
 fn call(program: usize) -> Result<c_int, String> {
-    let (ctx, namespace) = if heap::is_kept() {
-        let namespace = heap::recall(program).ok_or("it was not kept")?;
-        // SAFETY: the context was kept with everything that it names.
-        unsafe { qjs::JS_UpdateStackTop(qjs::JS_GetRuntime(heap::context())) };
-        (heap::context(), namespace)
-    } else {
-        let ctx = start()?;
-        (ctx, load(ctx, program)?)
+    if heap::is_kept() {
+        return call_kept(program, c"main", None);
+    }
+    let ctx = start()?;
+    call_export(ctx, load(ctx, program)?, c"main", None)
+}
+
+/// Calls an export of a program that was kept.
+fn call_kept(program: usize, name: &CStr, bytes: Option<&[u8]>) -> Result<c_int, String> {
+    let namespace = heap::recall(program).ok_or("it was not kept")?;
+    // SAFETY: the context was kept with everything that it names.
+    unsafe { qjs::JS_UpdateStackTop(qjs::JS_GetRuntime(heap::context())) };
+    call_export(heap::context(), namespace, name, bytes)
+}
+
+/// Forgets all that scripts made and calls `resume` of the program with some bytes; does not return
+/// but where there is no heap to begin again with, with -ENOSYS.
+pub fn restart(bytes: &[u8]) -> i64 {
+    let (true, Some(program)) = (heap::is_kept(), chosen()) else {
+        return -i64::from(libc::ENOSYS);
     };
+    let copy = bytes.to_vec();
+    // SAFETY: whoever called us is of the heap that goes; nothing returns to it.
+    unsafe { heap::reset() };
+    let status = call_kept(program, c"resume", Some(&copy)).unwrap_or_else(|error| {
+        complain(&format!("{}: uncaught {error}", PROGRAMS[program].0));
+        EXIT_UNCAUGHT
+    });
+    // SAFETY: ends the process.
+    unsafe { libc::_exit(status) }
+}
+
+/// Calls an export of a module, which is given the bytes; the answer is the exit status.
+fn call_export(
+    ctx: *mut qjs::JSContext,
+    namespace: qjs::JSValue,
+    name: &CStr,
+    bytes: Option<&[u8]>,
+) -> Result<c_int, String> {
     let mut status = 0;
     // SAFETY: the values are live; what is thrown is taken by `explain`. Nothing is given back: the
     // process ends now.
     unsafe {
-        let main = qjs::JS_GetPropertyStr(ctx, namespace, c"main".as_ptr());
-        let answer = qjs::JS_Call(ctx, main, qjs::JS_UNDEFINED, 0, ptr::null_mut());
+        let main = qjs::JS_GetPropertyStr(ctx, namespace, name.as_ptr());
+        let mut argument = match bytes {
+            Some(bytes) => qjs::JS_NewUint8ArrayCopy(ctx, bytes.as_ptr(), bytes.len() as _),
+            None => qjs::JS_UNDEFINED,
+        };
+        let answer = qjs::JS_Call(ctx, main, qjs::JS_UNDEFINED, 1, &mut argument);
         if qjs::JS_IsException(answer) || qjs::JS_ToInt32(ctx, &mut status, answer) < 0 {
             return Err(explain(ctx));
         }
@@ -227,9 +263,24 @@ unsafe extern "C" fn load_module(
     }
 }
 
+/// The directory of bytecode, for a host that has none in it: the word after the file to be written.
+const BYTECODE_WORD: usize = 3;
+
+/// The bytecode of a program; none where there is no such file.
+fn bytecode_of(program: usize) -> Cow<'static, [u8]> {
+    let (name, embedded) = PROGRAMS[program];
+    match sys::word(BYTECODE_WORD) {
+        Some(directory) if embedded.is_empty() => {
+            let file = format!("{}/{name}.bc", directory.to_string_lossy());
+            Cow::Owned(std::fs::read(file).unwrap_or_default())
+        }
+        _ => Cow::Borrowed(embedded),
+    }
+}
+
 /// The module that the bytecode of a program is; not evaluated.
 fn read(ctx: *mut qjs::JSContext, program: usize) -> qjs::JSValue {
-    let (_, bytecode) = PROGRAMS[program];
+    let bytecode = bytecode_of(program);
     let flags = qjs::JS_READ_OBJ_BYTECODE as c_int;
     // SAFETY: the bytecode was written by this very version of QuickJS, at build time.
     unsafe { qjs::JS_ReadObject(ctx, bytecode.as_ptr(), bytecode.len() as _, flags) }

@@ -62,6 +62,22 @@ describe("an ordinary life", () => {
     expect(targets.filter((target) => !known.test(target))).toEqual([]);
   });
 
+  test("what waits for start holds little memory, and starts all the same", async () => {
+    const scene = await openScene();
+    const bundle = scene.bundle({ args: ["true"] });
+    mustSucceed((await scene.create(bundle)).ran);
+    const rollup = readFileSync(
+      `/proc/${(await scene.state(bundle.id))?.pid}/smaps_rollup`,
+      "utf8",
+    );
+    const kibibytes = Number(rollup.split("\nPss:")[1]?.trim().split(" ")[0]);
+    expect(kibibytes).toBeGreaterThan(0);
+    expect(kibibytes).toBeLessThan(1200);
+    mustSucceed(await scene.start(bundle.id));
+    await scene.waitForStatus(bundle.id, "stopped");
+    mustSucceed(await scene.delete(bundle.id));
+  });
+
   test("--pidfd-socket is sent a descriptor of the first process", async () => {
     const scene = await openScene();
     const path = join(scene.dir, "pidfd.sock");

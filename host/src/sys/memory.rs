@@ -90,6 +90,9 @@ super::sys! {
         forget();
         0
     }
+    /// Forgets all that scripts made and calls `resume` of the program with these bytes, so that a
+    /// process that waits long holds little. Does not return, or with -ENOSYS where it cannot.
+    fn restart(bytes: Buffer) -> Done { crate::program::restart(bytes.bytes()) }
     /// Random bytes of getrandom(2).
     fn getrandom(length: u32) -> Bytes { random(length) }
 }

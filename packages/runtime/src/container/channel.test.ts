@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { encodeUtf8 } from "@tare/spec/bytes.ts";
+import { NO_FD } from "../sys/abi-file.ts";
 import { scriptedSys } from "../sys/scripted-sys.ts";
 import type { Fd } from "../sys/types.ts";
 import { Channel } from "./channel.ts";
@@ -72,14 +73,14 @@ describe("the word to start", () => {
   test("of run comes over the channel itself", () => {
     const host = peer([{ kind: "start" }]);
     const channel = channelOf(host);
-    expect(waitForStart(host.sys, channel, undefined)).toBe(channel);
+    expect(waitForStart(host.sys, channel, undefined, NO_FD)).toBe(channel);
   });
 
   test("of create comes over a socket: the runtime is let go, the starter is told the result", () => {
     const host = peer([{ kind: "start" }]);
-    const starter = waitForStart(host.sys, channelOf(host), 10 as Fd);
+    const starter = waitForStart(host.sys, channelOf(host), 10 as Fd, NO_FD);
     const names = host.calls.map(([name]) => name);
-    expect(names.indexOf("close")).toBeLessThan(names.indexOf("accept4"));
+    expect(names.indexOf("close")).toBeLessThan(names.indexOf("accept4_at_rest"));
     expect(host.open()).toEqual([starter.fd]);
   });
 

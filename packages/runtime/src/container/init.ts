@@ -23,11 +23,12 @@ import {
 import { applyProcessStep, type Launch } from "../process/apply.ts";
 import type { Program } from "../process/program.ts";
 import type { Filter } from "../seccomp/flags.ts";
-import { AT_EMPTY_PATH, AT_FDCWD } from "../sys/abi-file.ts";
+import { AT_EMPTY_PATH, AT_FDCWD, NO_FD } from "../sys/abi-file.ts";
 import { check } from "../sys/check.ts";
 import { loadPart } from "../sys/part.ts";
 import type { Fd, Sys } from "../sys/types.ts";
 import type { Channel } from "./channel.ts";
+import { encodeLeft } from "./left.ts";
 import { applyNamespaceStep } from "./namespace-apply.ts";
 import { openProcfs, writeProcfs } from "./procfs.ts";
 import { waitForStart } from "./start-socket.ts";
@@ -48,7 +49,7 @@ const KEEP_GID = 0xffffffff;
 /** What the first process is given by the runtime: descriptors opened while all privileges were there. */
 export type InitGift = {
   readonly channel: Channel;
-  readonly config: Config;
+  readonly config: Pick<Config, "process" | "hooks">;
   readonly plan: Plan;
   /** What the hierarchies that clone3(2) does not join are joined by. */
   readonly join: CgroupJoin;
@@ -86,8 +87,15 @@ export function runInit(sys: Sys, gift: InitGift): never {
     program: undefined,
     reportTo: gift.channel,
   };
-  try {
+  applySteps(sys, gift, state, () => {
     state.callerMask = sys.umask(0);
+  });
+}
+
+/** Does what the plan says, after `before`; never returns. */
+export function applySteps(sys: Sys, gift: InitGift, state: InitState, before: () => void): never {
+  try {
+    before();
     for (const step of gift.plan.init) applyStep(sys, gift, state, step);
   } catch (error) {
     tell(state.reportTo, error);
@@ -149,7 +157,9 @@ function applyStep(sys: Sys, gift: InitGift, state: InitState, step: Step): void
       return applyProtectStep(sys, state, step);
     case "wait-start":
       state.masks?.[Symbol.dispose]();
-      state.reportTo = waitForStart(sys, gift.channel, gift.startSocket);
+      // Goes on in waiting.ts; a host without a heap of its own stays here.
+      if (gift.startSocket !== undefined) sys.restart(encodeLeft(sys, gift, state));
+      state.reportTo = waitForStart(sys, gift.channel, gift.startSocket, NO_FD);
       return;
     default:
       return applyProcessStep(sys, launchOf(gift, state), step satisfies ProcessStep);

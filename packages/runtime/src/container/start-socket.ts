@@ -40,8 +40,16 @@ export function listenForStart(sys: Sys, directory: Fd): Fd {
   return socket.release();
 }
 
-/** In the first process: says that all is set up, then waits; the answer is whom to tell the result. */
-export function waitForStart(sys: Sys, channel: Channel, socket: Fd | undefined): Channel {
+/**
+ * In the first process: says that all is set up, then waits; the answer is whom to tell the result.
+ * With a pagemap of this process, which is closed, it holds little memory until then.
+ */
+export function waitForStart(
+  sys: Sys,
+  channel: Channel,
+  socket: Fd | undefined,
+  pagemap: Fd,
+): Channel {
   channel.send({ kind: "created" });
   if (socket === undefined) {
     channel.expect("start");
@@ -52,7 +60,7 @@ export function waitForStart(sys: Sys, channel: Channel, socket: Fd | undefined)
   const starter = new Channel(
     sys,
     check(
-      retried(() => sys.accept4(socket, SOCK_CLOEXEC)),
+      retried(() => sys.accept4_at_rest(socket, SOCK_CLOEXEC, pagemap)),
       "accept4",
     ),
   );

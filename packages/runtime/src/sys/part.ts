@@ -9,6 +9,7 @@ import type { Sys } from "./types.ts";
 
 /** The module of each part, by its name. */
 type Parts = {
+  readonly "tare-runtime~waiting": typeof import("../container/waiting.ts");
   readonly "tare-runtime~hooks": typeof import("../hooks/run.ts");
   readonly "tare-runtime~create": typeof import("../command/create.ts");
   readonly "tare-runtime~exec": typeof import("../command/exec.ts");

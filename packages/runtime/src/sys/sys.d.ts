@@ -226,6 +226,8 @@ declare module "tare:sys" {
   export function listen(fd: Fd, backlog: number): Ret<void>;
   /** accept4(2) without the peer's address. */
   export function accept4(fd: Fd, flags: number): Ret<Fd>;
+  /** accept4(2) for who waits long: first gives the kernel back what memory holds as the executable has it. `pagemap` is that file of /proc/self, which is closed; without one, nothing of the heap. */
+  export function accept4_at_rest(fd: Fd, flags: number, pagemap: Fd): Ret<Fd>;
   /** sendmsg(2) with the descriptors of `fds` as SCM_RIGHTS. */
   export function sendmsg(fd: Fd, from: Uint8Array, fds: Int32Array, flags: number): Ret<number>;
   /** recvmsg(2): received descriptors are put into `fds`, -1 where there was none. */
@@ -268,6 +270,8 @@ declare module "tare:sys" {
   export function variable(name: string): string | null;
   /** Overwrites the environment with zeros, for whoever may look at this process or at a fork of it. */
   export function forget_environ(): Ret<void>;
+  /** Forgets all that scripts made and calls `resume` of the program with these bytes, so that a process that waits long holds little. Does not return, or with -ENOSYS where it cannot. */
+  export function restart(bytes: Uint8Array): Ret<void>;
   /** Random bytes of getrandom(2). */
   export function getrandom(length: number): Uint8Array;
 
