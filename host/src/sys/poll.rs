@@ -6,20 +6,29 @@ use crate::js::{Buffer, Fd, Ints};
 /// Bytes of the kernel's signal set.
 const SIGSET_BYTES: usize = 8;
 
+fn wait(mut set: Ints, timeout_ms: i32) -> i64 {
+    let mut fds: Vec<libc::pollfd> = set
+        .values()
+        .chunks_exact(3)
+        .map(|one| libc::pollfd { fd: one[0], events: one[1] as i16, revents: 0 })
+        .collect();
+    let answer = syscall!(libc::SYS_poll, fds.as_mut_ptr(), fds.len(), timeout_ms);
+    for (one, fd) in set.values().chunks_exact_mut(3).zip(&fds) {
+        one[2] = i32::from(fd.revents);
+    }
+    answer
+}
+
 super::sys! {
     /// poll(2): `set` holds triples of descriptor, wanted events, and place for the events that came.
     /// `timeout_ms` below 0 waits for ever.
-    fn poll(set: Ints, timeout_ms: i32) -> Count {
-        let mut fds: Vec<libc::pollfd> = set
-            .values()
-            .chunks_exact(3)
-            .map(|one| libc::pollfd { fd: one[0], events: one[1] as i16, revents: 0 })
-            .collect();
-        let answer = syscall!(libc::SYS_poll, fds.as_mut_ptr(), fds.len(), timeout_ms);
-        for (one, fd) in set.values().chunks_exact_mut(3).zip(&fds) {
-            one[2] = i32::from(fd.revents);
-        }
-        answer
+    fn poll(set: Ints, timeout_ms: i32) -> Count { wait(set, timeout_ms) }
+    /// poll(2) without a limit, for who waits long: first gives the kernel back what memory holds as
+    /// the executable has it. `pagemap` is that file of /proc/self, which is closed; without one,
+    /// nothing of the heap.
+    fn poll_at_rest(set: Ints, pagemap: Fd) -> Count {
+        crate::heap::rest(pagemap.0);
+        wait(set, -1)
     }
     /// rt_sigprocmask(2) with a mask whose bit 0 is signal 1.
     fn sigprocmask(how: u32, mask: u64) -> Done {

@@ -144,13 +144,6 @@ super::sys! {
         let none = std::ptr::null::<u8>();
         syscall!(libc::SYS_accept4, fd.0, none, none, flags)
     }
-    /// accept4(2) for who waits long: first gives the kernel back what memory holds as the executable
-    /// has it. `pagemap` is that file of /proc/self, which is closed; without one, nothing of the heap.
-    fn accept4_at_rest(fd: Fd, flags: u32, pagemap: Fd) -> NewFd {
-        crate::heap::rest(pagemap.0);
-        let none = std::ptr::null::<u8>();
-        syscall!(libc::SYS_accept4, fd.0, none, none, flags)
-    }
     /// sendmsg(2) with the descriptors of `fds` as SCM_RIGHTS.
     fn sendmsg(fd: Fd, from: Buffer, fds: Ints, flags: u32) -> Count {
         send(fd.0, &from, fds.values(), flags)

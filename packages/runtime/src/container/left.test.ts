@@ -41,6 +41,8 @@ function before(filter: InitGift["filter"]): {
     cgroup: { mode: "v2", dirs: [], writes: [] },
     scheduling: [],
     isHostNamespace: () => false,
+    entersCgroup: true,
+    pivot: true,
   });
   const gift = {
     channel: { fd: 7 },

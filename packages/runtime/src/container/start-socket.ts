@@ -50,17 +50,20 @@ export function waitForStart(
   socket: Fd | undefined,
   pagemap: Fd,
 ): Channel {
-  channel.send({ kind: "created" });
   if (socket === undefined) {
+    channel.send({ kind: "created" });
     channel.expect("start");
     return channel;
   }
+  // Before anybody can know that we are there: a signal that came earlier would be lost.
+  check(sys.sigprocmask(SIG_SETMASK, ENDING_SIGNALS), "rt_sigprocmask");
+  channel.send({ kind: "created" });
   channel.close();
-  awaitStarter(sys, socket);
+  awaitStarter(sys, socket, pagemap);
   const starter = new Channel(
     sys,
     check(
-      retried(() => sys.accept4_at_rest(socket, SOCK_CLOEXEC, pagemap)),
+      retried(() => sys.accept4(socket, SOCK_CLOEXEC)),
       "accept4",
     ),
   );
@@ -73,12 +76,11 @@ export function waitForStart(
  * Until somebody connects. A signal that asks to end is obeyed meanwhile: as process 1 we are deaf to
  * what we neither block nor handle (pid_namespaces(7)), and a container must stop before its start too.
  */
-function awaitStarter(sys: Sys, socket: Fd): void {
-  check(sys.sigprocmask(SIG_SETMASK, ENDING_SIGNALS), "rt_sigprocmask");
+function awaitStarter(sys: Sys, socket: Fd, pagemap: Fd): void {
   using signals = new OwnedFd(sys, check(sys.signalfd(ENDING_SIGNALS, SFD_CLOEXEC), "signalfd4"));
   const set = Int32Array.of(signals.fd, POLLIN, 0, socket, POLLIN, 0);
   check(
-    retried(() => sys.poll(set, -1)),
+    retried(() => sys.poll_at_rest(set, pagemap)),
     "poll",
   );
   if (set[2] === 0) return;

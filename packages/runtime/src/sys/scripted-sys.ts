@@ -20,9 +20,7 @@ export type ScriptedSys = {
 
 /** Calls that answer a new descriptor. */
 const OPENERS: ReadonlySet<string> = new Set(
-  "openat2 open_tree fsopen fsmount socket accept4 accept4_at_rest pidfd_open signalfd memfd_create".split(
-    " ",
-  ),
+  "openat2 open_tree fsopen fsmount socket accept4 pidfd_open signalfd memfd_create".split(" "),
 );
 
 /** `answers` go before what is built in; a negative number is -errno. */

@@ -226,8 +226,6 @@ declare module "tare:sys" {
   export function listen(fd: Fd, backlog: number): Ret<void>;
   /** accept4(2) without the peer's address. */
   export function accept4(fd: Fd, flags: number): Ret<Fd>;
-  /** accept4(2) for who waits long: first gives the kernel back what memory holds as the executable has it. `pagemap` is that file of /proc/self, which is closed; without one, nothing of the heap. */
-  export function accept4_at_rest(fd: Fd, flags: number, pagemap: Fd): Ret<Fd>;
   /** sendmsg(2) with the descriptors of `fds` as SCM_RIGHTS. */
   export function sendmsg(fd: Fd, from: Uint8Array, fds: Int32Array, flags: number): Ret<number>;
   /** recvmsg(2): received descriptors are put into `fds`, -1 where there was none. */
@@ -238,6 +236,8 @@ declare module "tare:sys" {
   // poll
   /** poll(2): `set` holds triples of descriptor, wanted events, and place for the events that came. `timeout_ms` below 0 waits for ever. */
   export function poll(set: Int32Array, timeoutMs: number): Ret<number>;
+  /** poll(2) without a limit, for who waits long: first gives the kernel back what memory holds as the executable has it. `pagemap` is that file of /proc/self, which is closed; without one, nothing of the heap. */
+  export function poll_at_rest(set: Int32Array, pagemap: Fd): Ret<number>;
   /** rt_sigprocmask(2) with a mask whose bit 0 is signal 1. */
   export function sigprocmask(how: number, mask: number | bigint): Ret<void>;
   /** signalfd4(2) for a new descriptor, with a mask as in `sigprocmask`. */
