@@ -43,6 +43,7 @@ function before(filter: InitGift["filter"]): {
     isHostNamespace: () => false,
     entersCgroup: true,
     pivot: true,
+    isRootless: false,
   });
   const gift = {
     channel: { fd: 7 },
