@@ -40,6 +40,7 @@ const PROGRAMS: Readonly<Record<string, Program>> = {
       events: "command/events.ts",
       ps: "command/ps.ts",
       salvage: "container/salvage.ts",
+      stray: "cgroup/stray.ts",
       about: "command/about.ts",
       help: "command/help.ts",
       "seccomp-compile": "seccomp/compile.ts",

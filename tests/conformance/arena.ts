@@ -24,6 +24,8 @@ export type ArenaOptions = {
 };
 
 const EMPTYING_MS = 10_000;
+/** Of each second. */
+const REALTIME_US = 50_000;
 let count = 0;
 
 /** Why suites cannot be run on this machine; undefined: they can. */
@@ -36,12 +38,13 @@ export function arenaLacks(): string | undefined {
 /** Runs argv to its end; nothing that it started is alive afterwards, and its cgroups are gone. */
 export async function runInArena(argv: readonly string[], options: ArenaOptions): Promise<Ran> {
   const name = `tare-conformance-${process.pid}-${++count}`;
-  const groups = hierarchies().map((hierarchy) => makeGroup(hierarchy, name));
+  const groups = hierarchies().map((hierarchy) => join(hierarchy.dir, ownGroup(hierarchy), name));
   // The programs cannot end while they are frozen, and a time limit must hold nevertheless.
   const thawing = setTimeout(() => groups.forEach(thaw), options.timeoutMs - 1_000);
   const split = "unshare --mount --pid --net --ipc --uts --fork --mount-proc --kill-child";
   const words = [...split.split(" "), "sh", "-ec", OUTSIDE, name, ...groups];
   try {
+    groups.forEach(makeGroup);
     return await runOnTerminal(words, {
       cwd: options.cwd,
       timeoutMs: options.timeoutMs,
@@ -59,7 +62,8 @@ export async function runInArena(argv: readonly string[], options: ArenaOptions)
  * What is left in it by a run that was killed has nobody else who could remove it.
  */
 const OUTSIDE = `
-  mount --make-rprivate /
+  # The host's is cut off; what a test makes is shared again, as on a host.
+  mount --make-rprivate / && mount --make-rshared /
   for group do echo 0 >"$group/cgroup.procs"; done
   mount -t tmpfs -o mode=755 none /run
   mkdir /run/huge
@@ -102,25 +106,21 @@ function quote(word: string): string {
 }
 
 /** Below our own group, whose limits go on to hold. */
-function makeGroup(hierarchy: Hierarchy, name: string): string {
-  const group = join(hierarchy.dir, ownGroup(hierarchy), name);
+function makeGroup(group: string): void {
   mkdirSync(group);
   for (const file of ["cpuset.cpus", "cpuset.mems"]) {
     const given = join(group, "..", file);
     if (existsSync(given)) writeFileSync(join(group, file), readFileSync(given));
   }
-  takeRealTime(group);
-  return group;
+  giveRealtime(join(group, "cpu.rt_runtime_us"));
 }
 
-/** Its parent's share of real time, which a new group has none of; another arena may have it now. */
-function takeRealTime(group: string): void {
-  const file = "cpu.rt_runtime_us";
-  if (!existsSync(join(group, file))) return;
+/** A new group has no time for realtime processes, nor has what is below it; others may have it all. */
+function giveRealtime(file: string): void {
   try {
-    writeFileSync(join(group, file), readFileSync(join(group, "..", file)));
+    if (existsSync(file)) writeFileSync(file, String(REALTIME_US));
   } catch {
-    // Then the few tests that want it fail, as they do where the kernel has none.
+    console.log("No time for realtime processes is left: some tests may fail for that");
   }
 }
 

@@ -3,7 +3,7 @@
  * and Python 3.12, since one test calls `os.setns`. The tests of mounts want the module `libmount`,
  * which Debian does not package; a small one of ours stands in for it.
  */
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { runInArena } from "./arena.ts";
 import { chosenFiles, type Result, type Round, type Suite } from "./suite.ts";
@@ -32,13 +32,16 @@ function filesOf(checkout: string): string[] {
 
 async function* run(round: Round): AsyncGenerator<readonly Result[]> {
   const tests = join(round.checkout, "tests");
+  // Help and version are wanted in the name of crun: ours are in the name it is called by.
+  const runtime = join(round.work, "crun");
+  symlinkSync(round.runtime, runtime);
   for (const name of chosenFiles(filesOf(round.checkout), round.files)) {
     const cwd = join(round.work, name);
     mkdirSync(cwd);
     const ran = await runInArena(["python3", join(tests, `test_${name}.py`)], {
       cwd,
       env: {
-        OCI_RUNTIME: round.runtime,
+        OCI_RUNTIME: runtime,
         INIT: join(tests, "init"),
         PYTHONPATH: join(import.meta.dir, "stand-ins"),
         PYTHONDONTWRITEBYTECODE: "1",

@@ -430,7 +430,7 @@ describe("hooks", () => {
       expect(state).toMatchObject({ id: bundle.id, bundle: bundle.dir });
     }
     const statuses = hooks.map(({ state }) => state.status);
-    expect(statuses.slice(0, 3)).toEqual(["creating", "creating", "creating"]);
+    expect(statuses.slice(0, 3)).toEqual(["created", "created", "created"]);
     expect(statuses[3]).toBe("created");
     expect(statuses[5]).toBe("stopped");
     for (const index of [0, 1]) expect(hooks[index]?.state.pid).toBe(pid);

@@ -35,6 +35,7 @@ test.each(bad)("%s is no id", (_name, text) => {
 });
 
 test("the message says why", () => {
-  const message = 'Cannot use container id "a/b": want letters, digits and _ . + - only';
+  const message =
+    'Cannot use container ID "a/b": invalid character at 1, want letters, digits and _ . + - only';
   expect(() => parseContainerId("a/b")).toThrow(message);
 });

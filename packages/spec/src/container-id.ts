@@ -18,15 +18,16 @@ export function parseContainerId(text: string): ContainerId {
   if (text === "") fail(text, "it is empty");
   if (text.length > LENGTH_MAX) fail(text, `it has ${text.length} characters of ${LENGTH_MAX}`);
   // "." and ".." are directories, and other names with a dot first are ours, beside the containers'.
-  if (text.startsWith(".")) fail(text, "it begins with a dot");
+  if (text.startsWith(".")) fail(text, "invalid, it begins with a dot");
   for (let at = 0; at < text.length; at++) {
-    if (!isAllowed(text.charCodeAt(at))) fail(text, "want letters, digits and _ . + - only");
+    if (isAllowed(text.charCodeAt(at))) continue;
+    fail(text, `invalid character at ${at}, want letters, digits and _ . + - only`);
   }
   return text as ContainerId;
 }
 
 function fail(text: string, why: string): never {
-  throw new TareError("bad_input", `Cannot use container id ${quoteJson(text)}: ${why}`);
+  throw new TareError("bad_input", `Cannot use container ID ${quoteJson(text)}: ${why}`);
 }
 
 function isAllowed(code: number): boolean {

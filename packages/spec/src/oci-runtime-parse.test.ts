@@ -188,7 +188,7 @@ test("every field beside process and linux arrives", () => {
   });
   expect(config.mounts[1]).toEqual(mount);
   expect(config.hooks.createRuntime).toEqual([hook]);
-  expect(config.hooks.poststop).toStrictEqual([{ path: "/b", args: [], env: [] }]);
+  expect(config.hooks.poststop).toStrictEqual([{ path: "/b", args: [] }]);
   expect([...config.annotations]).toEqual([
     ["__proto__", "a"],
     ["constructor", ""],

@@ -10,6 +10,7 @@ import { quoteJson } from "./json.ts";
 import {
   failAt,
   fieldTable,
+  hasField,
   type Place,
   readAbsolutePath,
   readBoolean,
@@ -125,12 +126,12 @@ function readHooks(place: Place | undefined): Hooks {
 
 function readHook(place: Place): Hook {
   const timeout = readOptionalInteger(place, "timeout", 1, 0x7fffffff);
-  const hook = {
+  return {
     path: readAbsolutePath(place, "path"),
     args: readStrings(place, "args"),
-    env: readStrings(place, "env"),
+    ...(hasField(place, "env") ? { env: readStrings(place, "env") } : {}),
+    ...(timeout === undefined ? {} : { timeout }),
   };
-  return timeout === undefined ? hook : { ...hook, timeout };
 }
 
 function readAnnotations(place: Place): ReadonlyMap<string, string> {

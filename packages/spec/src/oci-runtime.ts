@@ -88,7 +88,8 @@ export type Hooks = { readonly [name in HookName]: readonly Hook[] };
 export type Hook = {
   readonly path: string;
   readonly args: readonly string[];
-  readonly env: readonly string[];
+  /** Absent, not empty: the caller's, or the program's where the hook is one of the container's. */
+  readonly env?: readonly string[];
   /** Seconds. */
   readonly timeout?: number;
 };

@@ -174,6 +174,7 @@ function runRun(context: Context): number {
   } catch (error) {
     undo(sys, directory, record);
     showRest(sys, taker.taken);
+    runPoststopHooks(sys, config.hooks.poststop, toState(record, "stopped"));
     throw error;
   }
   const status = exitStatus(waitFor(sys, pid));

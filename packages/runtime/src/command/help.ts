@@ -26,7 +26,7 @@ const CREATE: Help["options"] = [
 
 export const HELP: { readonly [command: string]: Help } = {
   run: {
-    words: "ID",
+    words: "CONTAINER",
     about: "create a container, start it, wait for it, delete it",
     options: [
       ...CREATE,
@@ -35,30 +35,36 @@ export const HELP: { readonly [command: string]: Help } = {
       ["--kill-on-close FD", "kill it when the other end of this pipe closes"],
     ],
   },
-  create: { words: "ID", about: "make a container that waits for start", options: CREATE },
-  start: { words: "ID", about: "start its program", options: [] },
-  state: { words: "ID", about: "its state as JSON", options: [] },
+  create: { words: "CONTAINER", about: "make a container that waits for start", options: CREATE },
+  start: { words: "CONTAINER", about: "start its program", options: [] },
+  state: { words: "CONTAINER", about: "its state as JSON", options: [] },
   kill: {
-    words: "ID [SIGNAL]",
+    words: "CONTAINER [SIGNAL]",
     about: "send a signal (TERM)",
     options: [
       ["--all, -a", "to all of its processes; no error where there is none"],
-      ["--regex, -r", "ID is an extended regular expression: to each container that it describes"],
+      [
+        "--regex, -r",
+        "CONTAINER is an extended regular expression: to each container that it describes",
+      ],
     ],
   },
   delete: {
-    words: "ID...",
+    words: "CONTAINER...",
     about: "remove what is left of it",
     options: [
       ["--force, -f", "kill it first; no error where there is none"],
-      ["--regex, -r", "ID is an extended regular expression: each container that it describes"],
+      [
+        "--regex, -r",
+        "CONTAINER is an extended regular expression: each container that it describes",
+      ],
     ],
   },
   exec: {
-    words: "ID COMMAND [WORDS] | --process FILE ID",
+    words: "CONTAINER cmd [WORDS] | --process FILE CONTAINER",
     about: "start a further process in it",
     options: [
-      ["--process FILE, -p", "the process as a JSON object, in place of COMMAND and flags"],
+      ["--process FILE, -p", "the process as a JSON object, in place of cmd and flags"],
       ["--detach, -d", "do not wait for its end"],
       ["--pid-file FILE", "gets its pid"],
       ["--console-socket PATH", "unix socket that is sent the terminal"],
@@ -89,10 +95,10 @@ export const HELP: { readonly [command: string]: Help } = {
       ["--quiet, -q", "ids only"],
     ],
   },
-  pause: { words: "ID", about: "stop all of its processes until resume", options: [] },
-  resume: { words: "ID", about: "let its processes go on", options: [] },
+  pause: { words: "CONTAINER", about: "stop all of its processes until resume", options: [] },
+  resume: { words: "CONTAINER", about: "let its processes go on", options: [] },
   update: {
-    words: "ID",
+    words: "CONTAINER",
     about: "change its limits",
     options: [
       ["--resources FILE, -r", "a JSON object like linux.resources; - is standard input"],
@@ -128,7 +134,7 @@ export const HELP: { readonly [command: string]: Help } = {
     options: [],
   },
   ps: {
-    words: "ID [OPTIONS OF ps(1)]",
+    words: "CONTAINER [OPTIONS OF ps(1)]",
     about: "its processes",
     options: [["--format FORMAT, -f", "table, of the host's ps(1) (-ef), or json, a list of pids"]],
   },
@@ -165,10 +171,10 @@ export function helpText(program: string, name?: string): string {
       hint: `Use one of ${Object.keys(HELP).join(", ")}`,
     });
   }
-  const usage = [program, name, help.options.length > 0 ? "[OPTIONS]" : "", help.words];
+  const usage = [program, "[OPTION...]", name, help.words];
   const options: Help["options"] = [...help.options, ["--help, -h", "print this"]];
   const line = usage.filter((word) => word !== "").join(" ");
-  return `NAME:\n   ${program} ${name} - ${help.about}\n\nUSAGE:\n   ${line}\n\nOPTIONS:\n${rows(options)}`;
+  return `NAME:\n   ${program} ${name} - ${help.about}\n\nUsage: ${line}\n\nOPTIONS:\n${rows(options)}`;
 }
 
 function programHelp(program: string): string {
@@ -177,7 +183,7 @@ function programHelp(program: string): string {
   );
   return [
     `NAME:\n   ${program} - Open Container Initiative runtime\n`,
-    `USAGE:\n   ${program} [GLOBAL OPTIONS] COMMAND [OPTIONS] [WORDS]\n`,
+    `Usage: ${program} [GLOBAL OPTION...] COMMAND [OPTION...] [WORD...]\n`,
     `COMMANDS:\n${rows(commands)}`,
     `GLOBAL OPTIONS:\n${rows(GLOBAL)}`,
   ].join("\n");

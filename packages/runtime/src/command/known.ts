@@ -13,6 +13,10 @@ import {
 import type { Sys } from "../sys/types.ts";
 import type { Context } from "./context.ts";
 
+/** How long a command waits for a container that is just being created. */
+const CREATE_MS_MAX = 250;
+const CREATE_STEP_MS = 10;
+
 export type Known = {
   readonly directory: ContainerDirectory;
   readonly record: Record;
@@ -25,7 +29,13 @@ export type Known = {
  */
 export function known({ sys, root }: Pick<Context, "sys" | "root">, id: string): Known {
   const directory = openDirectory(sys, root, id);
-  const record = directory.read();
+  let record = directory.read();
+  // Callers that run create and go on at once, without its end, mean the container that will be there.
+  for (let waited = 0; record?.ready !== true && waited < CREATE_MS_MAX; waited += CREATE_STEP_MS) {
+    if (record !== undefined && statusOf(sys, directory, record) !== "creating") break;
+    sys.sleep_ms(CREATE_STEP_MS);
+    record = directory.read();
+  }
   if (record === undefined) {
     throw new TareError(
       "corrupt",

@@ -58,7 +58,12 @@ function runStart(context: Context): number {
   using notify = notifySocket(sys, directory);
   using pidfd = notify === undefined ? undefined : openFirst(sys, record);
   giveStart(sys, directory.fd, id, guarded(sys, record));
-  runHooks(sys, "poststart", poststart, toState(record, "running"));
+  try {
+    runHooks(sys, "poststart", poststart, toState(record, "running"));
+  } catch (error) {
+    remove(sys, directory, record);
+    throw error;
+  }
   if (pidfd !== undefined) notify?.waitReady(pidfd.fd, record.pid ?? 0, undefined);
   return 0;
 }
@@ -170,9 +175,13 @@ function deleteOne({ sys, root, args, log }: Context, id: string): void {
   if (!force && status !== "created" && status !== "stopped") {
     throw wrongState("delete", id, status, "stop it first, or use --force");
   }
-  const poststop = record.hooks?.poststop ?? [];
+  remove(sys, directory, record);
+}
+
+/** Ends a container whatever it does: steps 12 and 13 of its life (runtime.md, "Lifecycle"). */
+function remove(sys: Sys, directory: ContainerDirectory, record: Record): void {
   destroy(sys, directory, record);
-  runPoststopHooks(sys, poststop, toState(record, "stopped"));
+  runPoststopHooks(sys, record.hooks?.poststop ?? [], toState(record, "stopped"));
 }
 
 /** With --force, a damaged record is no reason to keep the rest: what it still tells is taken away. */

@@ -3,7 +3,7 @@
  * standard error. Engines read the file's JSON to say why a container did not start.
  */
 
-import { type ErrorReport, toReport } from "@tare/spec/error.ts";
+import { type ErrorReport, TareError, toReport } from "@tare/spec/error.ts";
 import { AT_FDCWD, O_CREAT, O_WRONLY } from "../sys/abi-file.ts";
 import { check } from "../sys/check.ts";
 import { openAt, writeAll } from "../sys/file.ts";
@@ -54,9 +54,14 @@ export function openLog(sys: Sys, { path, json, debug }: LogSettings): Log {
   };
 }
 
-/** crun's callers write file:PATH. */
+/** crun's callers write file:PATH; its other kinds of log are not here. */
 function withoutScheme(path: string): string {
-  return path.startsWith("file:") ? path.slice(5) : path;
+  const [kind = "", ...rest] = path.split(":");
+  if (rest.length === 0 || kind.includes("/")) return path;
+  if (kind === "file") return rest.join(":");
+  throw new TareError("bad_input", `Cannot use --log "${path}": unknown log type "${kind}"`, {
+    hint: "Use the path of a file",
+  });
 }
 
 /** A log that cannot be written is told, and stops nothing. */

@@ -95,9 +95,15 @@ function told(log: Log, error: unknown, status?: number): number {
 }
 
 function logOf(sys: Sys, { options, flags }: Arguments): Log {
+  const format = options.get("log-format") ?? "text";
+  if (format !== "text" && format !== "json") {
+    throw new TareError("bad_input", `Cannot use --log-format "${format}": unknown format`, {
+      hint: "Use text or json",
+    });
+  }
   return openLog(sys, {
     path: options.get("log"),
-    json: options.get("log-format") === "json",
+    json: format === "json",
     debug: flags.has("debug") || options.get("log-level") === "debug",
   });
 }

@@ -464,7 +464,8 @@ function follow(
 }
 
 function runParentHooks(sys: Sys, config: Config, record: Record): void {
-  const state: State = toState(record, "creating");
+  // "created" begins where the environment is there (runtime.md "State"): so do the hooks.
+  const state: State = toState(record, "created");
   for (const name of ["prestart", "createRuntime"] as const) {
     const hooks: readonly Hook[] = config.hooks[name];
     runHooks(sys, name, hooks, state);

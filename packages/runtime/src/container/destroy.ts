@@ -14,6 +14,8 @@ import type { Sys } from "../sys/types.ts";
 import { type ContainerDirectory, isAlive, type Record } from "./store.ts";
 
 const DEATH_WAIT_MS = 10_000;
+/** A process that takes longer may be one that cannot die where it is. */
+const QUICK_DEATH_MS = 500;
 
 /** Kills what still runs and removes all traces; may be repeated after a crash in the middle. */
 export function destroy(sys: Sys, directory: ContainerDirectory, record: Record): void {
@@ -41,5 +43,12 @@ function killFirst(sys: Sys, record: Record, cgroup: CgroupState): void {
   if (errnoOf(sent) !== ESRCH) check(sent, "pidfd_send_signal", String(record.pid));
   // On v1 a frozen process does not even die.
   if (isCgroupFrozen(sys, cgroup)) thawCgroup(sys, cgroup);
-  retried(() => sys.poll(Int32Array.of(pidfd.fd, POLLIN, 0), DEATH_WAIT_MS));
+  const diesWithin = (ms: number) =>
+    check(
+      retried(() => sys.poll(Int32Array.of(pidfd.fd, POLLIN, 0), ms)),
+      "poll",
+    ) > 0;
+  if (diesWithin(QUICK_DEATH_MS)) return;
+  const { whileThawed } = loadPart(sys, "tare-runtime~stray");
+  whileThawed(sys, record.pid, () => diesWithin(DEATH_WAIT_MS));
 }

@@ -223,7 +223,7 @@ function runOwnHooks(sys: Sys, gift: InitGift, state: InitState, name: HookName)
   } else {
     // As with runc, they start in the container's root, seen from the host.
     check(sys.fchdir(state.root), "fchdir", "the root file system");
-    runHooks(sys, name, hooks, { ...told, status: "creating" });
+    runHooks(sys, name, hooks, { ...told, status: "created" });
   }
   sys.umask(0);
 }

@@ -261,7 +261,7 @@ describe("variants", () => {
     expect(ops).not.toContain("find-program");
   });
 
-  test("a joined mount namespace has its tree already; another root is refused", () => {
+  test("a joined mount namespace has its tree already, or gets another", () => {
     const namespaces = [{ type: "mount", path: "/run/ns" }];
     const linux = { namespaces, maskedPaths: [], readonlyPaths: [] };
     const plain = { hostname: "", mounts: [], root: { path: "/" } };
@@ -277,9 +277,10 @@ describe("variants", () => {
     ];
     expect(ops.slice(0, start.length)).toEqual(start);
     expect(ops).not.toContain("pivot");
-    expect(() => planOf(usual({}, linux, { ...plain, root: { path: "rootfs" } }))).toThrow(
-      "joined mount namespace",
-    );
+    expect(() =>
+      planOf(usual({}, linux, { ...plain, root: { path: "/", readonly: true } })),
+    ).toThrow("joined mount namespace");
+    expect(opsOf(usual({}, linux, { ...plain, root: { path: "rootfs" } }))).toContain("pivot");
   });
 
   test("a shared root is told to pivot, which must not reach the host", () => {

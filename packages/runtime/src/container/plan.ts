@@ -40,7 +40,9 @@ export function planContainer(config: Config, facts: ContainerFacts): Plan {
     init: [
       ...namespaces.init,
       { op: "procfs", why: "kernel files are written through a mount that nobody can tamper with" },
-      ...(hasNew(config, "mount") ? planTree(config, facts) : planJoinedTree(config)),
+      ...(hasNew(config, "mount") || config.root.path !== "/"
+        ? planTree(config, facts)
+        : planJoinedTree(config)),
       ...planProcessSetup(config),
       ...planStart(config, facts),
     ],
@@ -89,11 +91,13 @@ function planEntry(config: Config, { pivot }: ContainerFacts): Step {
   };
 }
 
-/** A joined mount namespace has its root and its mounts already; what it cannot mean is refused. */
+/**
+ * A joined mount namespace has its root and its mounts already, unless root.path names another root,
+ * which is then made in it; what the one that is there cannot mean is refused.
+ */
 function planJoinedTree(config: Config): Step[] {
   const { root, mounts, linux } = config;
   const asked: readonly (readonly [field: string, isAsked: boolean])[] = [
-    [`root.path "${root.path}"`, root.path !== "/"],
     ["root.readonly", root.readonly],
     ["mounts", mounts.length > 0],
     ["linux.devices", linux.devices.length > 0],
@@ -104,7 +108,7 @@ function planJoinedTree(config: Config): Step[] {
   const found = asked.find(([, isAsked]) => isAsked);
   if (found === undefined) return [];
   throw new TareError("unsupported", `Cannot use ${found[0]} in a joined mount namespace`, {
-    hint: 'The namespace has its own: set root.path to "/" and leave the rest out',
+    hint: "The namespace has its own: leave the field out, or give a root.path",
   });
 }
 

@@ -38,7 +38,7 @@ export function runPoststopHooks(sys: Sys, hooks: readonly Hook[], state: State)
   for (const [index, hook] of hooks.entries()) {
     const failure = runHook(sys, hook, JSON.stringify(state));
     if (failure === undefined) continue;
-    const words = failed("poststop", index, hook, failure).message;
+    const words = `poststop hook failed with ${failure}: #${index} "${hook.path}"`;
     sys.write(2 as Fd, sys.encode_utf8(`tare-runtime: warning: ${words}\n`));
   }
 }
@@ -80,7 +80,7 @@ function becomeHook(sys: Sys, hook: Hook, input: Fd, confinement?: Confinement):
   sys.dup3(input, 0 as Fd, 0);
   sys.sigprocmask(SIG_SETMASK, 0);
   sys.close_range(3, 0x7fffffff, CLOSE_RANGE_CLOEXEC);
-  const env = hook.env.length > 0 ? hook.env : (confinement?.env ?? []);
+  const env = hook.env ?? confinement?.env ?? sys.environ();
   sys.write(2 as Fd, sys.encode_utf8(`${hook.path}: ${execute(sys, hook, env, confinement)}\n`));
   sys.exit_group(EXIT_NOT_STARTED);
   throw new TareError("internal", "exit_group returned");

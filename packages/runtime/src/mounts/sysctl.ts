@@ -26,6 +26,13 @@ export function planSysctls(config: Config, isHost: HostNamespace): ProtectStep[
         `Cannot set linux.sysctl "${name}": it is no namespace's, it is the host's`,
       );
     }
+    const field = fieldOf(config, file);
+    if (field !== undefined) {
+      throw new TareError(
+        "bad_input",
+        `Cannot set linux.sysctl "${name}": the field "${field}" is for that`,
+      );
+    }
     const own = config.linux.namespaces.find((each) => each.type === type);
     if (own === undefined || (own.path !== undefined && isHost(type, own.path))) {
       throw new TareError(
@@ -44,6 +51,12 @@ export function planSysctls(config: Config, isHost: HostNamespace): ProtectStep[
     }
     return { op: "sysctl", name: file, value, why: `a setting of the ${type} namespace` };
   });
+}
+
+/** What sets the same by another name; two words about one thing would leave open which holds. */
+function fieldOf(config: Config, file: string): "hostname" | "domainname" | undefined {
+  if (file === "kernel/hostname") return "hostname";
+  return file === "kernel/domainname" && config.domainname !== undefined ? "domainname" : undefined;
 }
 
 /** The file below /proc/sys: as in sysctl(8), the first separator decides what "." means. */

@@ -10,6 +10,7 @@ import { writeProcfs } from "../container/procfs.ts";
 import type { ProcessStep, SchedulingStep } from "../container/step.ts";
 import { type Filter, FLAG_NEW_LISTENER } from "../seccomp/flags.ts";
 import { EACCES, EINVAL, EPERM } from "../sys/abi-errno.ts";
+import { AT_EMPTY_PATH, S_IFIFO, S_IFMT, S_IFSOCK } from "../sys/abi-file.ts";
 import {
   CAP_LAST,
   CAP_SYS_ADMIN,
@@ -23,6 +24,7 @@ import {
 import { check, errnoOf, SysError } from "../sys/check.ts";
 import { readTextAt } from "../sys/file.ts";
 import { loadPart } from "../sys/part.ts";
+import { statAt } from "../sys/stat.ts";
 import type { Fd, Sys } from "../sys/types.ts";
 import { enterDirectory } from "./directory.ts";
 import { becomeProgram, closeAllBut, type Program, prepareProgram } from "./program.ts";
@@ -154,6 +156,7 @@ function dropBoundingSet(sys: Sys, drop: readonly number[]): void {
 
 /** The capabilities survive the change of user: the filter is still to be loaded with them. */
 function becomeUser(sys: Sys, step: Extract<ProcessStep, { op: "identity" }>): void {
+  if (step.uid !== 0) giveStreams(sys, step.uid, step.gid);
   check(sys.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0), "prctl PR_SET_KEEPCAPS");
   const grouped = sys.setgroups(Int32Array.from(step.groups));
   if (errnoOf(grouped) !== EPERM || !step.groupsMayStay) check(grouped, "setgroups");
@@ -161,6 +164,18 @@ function becomeUser(sys: Sys, step: Extract<ProcessStep, { op: "identity" }>): v
   check(sys.setresuid(step.uid, step.uid, step.uid), "setresuid", String(step.uid));
   const permitted = heldCapabilities(sys);
   check(sys.capset(permitted, permitted, 0n), "capset");
+}
+
+/**
+ * A program opens /dev/stdout as its own user: so pipes and sockets of ours become that user's. What
+ * has a name on the host, a log file or a terminal, stays whose it is; where the kernel refuses, as for
+ * an owner whom the user namespace does not know, the program has the stream nevertheless.
+ */
+function giveStreams(sys: Sys, uid: number, gid: number): void {
+  for (const stream of [0, 1, 2] as Fd[]) {
+    const type = statAt(sys, stream, "", AT_EMPTY_PATH).mode & S_IFMT;
+    if (type === S_IFIFO || type === S_IFSOCK) sys.fchownat(stream, "", uid, gid, AT_EMPTY_PATH);
+  }
 }
 
 /** The permitted set of this process. */

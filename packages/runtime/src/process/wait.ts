@@ -26,6 +26,6 @@ export function exitStatus(raw: number): number {
 
 export function describeStatus(raw: number): string {
   const signal = raw & 0x7f;
-  if (signal === 0) return `exit status ${(raw >> 8) & 0xff}`;
+  if (signal === 0) return `exit code ${(raw >> 8) & 0xff}`;
   return `killed by signal ${signal}${signal === SIGSYS ? " (bad system call)" : ""}`;
 }

@@ -21,6 +21,7 @@ type Parts = {
   readonly "tare-runtime~events": typeof import("../command/events.ts");
   readonly "tare-runtime~ps": typeof import("../command/ps.ts");
   readonly "tare-runtime~salvage": typeof import("../container/salvage.ts");
+  readonly "tare-runtime~stray": typeof import("../cgroup/stray.ts");
   readonly "tare-runtime~about": typeof import("../command/about.ts");
   readonly "tare-runtime~help": typeof import("../command/help.ts");
   readonly "tare-runtime~seccomp-compile": typeof import("../seccomp/compile.ts");
