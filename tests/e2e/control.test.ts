@@ -375,13 +375,13 @@ describe("delete", () => {
     const scene = await openScene();
     for (const namespaces of [undefined, HOST_PIDS]) {
       const { id } = await started(scene, {
-        sh: "b() { while :; do sleep 0.5 & usleep 2000; done; }; b & b & b & b",
+        sh: "b() { while :; do sleep 1 & usleep 8000; done; }; b & b & b & b",
         ...(namespaces === undefined ? {} : { linux: { namespaces } }),
       });
       await until(
-        () => pidsOf(id).length > 100,
+        () => pidsOf(id).length > 20,
         patiently(10_000),
-        () => "a hundred processes",
+        () => "twenty processes",
       );
       mustSucceed(await scene.delete(id, "--force"));
       expect(pidsOf(id)).toEqual([]);

@@ -1,12 +1,12 @@
 /** `update`: what it writes, what it leaves alone, and that a refused one changes nothing; v1 and v2. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { writeFileSync } from "node:fs";
+import { closeSync, existsSync, openSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import type { JsonObject } from "../harness/bundle.ts";
 import { onlyCgroup2, readCgroupFile } from "../harness/cgroups.ts";
 import { mustSucceed } from "../harness/fixtures.ts";
 import { patiently } from "../harness/places.ts";
-import { run } from "../harness/run.ts";
+import { run, until } from "../harness/run.ts";
 import { openScene, type Scene } from "../harness/scene.ts";
 
 setDefaultTimeout(patiently(90_000));
@@ -289,6 +289,115 @@ test("a paused container is updated, and stays paused", async () => {
   mustSucceed(await update("--pids-limit", "30"));
   expect(look().pids).toBe("30");
   expect((await scene.state(id))?.status).toBe("paused");
+});
+
+describe("devices", () => {
+  const caps = ["CAP_MKNOD", "CAP_DAC_OVERRIDE"];
+  const DENY_ALL = { allow: false, access: "rwm" };
+  /** Of the range for experiments: without a driver opening one is ENXIO (6), without leave EPERM (1). */
+  const device = (minor: number, access = "rwm") => ({
+    allow: true,
+    type: "c",
+    major: 240,
+    minor,
+    access,
+  });
+
+  /** Tries both devices when asked to, and uses /dev/null without end. */
+  async function running() {
+    const scene = await openScene();
+    const bundle = scene.bundle({
+      sh: `mknod /dev/shm/seven c 240 7; mknod /dev/shm/eight c 240 8
+        (while :; do echo x > /dev/null || echo null refused; done) &
+        while read line; do /t/call 2 s:/dev/shm/seven 0; /t/call 2 s:/dev/shm/eight 0; echo done; done < /mnt/ask`,
+      process: { capabilities: { bounding: caps, permitted: caps, effective: caps } },
+      mounts: [{ destination: "/mnt", type: "bind", source: scene.dir, options: ["bind", "rw"] }],
+      linux: { resources: { devices: [DENY_ALL, device(7)] } },
+      edit: (config) => {
+        for (const mount of config.mounts)
+          if (mount.destination === "/dev/shm") mount.options = ["mode=1777"];
+      },
+    });
+    const ask = join(scene.dir, "ask");
+    mustSucceed(await run(["mkfifo", ask]));
+    const { ran, output } = await scene.create(bundle);
+    mustSucceed(ran);
+    mustSucceed(await scene.start(bundle.id));
+    const { id } = bundle;
+    scene.defer(() => scene.delete(id, "--force"));
+    const pipe = openSync(ask, "r+");
+    scene.defer(() => closeSync(pipe));
+    let seen = 0;
+    /** The errno of opening each of both. */
+    const tryBoth = async (): Promise<string> => {
+      writeSync(pipe, "now\n");
+      await until(
+        () => output.stdout().slice(seen).includes("done\n"),
+        patiently(10_000),
+        () => "the answer",
+      );
+      const text = output.stdout().slice(seen);
+      seen = output.stdout().length;
+      return text.replaceAll("ret -1 errno ", "").replaceAll("\n", " ").trim();
+    };
+    const update = async (resources: JsonObject) => {
+      const file = join(scene.dir, "resources.json");
+      writeFileSync(file, JSON.stringify(resources));
+      return scene.verb("update", "-r", file, id);
+    };
+    return { scene, id, tryBoth, update };
+  }
+
+  test("other rules replace those before, and what stays allowed is never refused", async () => {
+    const { tryBoth, update } = await running();
+    expect(await tryBoth()).toBe("6 1 done");
+    mustSucceed(await update({ devices: [DENY_ALL, device(8)] }));
+    expect(await tryBoth()).toBe("1 6 done");
+    for (let round = 0; round < 10; round++) {
+      mustSucceed(await update({ devices: [DENY_ALL, device(7), device(8)] }));
+      mustSucceed(await update({ devices: [DENY_ALL, device(8, "w")] }));
+    }
+    expect(await tryBoth()).toBe("1 1 done");
+  });
+
+  test("everything, and nothing but the default ones again", async () => {
+    const { tryBoth, update } = await running();
+    mustSucceed(await update({ devices: [{ allow: true, access: "rwm" }] }));
+    expect(await tryBoth()).toBe("6 6 done");
+    mustSucceed(await update({ devices: [DENY_ALL] }));
+    expect(await tryBoth()).toBe("1 1 done");
+  });
+
+  test("stay as they are when others are updated (GHSA-g54h-m393-cpwq)", async () => {
+    const { scene, id, tryBoth, update } = await running();
+    mustSucceed(await scene.verb("update", "--pids-limit", "50", id));
+    mustSucceed(await update({ pids: { limit: 60 }, devices: [] }));
+    mustSucceed(await update({ memory: { limit: 200 * MB }, devices: [DENY_ALL, device(7)] }));
+    expect(await tryBoth()).toBe("6 1 done");
+  });
+
+  test("a rule that is none changes nothing, the limits beside it too", async () => {
+    const { id, tryBoth, update } = await running();
+    const before = limitsOf(id);
+    const bad = { allow: true, type: "c", major: 240, minor: 8, access: "x" };
+    expect((await update({ pids: { limit: 60 }, devices: [DENY_ALL, bad] })).code).toBe(1);
+    expect(await tryBoth()).toBe("6 1 done");
+    expect(limitsOf(id)).toEqual(before);
+  });
+});
+
+test("the caches of Intel RDT are refused where there is no resctrl, and limits beside them too", async () => {
+  const { update, look } = await updated();
+  const before = look();
+  if (existsSync("/sys/fs/resctrl/schemata")) return;
+  for (const words of [
+    ["--l3-cache-schema", "L3:0=f"],
+    ["--mem-bw-schema", "MB:0=50"],
+  ]) {
+    const ran = await update("--pids-limit", "5", ...words);
+    expect([ran.code, ran.stderr]).toEqual([1, expect.stringContaining("is not enabled")]);
+  }
+  expect(look()).toEqual(before);
 });
 
 describe("the new limit holds", () => {

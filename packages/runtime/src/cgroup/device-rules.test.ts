@@ -1,7 +1,13 @@
 import { describe, expect, test } from "bun:test";
 import type { DeviceRule } from "@tare/spec/oci-runtime.ts";
 import { DEFAULT_DEVICES } from "./default-devices.ts";
-import { allowsEverything, type DeviceMatch, deviceLines, devicePolicy } from "./device-rules.ts";
+import {
+  allowsEverything,
+  type DeviceMatch,
+  deviceLines,
+  devicePolicy,
+  deviceTransition,
+} from "./device-rules.ts";
 
 const DENY_ALL: DeviceRule = { allow: false, type: "a", access: "rwm" };
 const ALLOW_ALL: DeviceRule = { allow: true, type: "a", access: "rwm" };
@@ -144,5 +150,67 @@ describe("what is refused", () => {
 
   test("a flood of rules", () => {
     expect(() => devicePolicy(new Array(1025).fill(DENY_ALL), [])).toThrow("the most is 1024");
+  });
+});
+
+describe("from what devices.list says", () => {
+  const rule = (
+    allow: boolean,
+    type: "a" | "b" | "c",
+    access: string,
+    major?: number,
+    minor?: number,
+  ) => ({
+    allow,
+    type,
+    access,
+    ...(major === undefined ? {} : { major }),
+    ...(minor === undefined ? {} : { minor }),
+  });
+  const DENY = rule(false, "a", "rwm");
+  const lead = (list: string, ...rules: ReturnType<typeof rule>[]) => {
+    const { lines, whole } = deviceTransition(list, devicePolicy(rules, []));
+    return { lines: lines.map(({ file, line }) => `${file} ${line}`), whole };
+  };
+  const LIST = "c 1:3 rwm\nb *:* m\nc 136:* rw\n";
+
+  test("to the same nothing is written", () => {
+    const same = [
+      DENY,
+      rule(true, "c", "rwm", 1, 3),
+      rule(true, "b", "m"),
+      rule(true, "c", "rw", 136),
+    ];
+    expect(lead(LIST, ...same)).toEqual({ lines: [], whole: false });
+  });
+
+  test("to another list only the differences, what is new before what goes", () => {
+    const other = [
+      DENY,
+      rule(true, "c", "rw", 1, 3),
+      rule(true, "c", "rwm", 136),
+      rule(true, "c", "r", 5, 1),
+    ];
+    expect(lead(LIST, ...other)).toEqual({
+      lines: [
+        "devices.allow c 136:* m",
+        "devices.allow c 5:1 r",
+        "devices.deny c 1:3 m",
+        "devices.deny b *:* m",
+      ],
+      whole: false,
+    });
+  });
+
+  test("between a list of what is allowed and one of what is not, the whole", () => {
+    const all = rule(true, "a", "rwm");
+    expect(lead(LIST, all, rule(false, "c", "rw", 1, 1))).toEqual({
+      lines: ["devices.allow a", "devices.deny c 1:1 rw"],
+      whole: true,
+    });
+    expect(lead("a *:* rwm\n", DENY, rule(true, "c", "r", 1, 3))).toEqual({
+      lines: ["devices.deny a", "devices.allow c 1:3 r"],
+      whole: true,
+    });
   });
 });

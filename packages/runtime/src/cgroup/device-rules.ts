@@ -76,11 +76,7 @@ export type DeviceLine = { readonly file: "devices.allow" | "devices.deny"; read
  * @throws TareError `unsupported` for such a rule, so that nobody trusts it.
  */
 export function deviceLines(policy: DevicePolicy): readonly DeviceLine[] {
-  const exceptions = new Map<string, DeviceMatch>();
-  for (const rule of policy.rules) {
-    if (rule.allow === policy.defaultAllow) takeBack(exceptions, rule);
-    else addException(exceptions, rule);
-  }
+  const exceptions = exceptionsOf(policy);
   const [first, others] = policy.defaultAllow
     ? (["devices.allow", "devices.deny"] as const)
     : (["devices.deny", "devices.allow"] as const);
@@ -89,6 +85,54 @@ export function deviceLines(policy: DevicePolicy): readonly DeviceLine[] {
     lines.push({ file: others, line: `${key} ${ACCESS_TEXT[access]}` });
   }
   return lines;
+}
+
+/**
+ * The writes that lead from what devices.list says to a policy. Between two lists of what is allowed
+ * only the differences are written, what is new first: nothing that both allow is ever refused.
+ * `whole`: everything is denied or allowed for a moment, so that nobody may run meanwhile.
+ * @throws TareError as deviceLines.
+ */
+export function deviceTransition(
+  list: string,
+  policy: DevicePolicy,
+): { readonly lines: readonly DeviceLine[]; readonly whole: boolean } {
+  const before = parseList(list);
+  if (before === undefined || policy.defaultAllow) {
+    return { lines: deviceLines(policy), whole: true };
+  }
+  const after = new Map([...exceptionsOf(policy)].map(([key, { access }]) => [key, access]));
+  const differences = (
+    file: DeviceLine["file"],
+    from: ReadonlyMap<string, number>,
+    less: ReadonlyMap<string, number>,
+  ): DeviceLine[] =>
+    [...from].flatMap(([key, access]) => {
+      const more = access & ~(less.get(key) ?? 0);
+      return more === 0 ? [] : [{ file, line: `${key} ${ACCESS_TEXT[more]}` }];
+    });
+  const added = differences("devices.allow", after, before);
+  return { lines: [...added, ...differences("devices.deny", before, after)], whole: false };
+}
+
+/** The access of each line of devices.list; undefined where everything is allowed but some. */
+function parseList(list: string): ReadonlyMap<string, number> | undefined {
+  const found = new Map<string, number>();
+  for (const line of list.split("\n").filter((each) => each !== "")) {
+    const [type = "", numbers = "", letters = ""] = line.split(" ");
+    if (type === "a") return undefined;
+    found.set(`${type} ${numbers}`, ACCESS_TEXT.indexOf(letters) & ACCESS_ALL);
+  }
+  return found;
+}
+
+function exceptionsOf(policy: DevicePolicy): Map<string, DeviceMatch> {
+  const exceptions = new Map<string, DeviceMatch>();
+  for (const rule of policy.rules) {
+    if (rule.allow === policy.defaultAllow) takeBack(exceptions, rule);
+    else addException(exceptions, rule);
+  }
+  return exceptions;
 }
 
 /** The letters of v1 for each set of ACCESS bits. */

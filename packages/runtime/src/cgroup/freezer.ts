@@ -15,8 +15,8 @@ import type { CgroupState, CgroupStateDir } from "./state.ts";
 import { openBelow, openCgroup, openMount, readControl, writeControl } from "./tree.ts";
 
 const FREEZE_MS_MAX = 10_000;
-const V1_TRIES_MAX = 1000;
-const V1_TRIES_UNTIL_THAW = 50;
+const V1_TRIES_WITHOUT_PAUSE = 10;
+const V1_TRIES_UNTIL_THAW = 100;
 
 /**
  * Freezes a container; returns when every process has stopped.
@@ -89,19 +89,20 @@ function openFreezer(sys: Sys, state: CgroupState) {
 
 /**
  * v1 cannot freeze what keeps forking: the state stays FREEZING until it is asked for again, now and
- * then after a thaw.
+ * then after a thaw. On a busy machine a process must first get a processor to stop on.
  */
 function freezeV1(sys: Sys, dir: Fd): void {
-  for (let tries = 1; tries <= V1_TRIES_MAX; tries++) {
+  const end = monotonicMs(sys) + FREEZE_MS_MAX;
+  for (let tries = 1; monotonicMs(sys) < end; tries++) {
     mustWrite(sys, dir, "freezer.state", "FROZEN");
     if ((readControl(sys, dir, "freezer.state") ?? "").trim() === "FROZEN") return;
     if (tries % V1_TRIES_UNTIL_THAW === 0) {
       writeControl(sys, dir, "freezer.state", "THAWED");
       sys.sleep_ms(10);
-    }
+    } else if (tries > V1_TRIES_WITHOUT_PAUSE) sys.sleep_ms(1);
   }
   writeControl(sys, dir, "freezer.state", "THAWED");
-  throw notFrozen(`it is not frozen after ${V1_TRIES_MAX} tries`);
+  throw notFrozen(`some process is still running after ${FREEZE_MS_MAX} ms`);
 }
 
 /** The kernel says in cgroup.events when all have stopped, and wakes who polls it. */

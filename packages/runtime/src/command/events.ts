@@ -11,8 +11,9 @@ import { parseCgroupState } from "../cgroup/state.ts";
 import { eventData, type JsonObject, toJson } from "../cgroup/stats.ts";
 import type { Record } from "../container/store.ts";
 import { readSchemata } from "../resctrl/read.ts";
+import { ESRCH } from "../sys/abi-errno.ts";
 import { POLLIN } from "../sys/abi-socket.ts";
-import { check } from "../sys/check.ts";
+import { check, errnoOf } from "../sys/check.ts";
 import { monotonicMs } from "../sys/clock.ts";
 import { retried } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
@@ -63,7 +64,10 @@ type Telling = {
 
 /** Until the first process ends, or the cgroup is taken away from under it. */
 function watch(sys: Sys, pid: number, cgroup: OpenCgroup, telling: Telling): void {
-  using pidfd = new OwnedFd(sys, check(sys.pidfd_open(pid, 0), "pidfd_open"));
+  const ret = sys.pidfd_open(pid, 0);
+  // It has ended since its status was asked for.
+  if (errnoOf(ret) === ESRCH) return;
+  using pidfd = new OwnedFd(sys, check(ret, "pidfd_open"));
   using oom = watchOom(sys, cgroup);
   let next = monotonicMs(sys) + telling.intervalMs;
   for (;;) {

@@ -5,12 +5,17 @@
 
 import { TareError } from "@tare/spec/error.ts";
 import type { CpuResources, MemoryResources, Resources } from "@tare/spec/oci-runtime.ts";
-import { parseResources } from "@tare/spec/oci-runtime-parse.ts";
+import { parseConfig, parseResources } from "@tare/spec/oci-runtime-parse.ts";
+import { DEFAULT_DEVICES } from "../cgroup/default-devices.ts";
+import { type DevicePolicy, devicePolicy } from "../cgroup/device-rules.ts";
 import { openState } from "../cgroup/join.ts";
 import { parseCgroupState } from "../cgroup/state.ts";
 import { updateLimits } from "../cgroup/update.ts";
+import { updateDevices } from "../cgroup/update-devices.ts";
+import type { Record } from "../container/store.ts";
+import { updateSchemata } from "../resctrl/apply.ts";
 import { decodeText, readAll, readText } from "../sys/file.ts";
-import type { Fd } from "../sys/types.ts";
+import type { Fd, Sys } from "../sys/types.ts";
 import type { Arguments } from "./arguments.ts";
 import type { Commands } from "./command.ts";
 import { type Context, containerId } from "./context.ts";
@@ -37,6 +42,8 @@ const UPDATE_OPTIONS = {
   "memory-reservation": "value",
   "memory-swap": "value",
   "pids-limit": "value",
+  "l3-cache-schema": "value",
+  "mem-bw-schema": "value",
 } as const;
 
 /** As config.json. */
@@ -53,14 +60,56 @@ function runUpdate(context: Context): number {
   const { sys, args } = context;
   const id = containerId(args);
   const asked = askedResources(context);
-  const { record, status } = known(context, id);
+  const { directory, record, status } = known(context, id);
   if (status === "stopped" || status === "creating") {
     const why = `container not running: it is ${status}`;
     throw new TareError("bad_state", `Cannot update container "${id}": ${why}`);
   }
+  const policy = newPolicy(sys, record, asked);
   using cgroup = openState(sys, parseCgroupState(record.cgroup));
-  updateLimits(sys, cgroup, asked);
+  const undo = updateLimits(sys, cgroup, asked);
+  try {
+    updateCaches(context, record);
+    if (policy !== undefined) updateDevices(sys, cgroup, policy);
+  } catch (error) {
+    undo();
+    throw error;
+  }
+  if (policy !== undefined) directory.noteLater({ devices: asked.devices });
   return 0;
+}
+
+/** The two options that are not of cgroups. */
+function updateCaches({ sys, args }: Context, { resctrl }: Record): void {
+  const l3CacheSchema = args.options.get("l3-cache-schema") ?? "";
+  const memBwSchema = args.options.get("mem-bw-schema") ?? "";
+  if (l3CacheSchema === "" && memBwSchema === "") return;
+  updateSchemata(sys, resctrl, {
+    ...(l3CacheSchema === "" ? {} : { l3CacheSchema }),
+    ...(memBwSchema === "" ? {} : { memBwSchema }),
+  });
+}
+
+/**
+ * The rules for devices, where they are asked for and others than those in force. Engines send the
+ * whole of a container's resources with each update: what a hook has allowed beside them must stay.
+ */
+function newPolicy(sys: Sys, record: Record, { devices }: Resources): DevicePolicy | undefined {
+  if (devices.length === 0 || sys.geteuid() !== 0) return undefined;
+  const asked = devicePolicy(devices, DEFAULT_DEVICES);
+  const rules = record.devices ?? configuredDevices(sys, record);
+  const before = rules === undefined ? undefined : devicePolicy(rules, DEFAULT_DEVICES);
+  return JSON.stringify(asked) === JSON.stringify(before) ? undefined : asked;
+}
+
+/** Undefined where the bundle has no configuration any more, or none that can be read. */
+function configuredDevices(sys: Sys, { bundle }: Record): Resources["devices"] | undefined {
+  try {
+    const text = readText(sys, `${bundle}/config.json`, RESOURCES_BYTES_MAX);
+    return text === undefined ? undefined : parseConfig(text).linux.resources.devices;
+  } catch {
+    return undefined;
+  }
 }
 
 /** From the file, where there is one, else from the options; both are never mixed. */

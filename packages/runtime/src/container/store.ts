@@ -9,7 +9,7 @@
  */
 
 import { assert, TareError } from "@tare/spec/error.ts";
-import type { Hooks, State, Status } from "@tare/spec/oci-runtime.ts";
+import type { DeviceRule, Hooks, State, Status } from "@tare/spec/oci-runtime.ts";
 import { parseCgroupState } from "../cgroup/state.ts";
 import type { ResctrlState } from "../resctrl/plan.ts";
 import type { Agent } from "../seccomp/flags.ts";
@@ -54,6 +54,8 @@ export type Record = {
   readonly resctrl?: ResctrlState;
   /** Its processes are in a pid namespace of others, which does not end with its first process. */
   readonly sharedPids?: true;
+  /** The rules for devices that an update has set; absent: those of config.json. */
+  readonly devices?: readonly DeviceRule[];
   /** Cgroup directories, as the cgroup room encodes them. */
   readonly cgroup: unknown;
   /** Absent until the first process exists. */
@@ -120,6 +122,13 @@ export class ContainerDirectory {
     );
     if (written === line.length) return;
     throw new TareError("system", `Cannot record container "${this.id}": the file system is full`);
+  }
+
+  /** Adds what became known later; who made the container is gone. */
+  noteLater(change: Partial<Record>): void {
+    const opened = openAt(this.#sys, this.fd, STATE_FILE, O_WRONLY | O_NOFOLLOW | O_APPEND, 0);
+    this.#lines ??= new OwnedFd(this.#sys, check(opened, "openat2", STATE_FILE));
+    this.note(change);
   }
 
   /** The record; undefined where a crash came before it was written. */

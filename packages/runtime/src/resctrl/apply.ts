@@ -85,7 +85,35 @@ function makeGroup(sys: Sys, path: string): void {
   if (errnoOf(ret) !== 0) throw explained(sys, "mkdir", path, errnoOf(ret));
 }
 
-function writeSchemata(sys: Sys, { group, schemata }: ResctrlPlan): void {
+/**
+ * Other schemata for a container that has a group.
+ * @throws TareError `bad_input` for a line that is none of the kind, `unsupported` without resctrl,
+ *   `system` in the kernel's words where it refuses them.
+ */
+export function updateSchemata(
+  sys: Sys,
+  state: Pick<ResctrlState, "join"> | undefined,
+  asked: Pick<IntelRdt, "l3CacheSchema" | "memBwSchema">,
+): void {
+  const { l3CacheSchema } = asked;
+  if (!hasResctrl(sys)) {
+    const what =
+      l3CacheSchema === undefined ? "MBA: memory bandwidth schema" : "CAT: l3 cache schema";
+    throw new TareError("unsupported", `Cannot update: Intel RDT/${what} is not enabled`);
+  }
+  const [group] = state?.join ?? [];
+  if (group === undefined) {
+    const why = "updating a non-existent Intel RDT configuration is not supported";
+    throw new TareError("bad_state", `Cannot update: ${why}`);
+  }
+  const { schemata } = planResctrl({ ...asked, schemata: [], enableMonitoring: false }, "", "");
+  writeSchemata(sys, { group, schemata });
+}
+
+function writeSchemata(
+  sys: Sys,
+  { group, schemata }: Pick<ResctrlPlan, "group" | "schemata">,
+): void {
   const text = schemata.map((line) => `${line}\n`).join("");
   writeExplained(sys, `${group}/schemata`, text);
 }

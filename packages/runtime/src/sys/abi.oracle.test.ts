@@ -112,6 +112,15 @@ const TABLES: readonly Constants[] = [
     },
   },
   {
+    file: "cgroup/update-devices.ts",
+    headers: ["linux/bpf.h"],
+    names: [],
+    others: {
+      NAME_AT: "__builtin_offsetof(struct bpf_prog_info, name)",
+      INFO_BYTES: "__builtin_offsetof(struct bpf_prog_info, name) + BPF_OBJ_NAME_LEN",
+    },
+  },
+  {
     file: "cgroup/device-rules.ts",
     headers: ["linux/bpf.h"],
     names: [],
