@@ -97,6 +97,23 @@ describe.skipIf(isMissing)("an agent", () => {
     },
   );
 
+  test("has a listener of its own for a further process", async () => {
+    const scene = await openScene();
+    const agent = await startAgent(scene, { [MKDIR]: ENOMEDIUM });
+    const bundle = scene.bundle({
+      args: ["sleep", "60"],
+      linux: { seccomp: notifying(agent.path, ["mkdir", "wait4", "execve"]) },
+    });
+    mustSucceed((await scene.create(bundle)).ran);
+    mustSucceed(await scene.start(bundle.id));
+    const ran = await scene.verb("exec", bundle.id, "mkdir", "/dev/shm/a");
+    expect(ran.stderr).toContain("No medium found");
+    const { states, calls } = await agent.heard();
+    expect(states).toHaveLength(2);
+    expect(calls).toEqual(expect.arrayContaining([MKDIR, EXECVE]));
+    mustSucceed(await scene.delete(bundle.id, "--force"));
+  });
+
   test("that refuses the wait for the hand-over holds nothing up", async () => {
     const scene = await openScene();
     const agent = await startAgent(scene, { [WAIT4]: ENOMEDIUM });

@@ -204,6 +204,20 @@ describe("LISTEN_FDS", () => {
     expect(ran.stdout).toMatch(/^1 1\n\S*\/one\n\S*\/two\n6\n$/);
   });
 
+  test("exec passes them on too, and no other", async () => {
+    const scene = await openScene();
+    const bundle = scene.bundle({ args: ["sleep", "60"] });
+    mustSucceed((await scene.create(bundle)).ran);
+    mustSucceed(await scene.start(bundle.id));
+    await Bun.write(join(scene.dir, "one"), "");
+    const command = scene.command("exec", bundle.id, "sh", "-c", SHOW);
+    const script = `exec 3< ${scene.dir}/one; export LISTEN_FDS=1 LISTEN_PID=$$; exec "$@"`;
+    const env = { TARE_TEST_MARK: scene.mark };
+    const ran = await run(["sh", "-c", script, "sh", ...command], { env });
+    expect(ran.stdout).toMatch(/^1 1\n\S*\/one\n5\n$/);
+    mustSucceed(await scene.delete(bundle.id, "--force"));
+  });
+
   test("what is meant for another process is closed", async () => {
     const scene = await openScene();
     const ran = await listening(scene, "export LISTEN_FDS=2 LISTEN_PID=1");

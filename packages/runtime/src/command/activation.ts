@@ -20,6 +20,7 @@ import { check, errnoOf } from "../sys/check.ts";
 import { retried } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import type { Fd, Sys } from "../sys/types.ts";
+import { withListening } from "./environment.ts";
 
 const DIRECTORY = "notify";
 const SOCKET = "notify.sock";
@@ -41,14 +42,11 @@ export type Activation = {
 export function amendConfig(config: Config, activation: Activation, directory: string): Config {
   const { process } = config;
   if (process === undefined) return config;
-  const added = new Map<string, string>();
-  if (activation.listening > 0) {
-    added.set("LISTEN_FDS", String(activation.listening)).set("LISTEN_PID", "1");
-    if (activation.names !== undefined) added.set("LISTEN_FDNAMES", activation.names);
-  }
-  if (activation.notify !== undefined) added.set("NOTIFY_SOCKET", `${INSIDE}/${SOCKET}`);
-  const kept = process.env.filter((each) => !added.has(each.split("=", 1)[0] ?? ""));
-  const env = [...kept, ...[...added].map(([name, value]) => `${name}=${value}`)];
+  const listening = withListening(process.env, activation.listening, activation.names);
+  if (activation.notify === undefined)
+    return { ...config, process: { ...process, env: listening } };
+  const kept = listening.filter((each) => !each.startsWith("NOTIFY_SOCKET="));
+  const env = [...kept, `NOTIFY_SOCKET=${INSIDE}/${SOCKET}`];
   const bind: Mount = {
     destination: INSIDE,
     source: `${directory}/${DIRECTORY}`,
@@ -56,8 +54,7 @@ export function amendConfig(config: Config, activation: Activation, directory: s
     uidMappings: [],
     gidMappings: [],
   };
-  const mounts = activation.notify === undefined ? config.mounts : [...config.mounts, bind];
-  return { ...config, mounts, process: { ...process, env } };
+  return { ...config, mounts: [...config.mounts, bind], process: { ...process, env } };
 }
 
 /** Makes the directory that is bound, in the state directory of a new container. */

@@ -21,3 +21,18 @@ export function listeningCount(sys: Sys): number {
   const count = Number(text);
   return Number.isInteger(count) && count > 0 && count <= LISTENING_MAX ? count : 0;
 }
+
+/** An environment with the variables of sd_listen_fds(3) in place of others of their names; as runc, for process 1. */
+export function withListening(
+  env: readonly string[],
+  count: number,
+  names: string | undefined,
+): readonly string[] {
+  if (count === 0) return env;
+  const added = [`LISTEN_FDS=${count}`, "LISTEN_PID=1"];
+  if (names !== undefined) added.push(`LISTEN_FDNAMES=${names}`);
+  const kept = env.filter((each) => {
+    return !added.some((other) => each.startsWith(other.slice(0, other.indexOf("=") + 1)));
+  });
+  return [...kept, ...added];
+}

@@ -16,12 +16,13 @@ import { SIGKILL } from "../sys/abi-process.ts";
 import { check } from "../sys/check.ts";
 import { readText, replaceTextAt } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
+import type { Sys } from "../sys/types.ts";
 import { catchSignals, relay } from "../terminal/relay.ts";
 import { sendDescriptor } from "../terminal/send.ts";
 import type { Arguments } from "./arguments.ts";
 import type { Commands } from "./command.ts";
 import { absolutePath, type Context, containerId } from "./context.ts";
-import { listeningCount } from "./environment.ts";
+import { listeningCount, variable, withListening } from "./environment.ts";
 import { consoleTaker, inForeground, preserveFds } from "./foreground.ts";
 
 const PROCESS_BYTES_MAX = 4 * 1024 * 1024;
@@ -67,7 +68,7 @@ function runExec(context: Context): number {
   const record = directory.read();
   const known = record?.exec;
   if (record === undefined || known === undefined) throw notReady(id);
-  const process = processOf(context, known);
+  const process = listeningProcess(sys, processOf(context, known));
   checkLabels(process, readModules(sys, process));
   checkConsole(args, process);
   const taker = consoleTaker(sys, args.options.get("console-socket"));
@@ -78,7 +79,7 @@ function runExec(context: Context): number {
     exec: known,
     process,
     cgroups: parseSubCgroups(args.lists.get("cgroup") ?? []),
-    preserveFds: listeningCount(sys) + preserveFds(context),
+    preserveFds: preserveFds(context),
     ignorePaused: args.flags.has("ignore-paused"),
     onConsole: taker.take,
     signals: signals.fd,
@@ -107,6 +108,11 @@ function notReady(id: string): TareError {
       hint: `Remove it with delete --force ${id}`,
     },
   );
+}
+
+function listeningProcess(sys: Sys, process: Process): Process {
+  const env = withListening(process.env, listeningCount(sys), variable(sys, "LISTEN_FDNAMES"));
+  return { ...process, env };
 }
 
 /** The process of --process; without it the container's own, changed by the flags. */
