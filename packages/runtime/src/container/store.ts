@@ -224,7 +224,8 @@ function areHooks(value: unknown): boolean {
 
 function isHook({ path, args, env, timeout }: { readonly [key: string]: unknown }): boolean {
   const isTimed = timeout === undefined || Number.isInteger(timeout);
-  return areStrings([path]) && areStrings(args) && areStrings(env) && isTimed;
+  const isSet = env === undefined || areStrings(env);
+  return areStrings([path]) && areStrings(args) && isSet && isTimed;
 }
 
 function parseLine(line: string, id: string): unknown {
