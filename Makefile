@@ -17,7 +17,7 @@ HOST := $(call sources,host/src) host/build.rs host/Cargo.toml host/Cargo.lock
 CLI := $(SPEC) $(call sources,packages/engine/src packages/tare/src)
 PACKAGES := package.json bun.lock $(wildcard packages/*/package.json)
 
-.PHONY: help setup setup-build setup-run setup-test build run test test-unit test-quickjs test-e2e test-vm tripwire lint types bench conformance clean
+.PHONY: help setup setup-build setup-run setup-test build run test test-unit test-quickjs test-e2e test-vm tripwire fuzz lint types bench conformance clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -73,6 +73,9 @@ tripwire: setup-test dist/tare-host-dev ## each system call of each command fail
 	$(BUN) tests/tripwire/run.ts
 	$(BUN) tests/tripwire/run.ts --deaths
 	$(BUN) tests/tripwire/run.ts --seconds --every 20
+
+fuzz: setup-test dist/tare-host-dev ## tens of thousands of changed documents, records and command lines
+	TARE_FUZZ_CASES=50000 $(BUN) test ./tests/fuzz
 
 test-vm: setup-test build ## the end-to-end files in a virtual machine with cgroup v2 alone
 	$(BUN) tests/vm/run.ts $(FILES)

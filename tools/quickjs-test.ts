@@ -18,8 +18,9 @@ export type Counts = { passed: number; failed: number; skipped: number };
 
 /** The files that must run on QuickJS, in a fixed order. */
 function testFiles(): string[] {
-  const glob = new Bun.Glob(`packages/{${PACKAGES.join(",")}}/src/**/*.test.ts`);
-  return Array.from(glob.scanSync({ cwd: ROOT }))
+  const patterns = [`packages/{${PACKAGES.join(",")}}/src/**/*.test.ts`, "tests/fuzz/*.test.ts"];
+  return patterns
+    .flatMap((pattern) => Array.from(new Bun.Glob(pattern).scanSync({ cwd: ROOT })))
     .filter((file) => !file.endsWith(".oracle.test.ts"))
     .sort()
     .map((file) => join(ROOT, file));

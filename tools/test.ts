@@ -36,6 +36,7 @@ const PARTS: Readonly<Record<string, () => readonly Step[]>> = {
     junit("unit", 10 * MINUTE_MS, [
       "packages",
       "tests/quickjs",
+      "tests/fuzz",
       "tests/conformance",
       "bench",
       SLOW,

@@ -145,8 +145,9 @@ fn note(process: u32, number: u32, name: &str, answer: i64) {
     }
 }
 
-/// Files that take a write whole or not at all: proc, cgroup, cgroup2, sysfs (linux/magic.h).
-const CONTROL_FILES: [i64; 4] = [0x9fa0, 0x27e0eb, 0x6367_7270, 0x6265_6572];
+/// Files that move their bytes whole or not at all: proc, cgroup, cgroup2, sysfs, and what has no
+/// name, as signalfd(2) (linux/magic.h).
+const CONTROL_FILES: [i64; 5] = [0x9fa0, 0x27e0eb, 0x6367_7270, 0x6265_6572, 0x0904_1934];
 
 /// How many bytes of a buffer the present call is to see: half of them where it is to move fewer.
 pub fn extent(fd: i32, length: usize) -> usize {

@@ -145,6 +145,8 @@ function mustGoOn({ name }: Call, action: Action): boolean {
 }
 
 const WARNING = "tare-runtime: warning: ";
+/** What the process of a hook says before it is the hook. */
+const HOOK = /^\/bin\/(sh|true): /;
 const NONSENSE = /internal|uncaught|undefined|\[object|assertion|TypeError|ReferenceError|NaN/;
 
 /** A failure that is told as it should be: one line, perhaps a hint. */
@@ -153,7 +155,9 @@ export function judgeFailure(ran: Ran): string[] {
   if (ran.code === 0) return [];
   if (ran.signal !== null) return [`it dies of ${ran.signal}`];
   const faults: string[] = [];
-  const lines = ran.stderr.split("\n").filter((line) => line !== "" && !line.startsWith(WARNING));
+  const lines = ran.stderr
+    .split("\n")
+    .filter((line) => line !== "" && !line.startsWith(WARNING) && !HOOK.test(line));
   const [first = "", second = "hint: ", ...more] = lines;
   if (!first.startsWith("tare-runtime: ")) faults.push("it does not say why it failed");
   if (!second.startsWith("hint: ") || more.length > 0) faults.push("it says more than one error");

@@ -57,7 +57,7 @@ const LENGTH_MAX = 9000;
 const END_LENGTH = 500;
 
 /** Values of others stand in messages: none may write lines of its own, or to a terminal (CWE-117). */
-function oneLine(text: string): string {
+export function oneLine(text: string): string {
   const { length } = text;
   const short =
     length <= LENGTH_MAX

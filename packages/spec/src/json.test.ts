@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { TareError } from "./error.ts";
 import { checkJsonStrings, JSON_DEPTH_MAX, JSON_LENGTH_MAX, parseJson, quoteJson } from "./json.ts";
+import { readJson, readOptionalInt64 } from "./json-read.ts";
 
 function messageOf(run: () => unknown): string {
   try {
@@ -119,3 +120,19 @@ const quoted: [value: unknown, text: string][] = [
 test.each(quoted)("quoteJson(%p)", (value, text) => {
   expect(quoteJson(value)).toBe(text);
 });
+
+test("a key that comes twice is exact or refused, never rounded in silence", () => {
+  const text = '{"a":1,"a":9223372036854775807}';
+  const read = () => readJson(text, "x", (place) => readOptionalInt64(place, "a"));
+  const outcome = attempt(read);
+  expect([2n ** 63n - 1n, "bad_input"]).toContain(outcome as bigint);
+  expect(attempt(() => parseJson('{"a":"x","a":-0.5}', "x"))).toEqual({ a: -0.5 });
+});
+
+function attempt(read: () => unknown): unknown {
+  try {
+    return read();
+  } catch (error) {
+    return error instanceof TareError ? error.code : error;
+  }
+}

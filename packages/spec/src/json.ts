@@ -3,7 +3,7 @@
  * QuickJS a scan in script costs ten times what JSON.parse does, so what is asked of the text are
  * native searches, and the reviver (which sees each number's literal) runs only where it is needed.
  */
-import { assert, TareError } from "./error.ts";
+import { TareError } from "./error.ts";
 
 /** In UTF-16 units; the largest of the formats read here allow 4 MiB. */
 export const JSON_LENGTH_MAX = 4 * 1024 * 1024;
@@ -124,7 +124,8 @@ function failDepth(what: string, cause?: unknown): never {
 function keepBigIntegers(_key: string, value: unknown, context?: LiteralContext): unknown {
   if (typeof value !== "number" || Number.isSafeInteger(value)) return value;
   const literal = context?.source;
-  assert(literal !== undefined, "the engine gives JSON revivers the literal of a number");
+  // QuickJS has none for a key that comes twice: then the rounded value is left for readers to refuse.
+  if (literal === undefined) return value;
   return literal.length <= INTEGER_LENGTH_MAX && isInteger(literal) ? BigInt(literal) : value;
 }
 

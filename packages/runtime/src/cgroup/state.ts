@@ -4,6 +4,7 @@
  */
 
 import { TareError } from "@tare/spec/error.ts";
+import { quoteJson } from "@tare/spec/json.ts";
 import type { CgroupMode } from "./host.ts";
 import { splitPath } from "./path.ts";
 import type { CgroupPlan } from "./plan.ts";
@@ -137,5 +138,5 @@ function text(value: unknown, what: string): string {
 }
 
 function corrupt(what: string, value: unknown): TareError {
-  return new TareError("corrupt", `Cannot read state: bad ${what} ${JSON.stringify(value)}`);
+  return new TareError("corrupt", `Cannot read state: bad ${what}: ${quoteJson(value)}`);
 }

@@ -3,7 +3,7 @@
  * standard error. Engines read the file's JSON to say why a container did not start.
  */
 
-import { type ErrorReport, TareError, toReport } from "@tare/spec/error.ts";
+import { type ErrorReport, oneLine, TareError, toReport } from "@tare/spec/error.ts";
 import { AT_FDCWD, O_CREAT, O_WRONLY } from "../sys/abi-file.ts";
 import { check } from "../sys/check.ts";
 import { openAt, writeAll } from "../sys/file.ts";
@@ -43,7 +43,7 @@ export function openLog(sys: Sys, { path, json, debug }: LogSettings): Log {
       if (debug) tell("debug", message);
     },
     warn: (message) => {
-      sys.write(STDERR, sys.encode_utf8(`tare-runtime: warning: ${message}\n`));
+      sys.write(STDERR, sys.encode_utf8(`tare-runtime: warning: ${oneLine(message)}\n`));
       if (file !== undefined) tell("warning", message);
     },
     error: (report) => {
@@ -71,6 +71,6 @@ function append(sys: Sys, path: string, line: string): void {
     using file = new OwnedFd(sys, check(ret, "openat2", path));
     writeAll(sys, file.fd, sys.encode_utf8(line), path);
   } catch (error) {
-    sys.write(STDERR, sys.encode_utf8(`tare-runtime: ${toReport(error).message}\n`));
+    sys.write(STDERR, sys.encode_utf8(`tare-runtime: warning: ${toReport(error).message}\n`));
   }
 }

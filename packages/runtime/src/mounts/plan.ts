@@ -90,7 +90,21 @@ export type MountsConfig = {
 
 /** The configured mounts, in their order. */
 export function planMounts(config: MountsConfig, facts: MountFacts): MountStep[] {
-  return config.mounts.map((mount, index) => planMount(config, mount, index, facts));
+  return config.mounts.map((mount, index) => {
+    try {
+      return planMount(config, mount, index, facts);
+    } catch (error) {
+      throw atMount(error, index);
+    }
+  });
+}
+
+/** What is wrong with a mount, with its place in the configuration. */
+function atMount(error: unknown, index: number): unknown {
+  if (!(error instanceof TareError)) return error;
+  const { code, message, hint } = error;
+  const more = hint === undefined ? {} : { hint };
+  return new TareError(code, `${message} (mounts[${index}])`, { cause: error, ...more });
 }
 
 function planMount(

@@ -35,7 +35,10 @@ export function planProcessSetup({ process }: Partial<Config>): ProcessStep[] {
 function planRlimit(limit: Process["rlimits"][number]): ProcessStep {
   const resource = rlimitNumber(limit.type);
   if (resource === undefined) {
-    throw new TareError("bad_input", `Cannot set rlimit "${limit.type}": unknown resource`);
+    throw new TareError(
+      "bad_input",
+      `Cannot set process.rlimits "${limit.type}": unknown resource`,
+    );
   }
   return { op: "rlimit", limit, resource, why: `process.rlimits asks for ${limit.type}` };
 }

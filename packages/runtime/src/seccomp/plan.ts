@@ -101,7 +101,7 @@ export function unknownSyscalls(profile: Seccomp): string[] {
 
 function checkRule({ names, action, errnoRet, args }: SeccompRule): Rule {
   if (names.includes("")) {
-    throw new TareError("bad_input", "Cannot use an empty system call name");
+    throw new TareError("bad_input", "Cannot use linux.seccomp.syscalls: names has an empty one");
   }
   const value = actionValue(action, errnoRet);
   if (value === RET_NOTIFY && names.includes("write")) {
