@@ -1,6 +1,14 @@
 /** User namespaces: uid 0 inside is nobody outside, for root as caller and for an ordinary user. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { chmodSync, chownSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { type BundleConfig, DEFAULT_NAMESPACES, type IdMap } from "../harness/bundle.ts";
 import { onlyCgroup2 } from "../harness/cgroups.ts";
@@ -117,6 +125,53 @@ describe("root as the caller", () => {
       if (line.includes(scene.mark)) expect(line).toContain(second.id);
     }
     expect(ran.stdout).toContain(second.id);
+  });
+
+  test("a network namespace of the host is joined beside the user namespace of another container", async () => {
+    const scene = await openScene();
+    const first = mapped(scene, { args: ["sleep", "31"] });
+    mustSucceed((await scene.create(first)).ran);
+    mustSucceed(await scene.start(first.id));
+    const pid = (await scene.state(first.id))?.pid ?? 0;
+    const joined = namespaces
+      .filter(({ type }) => type !== "cgroup" && type !== "network" && type !== "user")
+      .map(({ type }) => ({ type }));
+    const second = mapped(scene, {
+      sh: "readlink /proc/self/ns/user; readlink /proc/self/ns/net",
+      linux: {
+        namespaces: [
+          ...joined,
+          { type: "network", path: "/proc/self/ns/net" },
+          { type: "user", path: `/proc/${pid}/ns/user` },
+        ],
+        uidMappings: [],
+        gidMappings: [],
+      },
+      // Without rights in the network namespace there is no sysfs of it.
+      edit: (config) => {
+        config.mounts = config.mounts.filter(({ type }) => type !== "sysfs");
+      },
+    });
+    const theirs = readlinkSync(`/proc/${pid}/ns/user`);
+    const ran = await scene.run(second);
+    await scene.delete(first.id, "--force");
+    const here = readlinkSync("/proc/self/ns/net");
+    expect(mustSucceed(ran).stdout).toBe(`${theirs}\n${here}\n`);
+  });
+
+  test("clocks of a time namespace that belongs to the user namespace are set", async () => {
+    const scene = await openScene();
+    const bundle = mapped(scene, {
+      args: ["cat", "/proc/self/timens_offsets"],
+      linux: {
+        namespaces: [...namespaces, { type: "time" }],
+        timeOffsets: { boottime: { secs: 1337, nanosecs: 3 }, monotonic: { secs: 7881 } },
+      },
+    });
+    const words = mustSucceed(await scene.run(bundle))
+      .stdout.trim()
+      .split(/\s+/);
+    expect(words).toEqual(["monotonic", "7881", "0", "boottime", "1337", "3"]);
   });
 
   test("several ranges, each in its place", async () => {

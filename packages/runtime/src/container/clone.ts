@@ -6,7 +6,8 @@
 import { TareError } from "@tare/spec/error.ts";
 import type { Config, Linux } from "@tare/spec/oci-runtime.ts";
 import { waitFor } from "../process/wait.ts";
-import { AT_FDCWD, NO_FD } from "../sys/abi-file.ts";
+import { EPERM } from "../sys/abi-errno.ts";
+import { AT_FDCWD, NO_FD, O_RDONLY } from "../sys/abi-file.ts";
 import {
   CLONE_INTO_CGROUP,
   CLONE_NEWPID,
@@ -16,12 +17,14 @@ import {
   PR_SET_DUMPABLE,
   SIGCHLD,
 } from "../sys/abi-process.ts";
-import { check } from "../sys/check.ts";
-import { writeTextAt } from "../sys/file.ts";
+import { check, errnoOf } from "../sys/check.ts";
+import { openAt, writeTextAt } from "../sys/file.ts";
+import { OwnedFd } from "../sys/owned-fd.ts";
 import type { Fd, Sys } from "../sys/types.ts";
 import { Channel } from "./channel.ts";
 import { writeIdMaps } from "./id-maps.ts";
 import { joinNamespace } from "./namespace-apply.ts";
+import { NAMESPACE_FLAGS } from "./namespaces.ts";
 import type { CloneStep } from "./step.ts";
 
 export type CloneRequest = {
@@ -107,10 +110,35 @@ function followStage(sys: Sys, config: Config, channel: Channel, stage: number):
   }
 }
 
+/**
+ * Joins namespaces by their files, which are all opened first: the mount namespace changes every path.
+ * The user namespace comes after what the caller has the right to join by itself, since from inside of
+ * it what belongs to the host cannot be joined; and before the rest, which is its own.
+ */
+function joinAll(sys: Sys, joined: CloneStep["joined"]): void {
+  using opened = new DisposableStack();
+  const files = joined.map(({ type, path }) => {
+    const file = check(openAt(sys, AT_FDCWD, path, O_RDONLY, 0), "openat2", path);
+    return { type, path, fd: opened.use(new OwnedFd(sys, file)).fd };
+  });
+  const join = ({ type, fd }: (typeof files)[number]) => sys.setns(fd, NAMESPACE_FLAGS[type]);
+  const others = files.filter(({ type }) => type !== "user");
+  const user = files.find(({ type }) => type === "user");
+  const first = user === undefined ? [] : others;
+  const later = first.filter((file) => {
+    const ret = join(file);
+    if (errnoOf(ret) !== EPERM) check(ret, `setns (${file.type} namespace)`, file.path);
+    return errnoOf(ret) === EPERM;
+  });
+  for (const file of user === undefined ? others : [user, ...later]) {
+    check(join(file), `setns (${file.type} namespace)`, file.path);
+  }
+}
+
 function runStage(sys: Sys, request: CloneRequest, channel: Channel, become: () => never): never {
   const { step } = request;
   try {
-    for (const { type, path } of step.joined) joinNamespace(sys, type, path);
+    joinAll(sys, step.joined);
     let flags = step.flags;
     if ((flags & CLONE_NEWUSER) !== 0) {
       check(sys.unshare(CLONE_NEWUSER), "unshare CLONE_NEWUSER");
@@ -121,7 +149,11 @@ function runStage(sys: Sys, request: CloneRequest, channel: Channel, become: () 
     check(sys.setresgid(0, 0, 0), "setresgid");
     check(sys.setresuid(0, 0, 0), "setresuid");
     if (step.offsets !== undefined) {
+      // What the clocks are set by belongs to the host's root as long as this process is hidden. In
+      // the pid namespace of a container, where it could be traced, it is not.
+      check(sys.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0), "prctl PR_SET_DUMPABLE");
       enterTimeNamespace(sys, step.offsets);
+      check(sys.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl PR_SET_DUMPABLE");
       flags &= ~CLONE_NEWTIME;
     }
     const pid = cloneWith(sys, flags + CLONE_PARENT, 0, undefined, become);

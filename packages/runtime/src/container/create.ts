@@ -218,6 +218,8 @@ export function create(sys: Sys, request: CreateRequest): Created {
           });
     // Before anybody is in it: who finds this after a crash may kill what is there.
     if (opened !== undefined) note({ cgroup: opened.state });
+    const { seccomp } = config.linux;
+    if (seccomp !== undefined) request.debug(`seccomp filter flags: ${filterFlags(seccomp)}`);
     request.debug(`nsexec container setup: ${plan.clone.namespaces.join(", ")} are new`);
     const want = { request, config, plan, cgroup: opened, scope, directory, record };
     const { channel, pid } = spawn(sys, want);

@@ -60,9 +60,13 @@ export function joinNamespace(sys: Sys, type: keyof typeof NAMESPACE_FLAGS, path
   check(sys.setns(file.fd, NAMESPACE_FLAGS[type]), `setns (${type} namespace)`, path);
 }
 
-/** Waits until the parent wrote the maps of the new user namespace, then becomes its root. */
+/**
+ * Waits until the parent wrote the maps of the new user namespace, then becomes its root. One that a
+ * stage made has its maps already, and they can be written once.
+ */
 function becomeRoot(sys: Sys, gift: InitGift): void {
-  if ((gift.plan.clone.flags & NAMESPACE_FLAGS.user) !== 0) {
+  const { flags, stage } = gift.plan.clone;
+  if ((flags & NAMESPACE_FLAGS.user) !== 0 && !stage) {
     gift.channel.send({ kind: "map" });
     gift.channel.expect("mapped");
   }
