@@ -12,6 +12,7 @@ import {
 } from "../harness/cgroups.ts";
 import { mustSucceed } from "../harness/fixtures.ts";
 import { patiently } from "../harness/places.ts";
+import { run } from "../harness/run.ts";
 import { openScene, type Scene } from "../harness/scene.ts";
 
 setDefaultTimeout(patiently(90_000));
@@ -274,6 +275,38 @@ describe("the group", () => {
       expect(readCgroupFile("memory", id, "memory.high")).toBe("50331648");
       expect(readCgroupFile("pids", id, "pids.max")).toBe("55");
     });
+  });
+});
+
+describe("limits of rare controllers", () => {
+  test("huge pages, in use and reserved", async () => {
+    const scene = await openScene();
+    const resources = { hugepageLimits: [{ pageSize: "2MB", limit: 4 * MEGABYTE }] };
+    const bundle = scene.bundle({
+      sh: "cd /sys/fs/cgroup; cat hugetlb/hugetlb.2MB.*limit_in_bytes hugetlb.2MB.*max 2> /dev/null",
+      linux: { resources },
+    });
+    const command = scene.command("run", "--bundle", bundle.dir, bundle.id);
+    // On v1 the hierarchy is mounted for the test alone.
+    const mount = "mkdir -p $0; mountpoint -q $0 || mount -t cgroup -o hugetlb cgroup $0";
+    const script = `${V2 ? ":" : mount}; exec "$@"`;
+    const argv = ["unshare", "--mount", "sh", "-c", script, "/sys/fs/cgroup/hugetlb", ...command];
+    const ran = await run(argv, { env: { TARE_TEST_MARK: scene.mark } });
+    expect(ran.stdout).toBe("4194304\n4194304\n");
+  });
+
+  test.each([
+    [
+      "linux.resources.network.priorities",
+      { network: { priorities: [{ name: "no", priority: 3 }] } },
+    ],
+    ["linux.resources.rdma.no", { rdma: { no: { hcaHandles: 3 } } }],
+    ["linux.resources.hugepageLimits", { hugepageLimits: [{ pageSize: "3MB", limit: 0 }] }],
+  ])("%s that cannot be kept is an error by its name", async (field, resources) => {
+    const scene = await openScene();
+    const ran = await scene.runIn({ sh: "echo ran", linux: { resources } });
+    expect(ran).toMatchObject({ stdout: "", code: 1 });
+    expect(ran.stderr).toContain(field);
   });
 });
 

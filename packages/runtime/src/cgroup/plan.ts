@@ -191,8 +191,13 @@ function directoryOf(holders: Holders, write: LimitWrite): number {
   const v2 = holders.get(ANY_V2);
   // cgroup.max.depth and the like are in every cgroup of v2.
   const holder = write.controller === "cgroup" ? v2 : holders.get(write.controller);
-  if (holder === undefined) throw noController(write, v2 !== undefined);
+  if (holder === undefined) throw noController(write, isUnified(holders));
   return holder.index;
+}
+
+/** Whether v2 is all that there is: beside v1, a controller that is missing there can be mounted. */
+function isUnified(holders: Holders): boolean {
+  return [...holders.values()].every(({ version }) => version === 2) && holders.size > 0;
 }
 
 /** For a limit that was asked for and that no hierarchy of this host can keep. */
