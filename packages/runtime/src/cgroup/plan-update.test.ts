@@ -81,6 +81,19 @@ describe("the quota in force stays", () => {
     expect(plan(V1, { cpu: { period: 50_000 } })).toEqual(["cpu.cfs_period_us=50000"]);
   });
 
+  test("and systemd is told both, on v1 too, since it keeps their quotient", () => {
+    const inForce = { quota: 20_000n, period: 80_000n };
+    const unit = { name: "c.scope", isUser: false };
+    expect(plan({ ...V2, unit }, { cpu: { quota: 7_000 } }, inForce)).toEqual([
+      "cpu.max=7000 80000",
+    ]);
+    expect(plan({ ...V1, unit }, { cpu: { quota: 7_000 } }, inForce)).toEqual([
+      "cpu.cfs_period_us=80000",
+      "cpu.cfs_quota_us=7000",
+    ]);
+    expect(plan({ ...V2, unit }, { cpu: { shares: 1024 } }, inForce)).toEqual(["cpu.weight=100"]);
+  });
+
   test("but for one that is named", () => {
     expect(plan(V2, { cpu: { quota: -1, period: 9 } }, { quota: 20_000n })).toEqual([
       "cpu.max=max 9",

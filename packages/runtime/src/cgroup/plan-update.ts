@@ -10,14 +10,15 @@ import type { CpuResources, MemoryResources, Resources } from "@tare/spec/oci-ru
 import { type CgroupWrite, planWrites } from "./plan.ts";
 import type { CgroupState } from "./state.ts";
 
-/** Values of the container's v2 files, "max" as -1; absent where v1 has the controller. */
+/** Values of the container's files, "max" as -1; those of memory absent where v1 has it. */
 export type InForce = {
   /** memory.max */
   readonly memory?: bigint | undefined;
   /** memory.swap.max */
   readonly swap?: bigint | undefined;
-  /** The first number of cpu.max. */
+  /** Both numbers of cpu.max; cpu.cfs_quota_us and cpu.cfs_period_us of v1. */
   readonly quota?: bigint | undefined;
+  readonly period?: bigint | undefined;
   /** Bytes in use: memory.current, or memory.usage_in_bytes of v1. */
   readonly usage?: bigint | undefined;
 };
@@ -34,7 +35,8 @@ export function planUpdate(
 ): readonly CgroupWrite[] {
   const memory = completeMemory(resources.memory, inForce);
   checkUsage(memory, inForce.usage);
-  const cpu = completeCpu(resources.cpu, inForce);
+  // systemd keeps the quota as a share of the period: it must be told both.
+  const cpu = completeCpu(resources.cpu, inForce, state.unit !== undefined);
   return planWrites(state.mode, state.dirs, { ...resources, memory, cpu }, undefined);
 }
 
@@ -56,10 +58,13 @@ function completeMemory(memory: MemoryResources, inForce: InForce): MemoryResour
 }
 
 /** cpu.max has quota and period in one line: a period alone would take the quota away. */
-function completeCpu(cpu: CpuResources, inForce: InForce): CpuResources {
+function completeCpu(cpu: CpuResources, inForce: InForce, both: boolean): CpuResources {
   const { quota = 0n, period = 0n } = cpu;
-  if (quota !== 0n || period === 0n || inForce.quota === undefined) return cpu;
-  return { ...cpu, quota: inForce.quota };
+  if (quota === 0n && period !== 0n && inForce.quota !== undefined) {
+    return { ...cpu, quota: inForce.quota };
+  }
+  const isAlone = both && quota !== 0n && period === 0n;
+  return isAlone && inForce.period !== undefined ? { ...cpu, period: inForce.period } : cpu;
 }
 
 /** `checkBeforeUpdate`: the kernel would rather kill than refuse a limit below what is in use. */

@@ -22,7 +22,8 @@ import { openBelow, openMount, readControl, writeControl } from "./tree.ts";
 type Undo = { readonly dir: Fd; readonly file: string; readonly value: string };
 
 /**
- * Sets limits, and answers what would take them back; what `resources` does not name stays as it is, and its devices are not looked at.
+ * Sets limits, and answers what would take them back; what `resources` does not name stays as it is,
+ * and its devices are not looked at.
  * @throws TareError as planUpdate, and `bad_input` or `no_cgroup` where the kernel refuses a value:
  *   then everything is as before.
  */
@@ -48,7 +49,7 @@ export function updateLimits(sys: Sys, cgroup: OpenCgroup, resources: Resources)
   return undo;
 }
 
-/** What a plan must know; files of v1 are read for the usage alone, the kernel knows the rest. */
+/** What a plan must know; of v1 the kernel itself knows how memory and swap belong together. */
 function readInForce(sys: Sys, { state, dirs }: OpenCgroup): InForce {
   const found: { -readonly [Name in keyof InForce]: InForce[Name] } = {};
   for (const [index, { version }] of state.dirs.entries()) {
@@ -56,15 +57,21 @@ function readInForce(sys: Sys, { state, dirs }: OpenCgroup): InForce {
     if (dir === undefined) continue;
     const read = (file: string): bigint | undefined => firstNumber(readControl(sys, dir, file));
     found.usage ??= read(version === 2 ? "memory.current" : "memory.usage_in_bytes");
-    if (version === 1) continue;
+    if (version === 1) {
+      found.quota ??= read("cpu.cfs_quota_us");
+      found.period ??= read("cpu.cfs_period_us");
+      continue;
+    }
     found.memory = read("memory.max");
     found.swap = read("memory.swap.max");
-    found.quota = read("cpu.max");
+    const [quota, period] = (readControl(sys, dir, "cpu.max") ?? "").split(" ");
+    found.quota ??= firstNumber(quota);
+    found.period ??= firstNumber(period);
   }
   return found;
 }
 
-/** The number at the begin of a file of v2, where "max" says that there is no limit. */
+/** The number at the begin of a file; "max" says that there is no limit, as -1 does on v1. */
 function firstNumber(text: string | undefined): bigint | undefined {
   const [word] = (text ?? "").trim().split(" ");
   if (word === undefined || word === "") return undefined;
