@@ -1,87 +1,32 @@
 /** `exec`: a further process of a container is as config.json, or its own file, or its flags say. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { patiently } from "../harness/places.ts";
-import { OutputFiles, type Ran, run, runOnTerminal, runToFiles } from "../harness/run.ts";
 import {
-  openScene,
-  type Scene,
-  type SceneBundle,
-  type SceneBundleOptions,
-} from "../harness/scene.ts";
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  rmdirSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { DEFAULT_NAMESPACES } from "../harness/bundle.ts";
+import { allCgroups, onlyCgroup2 } from "../harness/cgroups.ts";
+import { patiently } from "../harness/places.ts";
+import { run, runOnTerminal, until } from "../harness/run.ts";
+import { openScene } from "../harness/scene.ts";
+import { openGuest, type Report } from "./exec-scene.ts";
 
 setDefaultTimeout(patiently(60_000));
 
-/** What the program `report` prints, as far as it is looked at here. */
-type Report = {
-  readonly pid: number;
-  readonly sid: number;
-  readonly uid: number;
-  readonly gid: number;
-  readonly umask: number;
-  readonly cwd: string;
-  readonly groups: number[];
-  readonly env: string[];
-  readonly fds: Record<string, string>;
-  readonly rlimits: Record<"RLIMIT_NOFILE", [string, string]>;
-  readonly noNewPrivs: number;
-  readonly sigBlk: string;
-} & Record<"capInh" | "capPrm" | "capEff" | "capBnd" | "capAmb", string>;
-
-/** A container that runs `sleep`, and `exec` into it. */
-class Guest {
-  readonly scene: Scene;
-  readonly bundle: SceneBundle;
-
-  constructor(scene: Scene, bundle: SceneBundle) {
-    this.scene = scene;
-    this.bundle = bundle;
-  }
-
-  exec(flags: readonly string[], ...command: string[]): Promise<Ran> {
-    return this.scene.verb("exec", ...flags, this.bundle.id, ...command);
-  }
-
-  /** Its streams are files: who reads a pipe would wait for the program. */
-  async detach(flags: readonly string[], ...command: string[]): Promise<Ran> {
-    using output = new OutputFiles();
-    const words = ["exec", "--detach", ...flags, this.bundle.id, ...command];
-    return await runToFiles(this.scene.command(...words), output);
-  }
-
-  sh(script: string, ...flags: string[]): Promise<Ran> {
-    return this.exec(flags, "/bin/sh", "-c", script);
-  }
-
-  async report(...flags: string[]): Promise<Report> {
-    const ran = await this.exec(flags, "/t/report");
-    if (ran.code !== 0) throw new Error(`report ended with ${ran.code}: ${ran.stderr}`);
-    return JSON.parse(ran.stdout) as Report;
-  }
-
-  /** With a file that says what `process` of config.json would. */
-  file(process: object): Promise<Ran> {
-    const path = join(this.scene.dir, "process.json");
-    writeFileSync(path, JSON.stringify({ cwd: "/", env: ["PATH=/bin:/t"], ...process }));
-    return this.scene.verb("exec", "--process", path, this.bundle.id);
-  }
-
-  async pid(): Promise<number> {
-    return (await this.scene.state(this.bundle.id))?.pid ?? 0;
-  }
-}
-
-async function openGuest(options: SceneBundleOptions = {}): Promise<Guest> {
-  const scene = await openScene();
-  const bundle = scene.bundle({ args: ["sleep", "1000"], ...options });
-  const { ran } = await scene.create(bundle);
-  if (ran.code !== 0) throw new Error(ran.stderr);
-  scene.defer(() => scene.delete(bundle.id, "--force"));
-  const started = await scene.start(bundle.id);
-  if (started.code !== 0) throw new Error(started.stderr);
-  return new Guest(scene, bundle);
-}
+/** Listens on a socket for one descriptor, and prints what the kernel says of it. */
+const PIDFD_TAKER = `
+import socket, sys
+server = socket.socket(socket.AF_UNIX)
+server.bind(sys.argv[1])
+server.listen(1)
+_, fds, _, _ = socket.recv_fds(server.accept()[0], 64, 1)
+print(open(f"/proc/self/fdinfo/{fds[0]}").read())
+`;
 
 describe("the process", () => {
   test("is in every namespace of the container, and in its cgroups", async () => {
@@ -121,6 +66,34 @@ describe("the process", () => {
     expect(report.env).toContain("HOME=/home/test");
   });
 
+  test("has the session keyring of the container", async () => {
+    const guest = await openGuest();
+    const keyring = () => guest.exec([], "/t/call", "250", "0", "-3", "0");
+    const first = (await keyring()).stdout;
+    expect(first).toMatch(/^ret \d+ /);
+    expect((await keyring()).stdout).toBe(first);
+  });
+
+  test("may run on all processors, or on those that execCPUAffinity names", async () => {
+    const guest = await openGuest();
+    const { id } = guest.bundle;
+    const list = ["grep", "Cpus_allowed_list", "/proc/self/status"];
+    const all = (await run(list)).stdout;
+    const bound = await run(["taskset", "-c", "0", ...guest.scene.command("exec", id, ...list)]);
+    expect(bound.stdout).toBe(all);
+    const args = ["/bin/grep", "Cpus_allowed_list", "/proc/self/status"];
+    const ran = await guest.file({ args, execCPUAffinity: { initial: "1", final: "0" } });
+    expect(ran.stdout).toBe("Cpus_allowed_list:\t0\n");
+  });
+
+  test("has the clocks of the container", async () => {
+    const namespaces = [...DEFAULT_NAMESPACES, "time"].map((type) => ({ type }));
+    const timeOffsets = { boottime: { secs: 1_000_000, nanosecs: 0 } };
+    const guest = await openGuest({ linux: { namespaces, timeOffsets } });
+    const inside = Number((await guest.exec([], "cat", "/proc/uptime")).stdout.split(" ")[0]);
+    expect(inside).toBeGreaterThan(1_000_000);
+  });
+
   test("does not see what became of config.json after create", async () => {
     const guest = await openGuest();
     writeFileSync(join(guest.bundle.dir, "config.json"), "{}");
@@ -135,6 +108,23 @@ describe("the process", () => {
       const ran = await guest.sh("grep Seccomp: /proc/self/status; mkdir /tmp/x");
       expect(ran.stdout.trim()).toBe("Seccomp:\t2");
       expect(ran.stderr).toContain("Function not implemented");
+    }
+  });
+
+  test("is started also where the filter refuses to fork, or to end", async () => {
+    for (const names of [["clone", "clone3", "fork", "vfork"], ["exit_group"], ["setsid"]]) {
+      for (const noNewPrivileges of [true, false]) {
+        const syscalls = [{ names, action: "SCMP_ACT_ERRNO" }];
+        const seccomp = { defaultAction: "SCMP_ACT_ALLOW", syscalls };
+        const guest = await openGuest({ process: { noNewPrivileges }, linux: { seccomp } });
+        const ran = await guest.exec([], "echo", "started");
+        expect([names, noNewPrivileges, ran.stdout, ran.stderr]).toEqual([
+          names,
+          noNewPrivileges,
+          "started\n",
+          "",
+        ]);
+      }
     }
   });
 
@@ -195,6 +185,55 @@ describe("flags", () => {
     const env = Array.from({ length: 1000 }, (_, index) => `V${index}=${"x".repeat(1000)}`);
     const ran = await guest.file({ args: ["/bin/sh", "-c", "env | wc -l"], env });
     expect(Number(ran.stdout)).toBeGreaterThanOrEqual(1000);
+  });
+
+  test("--process of a shell's process substitution", async () => {
+    const guest = await openGuest();
+    const file = JSON.stringify({ cwd: "/", args: ["/bin/echo", "substituted"] });
+    const exec = guest.scene.command("exec", "--process");
+    const script = `"$@" <(echo '${file}') ${guest.bundle.id}`;
+    expect((await run(["bash", "-c", script, "bash", ...exec])).stdout).toBe("substituted\n");
+  });
+
+  test("--pidfd-socket is sent a descriptor of the process", async () => {
+    const guest = await openGuest();
+    const path = join(guest.scene.dir, "pidfd.sock");
+    const taker = Bun.spawn(["python3", "-c", PIDFD_TAKER, path], { stdout: "pipe" });
+    await until(
+      () => existsSync(path),
+      5_000,
+      () => "the socket",
+    );
+    const file = join(guest.scene.dir, "pid");
+    await guest.detach(["--pid-file", file, "--pidfd-socket", path], "sleep", "999");
+    const pid = readFileSync(file, "utf8");
+    expect(await new Response(taker.stdout).text()).toContain(`\nPid:\t${pid}\n`);
+  });
+
+  test("--cgroup: below the container's own, which must be there", async () => {
+    const guest = await openGuest();
+    const all = allCgroups().filter((dir) => dir.endsWith(`/${guest.bundle.id}`));
+    // A new cpuset of v1 has no processors, and takes nobody.
+    const own = onlyCgroup2() ? all : all.filter((dir) => dir.includes("/pids/"));
+    for (const dir of own) mkdirSync(join(dir, "sub"));
+    const prefix = onlyCgroup2() ? "" : "pids:";
+    const ran = await guest.exec(["--cgroup", `${prefix}sub`], "cat", "/proc/self/cgroup");
+    const lines = ran.stdout.trim().split("\n");
+    expect(lines.filter((line) => line.endsWith(":/sub"))).toHaveLength(1);
+    expect(lines.filter((line) => !line.endsWith("/sub") && !line.endsWith(":/"))).toEqual([]);
+    for (const path of ["..", "sub/../..", "nowhere", "whaaat:sub", `${prefix}sub/..`]) {
+      expect((await guest.exec(["--cgroup", path], "true")).code).toBe(255);
+    }
+    for (const dir of own) rmdirSync(join(dir, "sub"));
+  });
+
+  test("LISTEN_FDS: descriptors come along", async () => {
+    const guest = await openGuest();
+    const path = join(guest.scene.dir, "passed");
+    writeFileSync(path, "passed\n");
+    const exec = guest.scene.command("exec", guest.bundle.id, "sh", "-c", "cat <&3");
+    const script = 'exec 3<"$1"; shift; LISTEN_FDS=1 exec "$@"';
+    expect((await run(["/bin/sh", "-c", script, "sh", path, ...exec])).stdout).toBe("passed\n");
   });
 
   test("what is behind the ID is the program's", async () => {
@@ -293,6 +332,22 @@ describe("a container that is", () => {
     await Bun.sleep(100);
     expect((await guest.scene.verb("resume", guest.bundle.id)).code).toBe(0);
     expect((await waiting).stdout).toBe("late\n");
+  });
+
+  test("paused gives an exec that waits up at a signal", async () => {
+    const guest = await openGuest();
+    await guest.scene.verb("pause", guest.bundle.id);
+    const child = Bun.spawn(
+      guest.scene.command("exec", "--ignore-paused", guest.bundle.id, "true"),
+      {
+        stderr: "pipe",
+        env: { ...process.env, TARE_TEST_MARK: guest.scene.mark },
+      },
+    );
+    await Bun.sleep(200);
+    child.kill("SIGINT");
+    expect(await child.exited).toBe(255);
+    await guest.scene.verb("resume", guest.bundle.id);
   });
 
   test("gone leaves no file of the pid", async () => {

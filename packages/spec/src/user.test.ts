@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { TareError } from "./error.ts";
-import { parseUserIds, resolveGroups, resolveUser } from "./user.ts";
+import { findHome, parseUserIds, resolveGroups, resolveUser } from "./user.ts";
 
 const passwd = `
 root:x:0:0:root user:/root:/bin/bash
@@ -182,4 +182,20 @@ const ids: [text: string, want: { uid: number; gid?: number } | undefined][] = [
 test.each(ids)("parseUserIds(%j)", (text, want) => {
   if (want === undefined) expect(() => parseUserIds(text)).toThrow(TareError);
   else expect(parseUserIds(text)).toStrictEqual(want);
+});
+
+describe("the home of an id", () => {
+  test.each([
+    ["x:x:5:6::/home/x:/bin/sh\n", 5, "/home/x"],
+    ["y:x:5:::/first:\nx:x:5:6::/second:\n", 5, "/first"],
+    ["x:x:05:6::/home/x:\n", 5, "/home/x"],
+    ["x:x:4294967301:6::/wrong:\n", 5, "/"],
+    ["x:x:5:6::relative:\n", 5, "/"],
+    ["x:x:5:6::/with\0nul:\n", 5, "/"],
+    ["x:x:5\n# x:x:5:6::/comment:\n", 5, "/"],
+    ["", 0, "/"],
+    [":::::/none:\n", 0, "/"],
+  ])("%j of %d is %s", (passwd, uid, home) => {
+    expect(findHome(passwd, uid)).toBe(home);
+  });
 });

@@ -143,10 +143,22 @@ function findAccount(passwd: string, who: { id: number } | { name: string }): Ac
     if (uid === undefined || gid === undefined) {
       throw new TareError("bad_input", `Cannot use user "${name}": /etc/passwd has no ids for it`);
     }
-    const isPath = directory.startsWith("/") && !directory.includes("\0");
-    return { name, uid, gid, home: isPath ? directory : "/" };
+    return { name, uid, gid, home: homeIn(directory) };
   }
   return undefined;
+}
+
+/** The home of an id, for HOME: an absolute path of the first line that fits; `/` where there is none. */
+export function findHome(passwd: string, uid: number): string {
+  for (const line of linesOf(passwd, "/etc/passwd")) {
+    const [, , uidText = "", , , directory = ""] = line.split(":", 6);
+    if (parseId(uidText) === uid) return homeIn(directory);
+  }
+  return "/";
+}
+
+function homeIn(directory: string): string {
+  return directory.startsWith("/") && !directory.includes("\0") ? directory : "/";
 }
 
 /** group(5): name:password:GID:users. An id needs no line. */

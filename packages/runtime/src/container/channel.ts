@@ -46,6 +46,8 @@ export type Received = { readonly message: Message; readonly fds: readonly Fd[] 
 export class Channel {
   readonly #sys: Sys;
   readonly fd: Fd;
+  /** One for all messages: making it takes longer than receiving. */
+  #buffer: Uint8Array | undefined;
 
   constructor(sys: Sys, fd: Fd) {
     this.#sys = sys;
@@ -79,7 +81,8 @@ export class Channel {
 
   /** The next message; undefined where the other side is gone. */
   receive(): Received | undefined {
-    const buffer = new Uint8Array(MESSAGE_BYTES_MAX);
+    this.#buffer ??= new Uint8Array(MESSAGE_BYTES_MAX);
+    const buffer = this.#buffer;
     const fds = new Int32Array(FDS_MAX);
     const ret = retried(() => this.#sys.recvmsg(this.fd, buffer, fds, MSG_CMSG_CLOEXEC));
     const length = check(ret, "recvmsg");

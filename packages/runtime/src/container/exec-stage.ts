@@ -16,13 +16,14 @@ import { check, errnoOf } from "../sys/check.ts";
 import { openAt } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import { loadPart } from "../sys/part.ts";
-import type { Fd, Sys } from "../sys/types.ts";
+import type { Fd, Ret, Sys } from "../sys/types.ts";
 import type { Channel } from "./channel.ts";
 import { joinKeyring } from "./keyring.ts";
 import { openHostProcfs } from "./procfs.ts";
 import type { EntryStep, ExecStep } from "./step.ts";
 
 const STDIN = 0 as Fd;
+const LONG_MS = 1000;
 const FIRST_FD = 3;
 const FD_MAX = 0xffffffff;
 /** chown(2): -1 leaves the group as it is. */
@@ -100,9 +101,9 @@ function applyStep(sys: Sys, gift: StageGift, launch: Launch, step: ExecStep): v
     case "fork":
       return fork(sys, gift.channel);
     case "session":
-      return void check(sys.setsid(), "setsid");
+      return unlessRefused(sys, gift.channel, sys.setsid());
     case "control-terminal":
-      return void check(sys.ioctl(STDIN, TIOCSCTTY, 0), "ioctl TIOCSCTTY");
+      return unlessRefused(sys, gift.channel, sys.ioctl(STDIN, TIOCSCTTY, 0));
     default:
       return applyProcessStep(sys, launch, step);
   }
@@ -143,12 +144,19 @@ function makeTerminal(
  */
 function fork(sys: Sys, channel: Channel): void {
   const ret = sys.fork(CLONE_PARENT);
-  if (errnoOf(ret) !== 0) {
-    channel.write({ kind: "refused" });
-    return void sys.exit_group(1);
-  }
+  unlessRefused(sys, channel, ret);
   const pid = check(ret, "clone CLONE_PARENT");
   if (pid === 0) return;
   channel.write({ kind: "pid", pid });
   sys.exit_group(0);
+  // A filter may refuse even that; who got the number kills this process.
+  for (;;) sys.sleep_ms(LONG_MS);
+}
+
+/** What fails only by the container's filter, or a limit of its user, is tried again without them. */
+function unlessRefused(sys: Sys, channel: Channel, ret: Ret<unknown>): void {
+  if (errnoOf(ret) === 0) return;
+  channel.write({ kind: "refused" });
+  sys.exit_group(1);
+  for (;;) sys.sleep_ms(LONG_MS);
 }

@@ -140,12 +140,12 @@ class Attempt {
 
   /**
    * The pid, when the end of the channel says that execve(2) has succeeded; undefined where the
-   * container's own filter does not let the stage fork.
+   * container's own filter does not let it begin.
    */
   follow(): number | undefined {
     try {
       for (let next = this.#receive(); next !== undefined; next = this.#receive()) {
-        if (next.message.kind === "pid") this.#pid = next.message.pid;
+        if (next.message.kind === "pid") this.#born(next.message.pid);
         else if (next.message.kind === "refused") return this.#end();
         else this.#answer(next);
       }
@@ -153,7 +153,6 @@ class Attempt {
       else if (exitStatus(waitFor(this.#sys, this.#stage)) !== 128 + SIGSYS) throw early();
       return this.#pid;
     } catch (error) {
-      // Both end by themselves: what they wait for is this channel.
       if (!(error instanceof Interrupted)) this.#end();
       throw error;
     } finally {
@@ -161,10 +160,19 @@ class Attempt {
     }
   }
 
+  /** The stage has done its work: it ends by itself, unless the filter refuses it that. */
+  #born(pid: number): void {
+    this.#pid = pid;
+    this.#sys.kill(this.#stage, SIGKILL);
+  }
+
   #end(): undefined {
     this.#channel.close();
-    waitFor(this.#sys, this.#stage);
-    if (this.#pid !== undefined) waitFor(this.#sys, this.#pid);
+    for (const pid of [this.#stage, ...(this.#pid === undefined ? [] : [this.#pid])]) {
+      this.#sys.kill(pid, SIGKILL);
+      waitFor(this.#sys, pid);
+    }
+    this.#pid = undefined;
   }
 
   /** In a frozen cgroup the stage waits for ever: then a signal ends us, and the stage when it can. */

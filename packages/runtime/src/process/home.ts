@@ -1,6 +1,7 @@
 /** The program's environment: each name once, and HOME from the container's own /etc/passwd. */
 
 import type { Process } from "@tare/spec/oci-runtime.ts";
+import { findHome } from "@tare/spec/user.ts";
 import { AT_EMPTY_PATH, AT_FDCWD, O_NONBLOCK, O_RDONLY, S_IFMT, S_IFREG } from "../sys/abi-file.ts";
 import { check, errnoOf } from "../sys/check.ts";
 import { openAt, readAll } from "../sys/file.ts";
@@ -37,10 +38,6 @@ function homeOf(sys: Sys, uid: number): string {
   using file = new OwnedFd(sys, check(ret, "openat2", "/etc/passwd"));
   const { mode, size } = statAt(sys, file.fd, "", AT_EMPTY_PATH);
   if ((mode & S_IFMT) !== S_IFREG || size > BigInt(PASSWD_BYTES_MAX)) return "/";
-  const text = sys.decode_utf8(readAll(sys, file.fd, "/etc/passwd", PASSWD_BYTES_MAX)) ?? "";
-  for (const line of text.split("\n")) {
-    const fields = line.split(":");
-    if (fields[2] === String(uid) && fields[5] !== undefined) return fields[5] || "/";
-  }
-  return "/";
+  const text = sys.decode_utf8(readAll(sys, file.fd, "/etc/passwd", PASSWD_BYTES_MAX));
+  return findHome(text ?? "", uid);
 }
