@@ -23,7 +23,8 @@ setDefaultTimeout(patiently(180_000));
 
 /** Of each command; all of them together stay below a minute and a half. */
 const SLICE_MS = 80_000 / SCENARIOS.length;
-const seed = Number(process.env["TARE_SEED"] ?? Date.now() % 1_000_000);
+const { TARE_SEED } = process.env;
+const seed = Number(TARE_SEED ?? Date.now() % 1_000_000);
 
 type Choice = (stage: Stage, expected: Baseline) => Promise<Case | undefined>;
 

@@ -2,8 +2,9 @@
  * The commands that are played with failures: how to come to the point where each is called, and
  * what shows that it did what it should.
  */
+import { existsSync, readFileSync } from "node:fs";
 import type { Ran } from "../harness/run.ts";
-import type { Stage, Variant } from "./stage.ts";
+import { REPORT, type Stage, type Variant } from "./stage.ts";
 import type { Call, Wire } from "./wire.ts";
 
 export type Outcome = {
@@ -146,6 +147,102 @@ const state: Scenario = {
   },
 };
 
+/** Started, and stays. */
+async function running(stage: Stage, variant: Variant): Promise<void> {
+  await must(stage.run(...createWords(stage, variant)));
+  stage.stay();
+  await must(stage.run("start", stage.id));
+  await stage.waitForReport();
+  stage.takeReport();
+}
+
+/** A command on a container that runs; what shows what became of it is asked for afterwards. */
+function onRunning(
+  name: string,
+  words: readonly string[],
+  show: (stage: Stage) => Promise<string>,
+  more: Partial<Scenario> & { readonly before?: readonly string[] } = {},
+): Scenario {
+  const { before, ...rest } = more;
+  return {
+    name,
+    variants: ["usual"],
+    undoes: false,
+    async play(stage, variant, wires) {
+      await running(stage, variant);
+      if (before !== undefined) await must(stage.run(...before, stage.id));
+      const first = await show(stage);
+      const [verb = "", ...flags] = words;
+      const played = await stage.play(wires, verb, ...flags, stage.id);
+      const report = await show(stage);
+      const died = wires.some(({ action }) => action.kind === "die");
+      if (played.ran.code !== 0 && wires.length === 1 && !died && report !== first) {
+        throw new Error(`It fails, but something is done: ${report}`);
+      }
+      await must(stage.run("delete", "--force", stage.id));
+      stage.takeReport();
+      return { ...played, report };
+    },
+    ...rest,
+  };
+}
+
+async function status(stage: Stage): Promise<string> {
+  const { stdout } = await stage.run("state", stage.id);
+  return (JSON.parse(stdout) as { status: string }).status;
+}
+
+const LIMIT_FILES = [
+  ["memory", "memory.limit_in_bytes"],
+  ["pids", "pids.max"],
+  ["cpu", "cpu.shares"],
+  ["cpu", "cpu.cfs_quota_us"],
+  ["unified", "memory.max"],
+] as const;
+
+/** The limits that the kernel has, of whichever version. */
+async function limits(stage: Stage): Promise<string> {
+  const places = ["", "unified/"].flatMap((tree) => [
+    ...LIMIT_FILES.map(([controller, file]) => `/sys/fs/cgroup/${controller}/${stage.id}/${file}`),
+    ...["memory.max", "pids.max", "cpu.weight", "cpu.max"].map(
+      (file) => `/sys/fs/cgroup/${tree}${stage.id}/${file}`,
+    ),
+  ]);
+  return places
+    .filter((path) => existsSync(path))
+    .map((path) => readFileSync(path, "utf8").trim())
+    .join(" ");
+}
+
+const pause = onRunning("pause", ["pause"], status);
+const resume = onRunning("resume", ["resume"], status, { before: ["pause"] });
+const ps = onRunning("ps", ["ps"], status);
+const update = onRunning(
+  "update",
+  ["update", "--memory", "134217728", "--pids-limit", "50", "--cpu-share", "256"],
+  limits,
+);
+
+/** A further process, which tells of itself as the first one does. */
+const exec: Scenario = {
+  name: "exec",
+  variants: ["usual", "mapped", "joined"],
+  undoes: false,
+  async play(stage, variant, wires) {
+    await running(stage, variant);
+    const words = ["exec", "--env", "A=b", "--cwd", "/tmp", stage.id, "/bin/sh", "-c", REPORT];
+    const played = await stage.play(wires, ...words);
+    const report = stage.takeReport();
+    const died = wires.some(({ action }) => action.kind === "die");
+    const { stdout } = await stage.run("ps", "--format", "json", stage.id);
+    if (!died && (JSON.parse(stdout) as number[]).length !== 1) {
+      throw new Error(`It leaves a process in the container: ${stdout}`);
+    }
+    await must(stage.run("delete", "--force", stage.id));
+    return { ...played, report };
+  },
+};
+
 export const SCENARIOS: readonly Scenario[] = [
   run,
   create,
@@ -155,4 +252,9 @@ export const SCENARIOS: readonly Scenario[] = [
   removeByForce,
   kill,
   state,
+  exec,
+  pause,
+  resume,
+  ps,
+  update,
 ];

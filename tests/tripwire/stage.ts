@@ -16,7 +16,7 @@ import { join } from "node:path";
 import { type BundleConfig, DEFAULT_NAMESPACES } from "../harness/bundle.ts";
 import { busyboxRootfs, programs } from "../harness/fixtures.ts";
 import { patiently, REPO } from "../harness/places.ts";
-import { OutputFiles, type Ran, runToFiles } from "../harness/run.ts";
+import { OutputFiles, type Ran, runToFiles, until } from "../harness/run.ts";
 import { Scene, type SceneBundle } from "../harness/scene.ts";
 import { type Call, readCalls, type Wire, writeWires } from "./wire.ts";
 
@@ -26,7 +26,7 @@ const COMMAND_MS_MAX = 25_000;
 const END_MS_MAX = 5_000;
 
 /** What a container says of itself; equal for containers that were made alike. */
-const REPORT = `exec > /out/report 2> /dev/null
+export const REPORT = `exec > /out/report 2> /dev/null
 grep -E '^(Uid|Gid|Groups|Cap|NoNewPrivs|Seccomp:|Umask)' /proc/self/status
 sed -E 's/^[0-9]+ [0-9]+ [0-9:]+ //; s/(shared|master):[0-9]+/\\1/g' /proc/self/mountinfo
 cat /proc/self/limits /proc/self/oom_score_adj /proc/self/cgroup /proc/sys/net/core/somaxconn
@@ -162,7 +162,7 @@ export class Stage {
     let bundle = this.#bundles.get(variant);
     if (bundle === undefined) {
       bundle = this.scene.bundle({
-        sh: REPORT,
+        sh: `${REPORT}\n[ ! -e /out/stay ] || exec sleep 1000`,
         mounts: [{ destination: "/out", source: this.out, options: ["bind", "rw"] }],
         edit: (config) => {
           config.linux.cgroupsPath = `/${this.id}`;
@@ -199,6 +199,18 @@ export class Stage {
       env: { ...env, TARE_TEST_MARK: this.scene.mark },
       timeoutMs: COMMAND_MS_MAX,
     });
+  }
+
+  /** The next container stays when it has told of itself; to be called before it starts. */
+  stay(): void {
+    writeFileSync(join(this.out, "stay"), "");
+  }
+
+  /** Waits until a container has told of itself. */
+  async waitForReport(): Promise<void> {
+    const path = join(this.out, "report");
+    const isWhole = () => existsSync(path) && readFileSync(path, "utf8").endsWith("whole\n");
+    await until(isWhole, END_MS_MAX, () => "the container's report");
   }
 
   /** What the container wrote about itself, and which hooks ran; forgets it. */
@@ -245,8 +257,4 @@ function isZombie(pid: number): boolean {
   } catch {
     return true;
   }
-}
-
-export function writeLimits(path: string, resources: object): void {
-  writeFileSync(path, JSON.stringify(resources));
 }

@@ -75,7 +75,8 @@ export function planTakenDevices(config: Config, isRootless: boolean): RootStep[
 
 function planDevice(device: Device): DeviceStep {
   const path = normalize(device.path);
-  if (path === "/") throw new TareError("bad_input", 'Cannot make device "/": it is the root');
+  if (path === "/")
+    throw new TareError("bad_input", 'Cannot make device "/" of linux.devices: it is the root');
   const { type, major, minor, fileMode = DEFAULT_MODE, uid = 0, gid = 0 } = device;
   const why = "a device that the specification or the configuration asks for";
   return { op: "device", path, type, major, minor, mode: fileMode & 0o7777, uid, gid, why };
