@@ -159,6 +159,28 @@ describe("root as the caller", () => {
     expect(mustSucceed(ran).stdout).toBe(`${theirs}\n${here}\n`);
   });
 
+  test("an id-mapped bind without maps has those of the user namespace that is joined", async () => {
+    const scene = await openScene();
+    const first = mapped(scene, { args: ["sleep", "31"] });
+    mustSucceed((await scene.create(first)).ran);
+    mustSucceed(await scene.start(first.id));
+    const pid = (await scene.state(first.id))?.pid ?? 0;
+    const source = join(scene.dir, "source");
+    mkdirSync(source);
+    chownSync(source, 42, 43);
+    const joined = namespaces.map(({ type }) =>
+      type === "user" ? { type, path: `/proc/${pid}/ns/user` } : { type },
+    );
+    const second = mapped(scene, {
+      args: ["stat", "-c", "%u:%g", "/mnt"],
+      linux: { namespaces: joined, uidMappings: [], gidMappings: [] },
+      mounts: [{ destination: "/mnt", source, options: ["bind", "idmap"] }],
+    });
+    const ran = await scene.run(second);
+    await scene.delete(first.id, "--force");
+    expect(mustSucceed(ran).stdout).toBe("42:43\n");
+  });
+
   test("clocks of a time namespace that belongs to the user namespace are set", async () => {
     const scene = await openScene();
     const bundle = mapped(scene, {

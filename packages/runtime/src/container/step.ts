@@ -51,6 +51,8 @@ export type IdMap = {
   readonly recursive: boolean;
   /** crun's maps in the option's own words, as `uids=0-1000-10;gids=0-1000-10`; they come first. */
   readonly words: string | undefined;
+  /** The file of the user namespace that is joined, where the maps are its own. */
+  readonly namespace?: string;
 };
 
 /** What a container sees of one cgroup hierarchy. */

@@ -9,14 +9,19 @@ import type { Maps } from "../container/id-maps.ts";
 import type { IdMap } from "../container/step.ts";
 import { openUserNamespace } from "../container/user-namespace.ts";
 import { EINVAL } from "../sys/abi-errno.ts";
-import { AT_EMPTY_PATH, AT_RECURSIVE } from "../sys/abi-file.ts";
+import { AT_EMPTY_PATH, AT_FDCWD, AT_RECURSIVE, O_RDONLY } from "../sys/abi-file.ts";
 import { MOUNT_ATTR_IDMAP } from "../sys/abi-mount.ts";
 import { check, errnoOf } from "../sys/check.ts";
+import { openAt } from "../sys/file.ts";
+import { OwnedFd } from "../sys/owned-fd.ts";
 import type { Fd, Sys } from "../sys/types.ts";
 
 /** Maps the owners of a detached tree; `path` is for the error. */
 export function mapOwners(sys: Sys, tree: Fd, idmap: IdMap, path: string): void {
-  using namespace = openUserNamespace(sys, mapsOf(idmap));
+  using namespace =
+    idmap.namespace === undefined
+      ? openUserNamespace(sys, mapsOf(idmap))
+      : openNamespaceFile(sys, idmap.namespace);
   const flags = AT_EMPTY_PATH | (idmap.recursive ? AT_RECURSIVE : 0);
   const ret = sys.mount_setattr(tree, "", flags, MOUNT_ATTR_IDMAP, 0, 0, namespace.fd);
   if (errnoOf(ret) === EINVAL) {
@@ -26,6 +31,10 @@ export function mapOwners(sys: Sys, tree: Fd, idmap: IdMap, path: string): void 
     );
   }
   check(ret, "mount_setattr MOUNT_ATTR_IDMAP", path);
+}
+
+function openNamespaceFile(sys: Sys, path: string): OwnedFd {
+  return new OwnedFd(sys, check(openAt(sys, AT_FDCWD, path, O_RDONLY, 0), "openat2", path));
 }
 
 /**

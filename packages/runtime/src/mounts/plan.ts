@@ -85,7 +85,8 @@ export type MountsConfig = {
   readonly mounts: readonly Mount[];
   readonly root: Pick<Config["root"], "path">;
   /** The container's own maps, for binds that take them, and the label of new file systems. */
-  readonly linux: Pick<Config["linux"], "uidMappings" | "gidMappings" | "mountLabel">;
+  readonly linux: Pick<Config["linux"], "uidMappings" | "gidMappings" | "mountLabel"> &
+    Partial<Pick<Config["linux"], "namespaces">>;
 };
 
 /** The configured mounts, in their order. */
@@ -219,6 +220,11 @@ function idMapOf(config: MountsConfig, mount: Mount, options: MountOptions): IdM
   const equals = options.idmap?.indexOf("=") ?? -1;
   const words = equals < 0 ? undefined : options.idmap?.slice(equals + 1);
   const { uidMappings, gidMappings } = own && words === undefined ? mount : config.linux;
+  const recursive = options.idmap?.startsWith("ridmap") === true;
+  const joined = config.linux.namespaces?.find(({ type }) => type === "user")?.path;
+  if (!own && words === undefined && uidMappings.length === 0 && joined !== undefined) {
+    return { uidMappings, gidMappings, recursive, words, namespace: joined };
+  }
   if (words === undefined && (uidMappings.length === 0 || gidMappings.length === 0)) {
     throw new TareError(
       "bad_input",
@@ -228,7 +234,6 @@ function idMapOf(config: MountsConfig, mount: Mount, options: MountOptions): IdM
       },
     );
   }
-  const recursive = options.idmap?.startsWith("ridmap") === true;
   return { uidMappings, gidMappings, recursive, words };
 }
 
