@@ -323,3 +323,48 @@ describe("what the kernel refuses is an error and leaves nothing", () => {
     expect(ran.code).not.toBe(0);
   });
 });
+
+describe("out of the container by its cgroups", () => {
+  /** Looks for the file of v1 whose program the host's kernel runs; writes none. */
+  const LOOK = `mkdir /dev/shm/c
+    find /sys/fs/cgroup -name release_agent
+    for h in memory pids cpu devices freezer; do
+      mount -t cgroup -o $h cgroup /dev/shm/c || continue
+      ls /dev/shm/c/release_agent; umount /dev/shm/c
+    done 2> /dev/null
+    unshare -U -r -m sh -c 'mount -t cgroup -o memory cgroup /dev/shm/c && echo mounted' 2> /dev/null
+    echo looked`;
+  const caps = ["CAP_SYS_ADMIN", "CAP_DAC_OVERRIDE"];
+  const capabilities = { bounding: caps, permitted: caps, effective: caps };
+
+  // CVE-2022-0492.
+  test.skipIf(V2)("release_agent is nowhere to be found, with CAP_SYS_ADMIN either", async () => {
+    const scene = await openScene();
+    expect((await scene.runIn({ sh: LOOK })).stdout).toBe("looked\n");
+    const strong = await scene.runIn({ sh: LOOK, process: { capabilities } });
+    expect(strong.stdout).toBe("looked\n");
+  });
+
+  test.skipIf(V2)("and is seen where it is: in the host's cgroup namespace", async () => {
+    const scene = await openScene();
+    const namespaces = ["pid", "network", "ipc", "uts", "mount"].map((type) => ({ type }));
+    const ran = await scene.runIn({
+      sh: LOOK,
+      process: { capabilities },
+      linux: { namespaces },
+    });
+    expect(ran.stdout).toContain("/dev/shm/c/release_agent");
+  });
+
+  // CVE-2023-25809.
+  test("nothing below /sys/fs/cgroup can be written, in whosever cgroup namespace", async () => {
+    const scene = await openScene();
+    const sh = `find /sys/fs/cgroup -type d | while read dir; do mkdir $dir/made && echo made $dir; done 2> /dev/null
+      find /sys/fs/cgroup -name cgroup.procs | while read file; do echo 1 > $file && echo wrote $file; done 2> /dev/null
+      find /sys/fs/cgroup -name cgroup.procs | grep -q . && echo tried`;
+    const host = ["pid", "network", "ipc", "uts", "mount"].map((type) => ({ type }));
+    for (const linux of [{}, { namespaces: host }]) {
+      expect((await scene.runIn({ sh, linux })).stdout).toBe("tried\n");
+    }
+  });
+});
