@@ -17,7 +17,7 @@ HOST := $(call sources,host/src) host/build.rs host/Cargo.toml host/Cargo.lock
 CLI := $(SPEC) $(call sources,packages/engine/src packages/tare/src)
 PACKAGES := package.json bun.lock $(wildcard packages/*/package.json)
 
-.PHONY: help setup setup-build setup-run setup-test build run test test-unit test-quickjs test-e2e test-vm tripwire fuzz lint types bench conformance clean
+.PHONY: help setup setup-build setup-run setup-test build run test test-unit test-quickjs test-e2e test-vm test-systemd tripwire fuzz lint types bench conformance clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -80,6 +80,9 @@ fuzz: setup-test build dist/tare-host-dev ## tens of thousands of changed docume
 
 test-vm: setup-test build ## the end-to-end files in a virtual machine with cgroup v2 alone
 	$(BUN) tests/vm/run.ts $(FILES)
+
+test-systemd: setup-test build ## the systemd cgroup manager, in a virtual machine whose pid 1 is systemd
+	$(BUN) tests/vm/run.ts --systemd $(FILES)
 
 lint: setup-test dist/tare-host-dev ## formatting, types, clippy and the house rules
 	$(BUN) tools/test.ts lint

@@ -368,6 +368,16 @@ test("a container goes away also where systemd went first", async () => {
   expect(gone).toMatchObject({ code: 0, stderr: "" });
 });
 
+test("a scope that systemd is too busy to stop is no reason to keep the container", async () => {
+  const stage = await openStage();
+  const bundle = bundleIn(stage, { args: ["sleep", "100"], hostname: "web" });
+  expect((await create(stage, bundle)).stderr).toBe("");
+  stage.systemd.behave.set("StopUnit", { result: "timeout" });
+  const gone = await runtime(stage, "delete", "--force", bundle.id);
+  expect(gone).toMatchObject({ code: 0, stderr: "" });
+  expect(await stage.scene.state(bundle.id)).toBeNull();
+});
+
 test("a path of the other manager's form is an error of either", async () => {
   const stage = await openStage();
   const plain = stage.scene.bundle({ args: ["true"] });

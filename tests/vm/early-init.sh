@@ -10,4 +10,7 @@ mount -t ext4 /dev/vda /root
 mount -t ext4 /dev/vdb /root/tare
 umount /proc
 mount -o move /dev /root/dev
-exec switch_root /root /tare/vm/init.sh
+# Where the machine has a systemd, it is pid 1, and a unit of it runs the tests.
+init=/tare/vm/init.sh
+[ -e /root/etc/systemd/system/tare-tests.service ] && init=/usr/lib/systemd/systemd
+exec switch_root /root "$init"

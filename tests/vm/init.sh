@@ -19,19 +19,4 @@ ln -sfn /proc/self/fd/2 /dev/stderr
 busybox hostname tare-vm
 busybox ip link set lo up
 
-export HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-export TERM=dumb NO_COLOR=1 TARE_TEST_BUILD=/tare/.build
-set -a
-. /tare/vm/environment
-set +a
-stty -F /dev/ttyS1 raw
-
-cd /tare || exit 1
-mapfile -t files < /tare/vm/files
-# In a cgroup of its own: on v2 a group with processes cannot give controllers to its children.
-setsid bun test --timeout "$TEST_TIMEOUT_MS" "${files[@]}" < /dev/null > /dev/ttyS1 2>&1
-code=$?
-printf '\ntare-vm-exit %d\n' "$code" > /dev/ttyS1
-sync
-echo b > /proc/sysrq-trigger
-sleep 60
+exec /tare/vm/run-tests.sh

@@ -4,7 +4,15 @@
  * use, and bun). What changes with every run is a second disk, see payload.ts.
  * Nothing is installed on this machine.
  */
-import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from "node:fs";
 import { basename, join } from "node:path";
 import { cached, debianSources, mustSucceed } from "../harness/fixtures.ts";
 import { type Ran, type RunOptions, run } from "../harness/run.ts";
@@ -14,6 +22,10 @@ const KERNEL_PACKAGE = "linux-image-cloud-amd64";
 const DEBIAN_SUITE = "bookworm";
 /** Beside minbase: peers to compare with, id maps, module loading, terminal and address tools. */
 const ROOT_PACKAGES = "busybox-static,crun,kmod,procps,runc,uidmap,util-linux,util-linux-extra";
+/** Beside those: an init system that manages cgroups, for the machine and for each user. */
+const SYSTEMD_PACKAGES = "dbus,dbus-user-session,libpam-systemd,passwd,systemd,systemd-sysv";
+/** The ordinary user of that machine. */
+const USER = "tester";
 /** Sparse; what the machine writes goes to a temporary file beside it. */
 const ROOT_DISK_SIZE = "6G";
 /** In the order in which they need each other. */
@@ -32,10 +44,11 @@ export type Machine = {
   readonly rootDisk: string;
 };
 
-export async function makeMachine(): Promise<Machine> {
+/** @param withSystemd pid 1 is systemd, and what runs the tests is a unit of it */
+export async function makeMachine(withSystemd = false): Promise<Machine> {
   const kernel = await fetchKernel();
   const initramfs = await makeInitramfs(kernel);
-  const rootDisk = await makeRootDisk(kernel);
+  const rootDisk = await makeRootDisk(kernel, withSystemd);
   return { kernel: join(kernel, "vmlinuz"), initramfs, rootDisk };
 }
 
@@ -99,16 +112,18 @@ async function makeInitramfs(kernel: string): Promise<string> {
   return join(dir, "initramfs");
 }
 
-async function makeRootDisk(kernel: string): Promise<string> {
+async function makeRootDisk(kernel: string, withSystemd: boolean): Promise<string> {
+  const packages = withSystemd ? `${ROOT_PACKAGES},${SYSTEMD_PACKAGES}` : ROOT_PACKAGES;
+  const unit = withSystemd ? readFileSync(join(import.meta.dir, "tare-tests.service")) : "";
   const argv = [
     "mmdebstrap",
     "--quiet",
     "--variant=minbase",
-    `--include=${ROOT_PACKAGES}`,
+    `--include=${packages}`,
     DEBIAN_SUITE,
   ];
   const bun = process.execPath;
-  const recipe = [basename(kernel), argv.join(" "), Bun.revision, ROOT_DISK_SIZE];
+  const recipe = [basename(kernel), argv.join(" "), Bun.revision, ROOT_DISK_SIZE, unit];
   const dir = await cached("vm-root", recipe, async (made) => {
     const tree = join(made, "tree");
     await must([...argv, tree, ...debianSources()]);
@@ -116,10 +131,22 @@ async function makeRootDisk(kernel: string): Promise<string> {
     cpSync(bun, join(tree, "usr/local/bin/bun"));
     chmodSync(join(tree, "usr/local/bin/bun"), 0o755);
     await must(["cp", "-a", join(kernel, "lib/modules"), join(tree, "lib/modules")]);
+    if (withSystemd) await addUnit(tree, unit);
     await makeDisk(tree, join(made, "disk"), ROOT_DISK_SIZE);
     await must(["rm", "-r", tree]);
   });
   return join(dir, "disk");
+}
+
+/** The unit that runs the tests, in place of the prompts of a machine that people log in to. */
+async function addUnit(tree: string, unit: string | Buffer): Promise<void> {
+  const units = join(tree, "etc/systemd/system");
+  writeFileSync(join(units, "tare-tests.service"), unit);
+  const inTree = ["chroot", tree];
+  await must([...inTree, "systemctl", "enable", "tare-tests.service"]);
+  await must([...inTree, "systemctl", "mask", "getty.target", "systemd-firstboot.service"]);
+  await must([...inTree, "systemctl", "set-default", "multi-user.target"]);
+  await must([...inTree, "useradd", "--create-home", "--shell", "/bin/sh", USER]);
 }
 
 /** An ext4 disk image with the content of a directory, without mounting anything. */

@@ -34,8 +34,10 @@ export async function makePayload(dir: string, task: Task): Promise<string> {
   for (const part of REPO_PARTS) copyPart(part, tree);
   copyPrograms(tree);
   await copyFixtures(tree, task.files);
-  cpSync(join(import.meta.dir, "init.sh"), join(tree, "vm/init.sh"));
-  chmodSync(join(tree, "vm/init.sh"), 0o755);
+  for (const script of ["init.sh", "run-tests.sh"]) {
+    cpSync(join(import.meta.dir, script), join(tree, "vm", script));
+    chmodSync(join(tree, "vm", script), 0o755);
+  }
   const names = task.files.map((file) => `./${relative(REPO, file)}`);
   writeFileSync(join(tree, "vm/files"), `${names.join("\n")}\n`);
   const lines = Object.entries(task.environment).map(([name, value]) => `${name}=${quote(value)}`);

@@ -1,8 +1,9 @@
 /**
- * `bun tests/vm/run.ts [--runtime NAME] [FILE...]`: runs end-to-end test files in a virtual
+ * `bun tests/vm/run.ts [--runtime NAME] [--systemd] [FILE...]`: runs end-to-end test files in a virtual
  * machine with Debian's kernel, cgroup v2 alone and AppArmor. Prints what the tests print, and
  * `N passed, N failed, N skipped` last; the exit code is 0 only if none failed and all ran.
  * Without files: the check of the machine itself and what depends on the cgroup version.
+ * With --systemd pid 1 of the machine is systemd; without files: what depends on that.
  */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -18,6 +19,7 @@ const TEST_TIMEOUT_MS = 180_000;
 const PATIENCE = "5";
 const MEMORY_MB = 2048;
 const DEFAULT_FILES = ["tests/vm/machine.check.ts", "tests/e2e/cgroup.test.ts"];
+const SYSTEMD_FILES = ["tests/vm/systemd.check.ts"];
 const COMMAND_LINE =
   "console=ttyS0 panic=-1 quiet loglevel=4 cgroup_no_v1=all apparmor=1 security=apparmor";
 
@@ -35,6 +37,8 @@ export type VmOptions = {
   /** Name or path inside the machine; unset: dist/tare-runtime. */
   readonly runtime?: string;
   readonly timeLimitMs?: number;
+  /** Pid 1 is systemd. */
+  readonly withSystemd?: boolean;
   /** Gets each piece of the tests' output. */
   readonly onOutput?: (text: string) => void;
 };
@@ -42,7 +46,7 @@ export type VmOptions = {
 /** Boots a machine, runs the files in it, and powers it off. */
 export async function runInVm(options: VmOptions): Promise<Outcome> {
   const began = performance.now();
-  const machine = await makeMachine();
+  const machine = await makeMachine(options.withSystemd);
   const dir = mkdtempSync(join(tmpdir(), "tare-vm-"));
   const remove = () => rmSync(dir, { recursive: true, force: true });
   process.once("exit", remove);
@@ -126,13 +130,16 @@ function tailOf(path: string): string {
 
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
-    options: { runtime: { type: "string" } },
+    options: { runtime: { type: "string" }, systemd: { type: "boolean", default: false } },
     allowPositionals: true,
   });
   const names =
-    positionals.length > 0 ? positionals : DEFAULT_FILES.map((name) => join(REPO, name));
+    positionals.length > 0
+      ? positionals
+      : (values.systemd ? SYSTEMD_FILES : DEFAULT_FILES).map((name) => join(REPO, name));
   const outcome = await runInVm({
     files: names.map((name) => resolve(name)),
+    withSystemd: values.systemd,
     ...(values.runtime === undefined ? {} : { runtime: values.runtime }),
     onOutput: (text) => process.stdout.write(text),
   });

@@ -36,6 +36,9 @@ export type CgroupJoin = {
   readonly into: Fd | undefined;
 };
 
+/** Of a process that somebody else puts into its cgroups. */
+export const NO_JOIN: CgroupJoin = { procs: [], into: undefined };
+
 /**
  * The cgroups of a container that exists, for a process that is to join it.
  * @throws TareError `not_found` where one of them is gone.

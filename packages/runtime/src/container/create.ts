@@ -8,7 +8,7 @@ import type { Config, Hook, NamespaceType, State } from "@tare/spec/oci-runtime.
 import { OCI_VERSION } from "@tare/spec/oci-runtime.ts";
 import { parseConfig } from "@tare/spec/oci-runtime-parse.ts";
 import { createCgroup } from "../cgroup/apply.ts";
-import { type CgroupJoin, type OpenCgroup, openJoin } from "../cgroup/join.ts";
+import { NO_JOIN, type OpenCgroup, openJoin } from "../cgroup/join.ts";
 import { type CgroupAsk, type CgroupPlan, planCgroup } from "../cgroup/plan.ts";
 import { readCgroupHost } from "../cgroup/read-host.ts";
 import { type CgroupState, NO_CGROUP, plannedState } from "../cgroup/state.ts";
@@ -360,8 +360,6 @@ function spawn(sys: Sys, want: SpawnRequest): { channel: Channel; pid: number } 
   closeGift(sys, gift);
   return { channel: ours, pid };
 }
-
-const NO_JOIN: CgroupJoin = { procs: [], into: undefined };
 
 /** Opens, with the privileges of here, what the first process may not open there. */
 function openGift(sys: Sys, want: SpawnRequest): Omit<InitGift, "channel" | "join"> {

@@ -6,12 +6,13 @@ import { type CgroupJoin, type OpenCgroup, openJoin, openState } from "../cgroup
 import { parseCgroupState } from "../cgroup/state.ts";
 import { openSubCgroups, type SubCgroups } from "../cgroup/sub.ts";
 import { openCgroup } from "../cgroup/tree.ts";
-import { EBUSY, ENODEV } from "../sys/abi-errno.ts";
+import { EACCES, EBUSY, ENODEV } from "../sys/abi-errno.ts";
 import { NO_FD } from "../sys/abi-file.ts";
 import { CLONE_INTO_CGROUP, SIGCHLD } from "../sys/abi-process.ts";
 import { check, errnoOf } from "../sys/check.ts";
 import { readText } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
+import { loadPart } from "../sys/part.ts";
 import type { Fd, Ret, Sys } from "../sys/types.ts";
 import type { Record } from "./store.ts";
 
@@ -85,6 +86,11 @@ function refusePaused(sys: Sys, id: string, { state, dirs }: OpenCgroup): void {
 export function cloneInto(sys: Sys, join: ExecJoin, { record, cgroups }: CgroupWish): number {
   const ret = tryClone(sys, join.into);
   const errno = errnoOf(ret);
+  const { unit, dirs } = parseCgroupState(record.cgroup);
+  if (errno === EACCES && unit?.isUser === true && cgroups.size === 0) {
+    // Between a user's session and a scope the way leads through cgroups of the machine's.
+    return loadPart(sys, "tare-runtime~systemd").cloneIntoScope(sys, unit, dirs);
+  }
   if ((errno !== EBUSY && errno !== ENODEV) || cgroups.size > 0) {
     return check(ret, `adding pid ${sys.getpid()} to cgroups, clone3`);
   }

@@ -5,11 +5,10 @@
  */
 
 import { TareError } from "@tare/spec/error.ts";
+import { isRootless } from "../container/facts.ts";
 import { systemdAddresses } from "../dbus/address.ts";
 import { Connection, DbusError } from "../dbus/connection.ts";
 import type { Value, Variant } from "../dbus/signature.ts";
-import { AT_FDCWD } from "../sys/abi-file.ts";
-import { readTextAt } from "../sys/file.ts";
 import type { Sys } from "../sys/types.ts";
 import type { Property } from "./properties.ts";
 
@@ -19,21 +18,12 @@ const MANAGER_PATH = "/org/freedesktop/systemd1";
 const JOB_REMOVED = { path: MANAGER_PATH, interface: MANAGER, member: "JobRemoved" };
 /** As with runc: systemd may have much to do before ours. */
 const JOB_MS_MAX = 30_000;
-/** All ids of the machine, as uid_map shows them outside of user namespaces. */
-const WHOLE_MAP = ["0", "0", "4294967295"];
-const MAP_BYTES_MAX = 64 * 1024;
 
 /** Root talks to the machine's systemd; others, and root of a user namespace, to their own. */
 export function isUserManager(sys: Sys): boolean {
-  if (sys.geteuid() !== 0) return true;
-  const map = readTextAt(sys, AT_FDCWD, "/proc/self/uid_map", MAP_BYTES_MAX) ?? "";
-  const words = map
-    .trim()
-    .split(" ")
-    .filter((word) => word !== "");
-  const isWhole = WHOLE_MAP.every((word, index) => words[index] === word);
+  if (!isRootless(sys)) return false;
   // A machine in a user namespace has a systemd of its own, and its root no session.
-  return !isWhole && environmentOf(sys).has("XDG_RUNTIME_DIR");
+  return sys.geteuid() !== 0 || environmentOf(sys).has("XDG_RUNTIME_DIR");
 }
 
 export class Manager {

@@ -13,8 +13,19 @@ import type { CgroupHost } from "../cgroup/host.ts";
 import type { LimitWrite } from "../cgroup/limit.ts";
 import { type CgroupLocation, splitPath } from "../cgroup/path.ts";
 import type { CgroupPlan } from "../cgroup/plan.ts";
-import { type CgroupState, plannedState, type UnitState } from "../cgroup/state.ts";
-import type { Sys } from "../sys/types.ts";
+import {
+  type CgroupState,
+  type CgroupStateDir,
+  plannedState,
+  type UnitState,
+} from "../cgroup/state.ts";
+import { waitFor } from "../process/wait.ts";
+import { NO_FD, O_CLOEXEC } from "../sys/abi-file.ts";
+import { SIGCHLD } from "../sys/abi-process.ts";
+import { check } from "../sys/check.ts";
+import { retried, writeAll } from "../sys/file.ts";
+import { OwnedFd } from "../sys/owned-fd.ts";
+import type { Fd, Sys } from "../sys/types.ts";
 import { annotationProperties } from "./annotations.ts";
 import { deviceProperties } from "./devices.ts";
 import { isUserManager, Manager } from "./manager.ts";
@@ -137,18 +148,17 @@ export function prepareScope(sys: Sys, ask: ScopeAsk): Scope {
 }
 
 /**
- * Ends a scope whose processes and cgroups are gone. Where systemd cannot be reached nothing is left
- * to do: a scope without processes ends by itself.
+ * Ends a scope whose processes and cgroups are gone. Such a scope ends by itself, also a failed one
+ * (CollectMode), and so is no reason to keep the container: where systemd cannot be reached, or is
+ * busy for too long, it will do it later.
  */
 export function stopScope(sys: Sys, unit: UnitState): void {
-  let manager: Manager;
   try {
-    manager = Manager.open(sys, unit.isUser);
-  } catch {
-    return;
+    using manager = Manager.open(sys, unit.isUser);
+    manager.stop(unit.name);
+  } catch (error) {
+    if (!(error instanceof TareError)) throw error;
   }
-  using open = manager;
-  open.stop(unit.name);
 }
 
 /** Tells systemd the limits that a container has from now on, so that it keeps them. */
@@ -159,10 +169,32 @@ export function updateUnit(sys: Sys, unit: UnitState, writes: readonly LimitWrit
 }
 
 /**
- * Has systemd move a process into a container's scope, where the caller may not: a user whose session
- * is another cgroup of the machine's. `below` is the container's cgroup counted from the scope.
+ * Forks, and has systemd move the new process into a container's cgroup before it goes on: for a
+ * caller that may not move it, a user whose session is another cgroup of the machine's. Answers as
+ * fork(2) does.
  */
-export function attachToScope(sys: Sys, unit: UnitState, below: string, pid: number): void {
+export function cloneIntoScope(sys: Sys, unit: UnitState, dirs: readonly CgroupStateDir[]): number {
   using manager = Manager.open(sys, unit.isUser);
-  manager.attach(unit.name, `/${below}`, [pid]);
+  const fds = new Int32Array(2);
+  check(sys.pipe2(fds, O_CLOEXEC), "pipe2");
+  using reading = new OwnedFd(sys, fds[0] as Fd);
+  using writing = new OwnedFd(sys, fds[1] as Fd);
+  const pid = check(sys.clone3(0, SIGCHLD, NO_FD), "clone3");
+  if (pid === 0) {
+    writing.close();
+    const word = retried(() => sys.read(reading.fd, new Uint8Array(1)));
+    if (check(word, "read") === 0) sys.exit_group(1);
+    return 0;
+  }
+  try {
+    const components = dirs[0]?.path.split("/") ?? [];
+    const below = components.slice(components.indexOf(unit.name) + 1);
+    manager.attach(unit.name, `/${below.join("/")}`, [pid]);
+    writeAll(sys, writing.fd, Uint8Array.of(1), "pipe");
+    return pid;
+  } catch (error) {
+    writing.close();
+    waitFor(sys, pid);
+    throw error;
+  }
 }
