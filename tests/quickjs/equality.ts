@@ -14,6 +14,19 @@ export function equals(left: unknown, right: unknown, options: Options): boolean
   return contentEquals(left, right, options) && membersEqual(left, right, options);
 }
 
+/** toMatchObject of bun:test: what the pattern names is alike; arrays have the same length. */
+export function matches(value: unknown, pattern: unknown): boolean {
+  const isNested = Array.isArray(pattern) || (isObject(pattern) && kindOf(pattern) === PLAIN);
+  if (!isNested || !isObject(value)) return equals(value, pattern, { strict: false });
+  if (kindOf(value) !== kindOf(pattern)) return false;
+  if (Array.isArray(pattern) && pattern.length !== (value as unknown[]).length) return false;
+  return Object.entries(pattern).every(([name, wanted]) => {
+    return name in value && matches((value as Record<string, unknown>)[name], wanted);
+  });
+}
+
+const PLAIN = "[object Object]";
+
 function isObject(value: unknown): value is object {
   return typeof value === "object" && value !== null;
 }

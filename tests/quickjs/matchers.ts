@@ -1,6 +1,6 @@
 /** `expect` for the QuickJS host: the matchers that the pure tests use, as bun:test has them. */
 
-import { equals } from "./equality.ts";
+import { equals, matches } from "./equality.ts";
 
 type Thrown = string | RegExp | Error | (new (...args: never[]) => unknown) | undefined;
 
@@ -77,6 +77,9 @@ class Expectation {
   }
   toStrictEqual(wanted: unknown): void {
     this.#hold(equals(this.#value, wanted, { strict: true }), "to equal strictly", wanted);
+  }
+  toMatchObject(wanted: object): void {
+    this.#hold(matches(this.#value, wanted), "to match", wanted);
   }
   toBeUndefined(): void {
     this.#hold(this.#value === undefined, "to be undefined");

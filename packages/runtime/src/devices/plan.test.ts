@@ -113,9 +113,8 @@ describe("devices taken from the host", () => {
     const [step] = planTakenDevices(configOf({ linux: { ...USERNS, devices } }), false);
     expect(step?.op === "take-devices" ? step.paths : []).toEqual([...DEFAULTS, "/dev/fuse"]);
     expect(planTakenDevices(configOf({ linux: { devices } }), false)).toEqual([]);
-    expect(planTakenDevices(configOf({ linux: { devices } }), true)).toEqual([
-      expect.objectContaining({ op: "take-devices" }),
-    ]);
+    const [taken] = planTakenDevices(configOf({ linux: { devices } }), true);
+    expect(taken?.op).toBe("take-devices");
   });
 
   const S_IFCHR = 0o020000;

@@ -55,10 +55,9 @@ describe("loading a filter that notifies", () => {
   ])("errno %d of the kernel takes the sender away", (errno, words) => {
     const world = first({ seccomp_set_filter: () => -errno });
     expect(() => load(world)).toThrow(words);
-    expect(world.calls.slice(-2)).toEqual([
-      ["kill", SENDER, SIGKILL],
-      ["wait4", SENDER, expect.anything(), 0],
-    ]);
+    const [killed, waited] = world.calls.slice(-2);
+    expect(killed).toEqual(["kill", SENDER, SIGKILL]);
+    expect(waited?.slice(0, 2)).toEqual(["wait4", SENDER]);
   });
 
   test("the sender looks until the listener is there, sends it, and ends well when it is taken", () => {
@@ -126,9 +125,8 @@ describe("the agent", () => {
       metadata: "m",
       state,
     });
-    expect(JSON.parse(processState({ agent: { path: "/s" }, state, pid: 9 }))).not.toHaveProperty(
-      "metadata",
-    );
+    const bare = processState({ agent: { path: "/s" }, state, pid: 9 });
+    expect(bare.includes("metadata")).toBeFalse();
   });
 
   test("gets the descriptor with the first bytes only, and the rest after it", () => {
