@@ -8,11 +8,8 @@ import {
   chmodSync,
   copyFileSync,
   existsSync,
-  lstatSync,
   mkdirSync,
-  readdirSync,
   readFileSync,
-  readlinkSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -20,6 +17,7 @@ import {
 } from "node:fs";
 import { basename, join } from "node:path";
 import { type BundleConfig, DEFAULT_NAMESPACES, type NamespaceConfig } from "../harness/bundle.ts";
+import { describeTree } from "../harness/canary.ts";
 import { copyRootfs } from "../harness/fixtures.ts";
 import { patiently, runtimeProgram } from "../harness/places.ts";
 import { type Ran, run } from "../harness/run.ts";
@@ -49,18 +47,6 @@ async function setUp(spoil: () => void): Promise<void> {
   chmodSync(join(canary, "f"), 0o600);
   spoil();
   before = describeTree(canary);
-}
-
-/** One line a thing: type, mode, owner, name, content or target. */
-function describeTree(dir: string): string[] {
-  return readdirSync(dir, { withFileTypes: true }).flatMap((entry) => {
-    const path = join(dir, entry.name);
-    const { mode, uid, gid, rdev } = lstatSync(path);
-    const content = entry.isFile() ? readFileSync(path, "utf8") : "";
-    const target = entry.isSymbolicLink() ? readlinkSync(path) : "";
-    const line = [path, mode.toString(8), uid, gid, rdev, content, target].join(" ");
-    return entry.isDirectory() ? [line, ...describeTree(path)] : [line];
-  });
 }
 
 function expectCanaryUntouched(): void {

@@ -159,11 +159,22 @@ function applyStep(sys: Sys, gift: InitGift, state: InitState, step: Step): void
       state.masks?.[Symbol.dispose]();
       // Goes on in waiting.ts; a host without a heap of its own stays here.
       if (gift.startSocket !== undefined) sys.restart(encodeLeft(sys, gift, state));
+      closeTree(sys, state);
       state.reportTo = waitForStart(sys, gift.channel, gift.startSocket, NO_FD);
       return;
     default:
       return applyProcessStep(sys, launchOf(gift, state), step satisfies ProcessStep);
   }
+}
+
+/**
+ * What the tree was made through: our procfs has no masks, and who is in the container while this
+ * process waits could reach it by /proc/1/fd.
+ */
+export function closeTree(sys: Sys, state: InitState): void {
+  for (const fd of [state.root, state.procfs]) if (fd !== AT_FDCWD) sys.close(fd);
+  state.root = AT_FDCWD;
+  state.procfs = AT_FDCWD;
 }
 
 function launchOf(gift: InitGift, state: InitState): Launch {

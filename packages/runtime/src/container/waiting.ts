@@ -9,7 +9,7 @@ import { check, errnoOf } from "../sys/check.ts";
 import { openAt } from "../sys/file.ts";
 import type { Fd, Sys } from "../sys/types.ts";
 import { Channel } from "./channel.ts";
-import { applySteps, type InitGift, type InitState } from "./init.ts";
+import { applySteps, closeTree, type InitGift, type InitState } from "./init.ts";
 import { decodeLeft } from "./left.ts";
 import { waitForStart } from "./start-socket.ts";
 
@@ -40,6 +40,7 @@ export function resume(sys: Sys, bytes: Uint8Array): never {
   };
   applySteps(sys, gift, state, () => {
     const pagemap = openPagemap(sys, left.procfs);
+    closeTree(sys, state);
     state.reportTo = waitForStart(sys, channel, left.startSocket, pagemap);
   });
 }

@@ -100,8 +100,9 @@ function withModeOf(sys: Sys, place: Fd, { fstype, options }: NewMount): MountOp
 }
 
 /** What fsconfig(2) cannot take: the flag iversion, and long values but those of overlay layers. */
-function wantsOldInterface({ fstype, options }: NewMount): boolean {
+function wantsOldInterface({ fstype, source, options }: NewMount): boolean {
   return (
+    source.length > VALUE_BYTES_MAX ||
     options.superblock.includes("iversion") ||
     options.data.some(
       (word) =>
