@@ -291,7 +291,7 @@ describe("the runtime's own program", () => {
     });
     // It writes to this one file only, also where it sees all of the machine's processes.
     const { dev, ino } = statSync(copy, { bigint: true });
-    const spoiler = hostile({ args: ["/t/spoil-exe", "2", `${dev}`, `${ino}`] });
+    const spoiler = hostile({ args: ["/t/spoil-exe", "5", `${dev}`, `${ino}`] });
     const own = pidOf(1).length === 0 ? { linux: { namespaces: without("pid") } } : {};
     const first = scene.bundle({ ...spoiler, ...own });
     const { output } = await scene.create(first);
