@@ -1,6 +1,6 @@
 /**
- * A container from its bundle to its end: `run`, and `create`, `start`, `delete` one by one. Both sides
- * get the same bundle. A runtime may keep the seccomp filters it has compiled; tare does, by the
+ * A container from its bundle to its end: `run`, and `create`, `start`, `delete` one by one; `exec` into
+ * one that runs. Both sides get the same bundle. A runtime may keep the seccomp filters it has compiled; tare does, by the
  * profile's hash, so every row finds one but "new profile", where each pair has a profile of its own.
  */
 import { join } from "node:path";
@@ -45,16 +45,54 @@ async function prepare(around: Surroundings): Promise<Prepared> {
     contests.push(contest("run", runOnce, usual, bars.run));
     contests.push(contest("run, new profile", runOnce, unseen, {}));
     contests.push(contest("create, start, delete", stepByStep, usual, bars.steps));
+    const guest = { ...scene, id: `${scene.id}-${name}` };
+    const enter = (runtime: Runtime): Side => execOnce(runtime, startGuest(runtime, guest, rootfs));
+    const limits = bars.exec;
+    const pairs = name === "crun" ? 200 : 100;
+    contests.push({
+      name: `exec, ${name}`,
+      ours: enter(ours),
+      peer: enter(peer),
+      bars: limits,
+      pairs,
+    });
   }
   return contests.length > 0
     ? { contests }
     : { contests, missing: "neither crun nor runc is here" };
 }
 
-const BARS: Record<"crun" | "runc", { readonly run: Bars; readonly steps: Bars }> = {
-  crun: { run: { wallRatio: 0.6, peakRatio: 1 }, steps: { wallRatio: 0.7 } },
-  runc: { run: { wallRatio: 0.2 }, steps: {} },
+const BARS: Record<
+  "crun" | "runc",
+  { readonly run: Bars; readonly steps: Bars; readonly exec: Bars }
+> = {
+  crun: {
+    run: { wallRatio: 0.6, peakRatio: 1 },
+    steps: { wallRatio: 0.7 },
+    exec: { wallRatio: 0.7, peakRatio: 1 },
+  },
+  runc: { run: { wallRatio: 0.2 }, steps: {}, exec: {} },
 };
+
+/** A container that only sleeps, until the place of the bench is taken away. */
+function startGuest(runtime: Runtime, { root, id }: Scene, rootfs: string): Scene {
+  const guest = { root, id: `${id}-${runtime.label}`, bundle: `${rootfs}-${id}-${runtime.label}` };
+  const wish = { dir: guest.bundle, cgroup: guest.id, rootfs };
+  const config = writeDockerLikeBundle(wish);
+  rewriteConfig(wish.dir, {
+    ...config,
+    process: { ...config.process, args: ["sleep", "100000"] },
+  });
+  const words = [...command(runtime, guest), "run", "--detach", "--bundle", wish.dir, guest.id];
+  // Its streams are no pipes: the container would hold them open.
+  const started = Bun.spawnSync(words, { stdio: ["ignore", Bun.file("/dev/null"), "inherit"] });
+  if (started.exitCode === 0) return guest;
+  throw new Error(`Cannot start a container with ${runtime.label}: ${started.exitCode}`);
+}
+
+function execOnce(runtime: Runtime, scene: Scene): Side {
+  return { label: runtime.label, words: [...command(runtime, scene), "exec", scene.id, "true"] };
+}
 
 function runOnce(runtime: Runtime, scene: Scene): Side {
   const words = [...command(runtime, scene), "run", "--bundle", scene.bundle, scene.id];
