@@ -43,11 +43,12 @@ super::sys! {
     fn eventfd(initial: u32, flags: u32) -> NewFd {
         syscall!(libc::SYS_eventfd2, initial, flags)
     }
-    /// Gives a signal its default action again, by sigaction(2).
-    fn default_signal(signal: u32) -> Done {
+    /// Gives the signals of a set their default action again, by sigaction(2).
+    fn default_signals(mask: u64) -> Done {
+        let mut meant = (1..=64).filter(|signal| mask >> (signal - 1) & 1 == 1);
         // SAFETY: SIG_DFL is no handler of ours.
-        let before = unsafe { libc::signal(signal as i32, libc::SIG_DFL) };
-        if before == libc::SIG_ERR { super::or_errno(-1) } else { 0 }
+        let done = meant.all(|it| unsafe { libc::signal(it, libc::SIG_DFL) } != libc::SIG_ERR);
+        super::or_errno(if done { 0 } else { -1 })
     }
     /// ioctl(2) with a number.
     fn ioctl(fd: Fd, request: u64, argument: u64) -> Count {

@@ -6,6 +6,7 @@
 
 import { TareError } from "@tare/spec/error.ts";
 import { AT_FDCWD, F_GETFD, O_RDWR } from "../sys/abi-file.ts";
+import { SIGCHLD } from "../sys/abi-process.ts";
 import { check, errnoOf } from "../sys/check.ts";
 import type { Fd, Sys } from "../sys/types.ts";
 import { listeningCount } from "./environment.ts";
@@ -20,6 +21,8 @@ const NUMBER_MAX = 999_999;
  * as they are: what parseArguments makes of them is checked again by `checkPreserved`.
  */
 export function closeInherited(sys: Sys, words: readonly string[]): void {
+  // Where a caller ignores it, the kernel reaps our children before they can be waited for (wait(2)).
+  sys.default_signals(1 << (SIGCHLD - 1));
   openStreams(sys);
   const listening = listeningCount(sys);
   fillGaps(sys, listening);

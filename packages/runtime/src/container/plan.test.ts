@@ -106,6 +106,7 @@ test("the usual container, step by step", () => {
     "rlimit RLIMIT_NOFILE",
     "find-program",
     "wait-start",
+    "default-signals",
     "umask",
     "no-new-privileges",
     "bounding-set",

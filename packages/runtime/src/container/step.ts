@@ -133,6 +133,7 @@ export type ProcessStep = Why &
     | { readonly op: "find-program" }
     | { readonly op: "wait-start" }
     | { readonly op: "no-new-privileges" }
+    | { readonly op: "default-signals" }
     | { readonly op: "umask"; readonly mask: number }
     | { readonly op: "bounding-set"; readonly drop: readonly number[] }
     | {

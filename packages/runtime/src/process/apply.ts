@@ -41,6 +41,9 @@ export type Launch = {
 
 const NUMBER_BYTES_MAX = 64;
 
+/** A signal set without SIGKILL and SIGSTOP, which have one action, and two that the C library keeps. */
+const EVERY_SIGNAL = 0xfffffffe7ffbfeffn;
+
 export function applyProcessStep(sys: Sys, launch: Launch, step: ProcessStep): void {
   switch (step.op) {
     case "rlimit":
@@ -56,6 +59,8 @@ export function applyProcessStep(sys: Sys, launch: Launch, step: ProcessStep): v
       return;
     case "no-new-privileges":
       return void check(sys.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl PR_SET_NO_NEW_PRIVS");
+    case "default-signals":
+      return void check(sys.default_signals(EVERY_SIGNAL), "sigaction");
     case "umask":
       sys.umask(step.mask);
       return;

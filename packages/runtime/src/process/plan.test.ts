@@ -35,6 +35,7 @@ const opsOf = (steps: readonly ProcessStep[]) => steps.map(({ op }) => op);
 describe("from the word to start to execve", () => {
   test("without no_new_privs the filter is loaded while CAP_SYS_ADMIN is there", () => {
     expect(opsOf(launch({}))).toEqual([
+      "default-signals",
       "umask",
       "bounding-set",
       "identity",
@@ -48,6 +49,7 @@ describe("from the word to start to execve", () => {
 
   test("with it the filter is the last thing, so that it may refuse what we do", () => {
     expect(opsOf(launch({ noNewPrivileges: true }))).toEqual([
+      "default-signals",
       "umask",
       "no-new-privileges",
       "bounding-set",
@@ -70,7 +72,7 @@ describe("from the word to start to execve", () => {
         { personality: { domain: "LINUX32" } },
       ),
     );
-    expect(ops.slice(0, 4)).toEqual(["scheduler", "io-priority", "personality", "umask"]);
+    expect(ops.slice(0, 4)).toEqual(["scheduler", "io-priority", "personality", "default-signals"]);
   });
 
   test("the umask is 022 unless it is configured, also as 0", () => {

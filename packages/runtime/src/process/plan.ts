@@ -68,6 +68,10 @@ export function planLaunch(
   };
   const steps: ProcessStep[] = [
     ...scheduling,
+    {
+      op: "default-signals",
+      why: "what the caller ignores would stay ignored (SIGPIPE of conmon)",
+    },
     { op: "umask", mask: user.umask ?? 0o022, why: "files get the modes that the user expects" },
   ];
   if (process.noNewPrivileges) {

@@ -244,8 +244,8 @@ declare module "tare:sys" {
   export function signalfd(mask: number | bigint, flags: number): Ret<Fd>;
   /** eventfd2(2). */
   export function eventfd(initial: number, flags: number): Ret<Fd>;
-  /** Gives a signal its default action again, by sigaction(2). */
-  export function default_signal(signal: number): Ret<void>;
+  /** Gives the signals of a set their default action again, by sigaction(2). */
+  export function default_signals(mask: number | bigint): Ret<void>;
   /** ioctl(2) with a number. */
   export function ioctl(fd: Fd, request: number | bigint, argument: number | bigint): Ret<number>;
   /** ioctl(2) with a structure in the caller's buffer. */
