@@ -183,13 +183,15 @@ function readOomScoreAdj(place: Place, key: string): number | undefined {
 function readScheduler(place: Place, key: string): Scheduler | undefined {
   const inner = readOptionalObject(place, key);
   if (inner === undefined) return undefined;
+  const runtime = readOptionalUint64(inner, "runtime");
+  const deadline = readOptionalUint64(inner, "deadline");
   return {
     policy: readOneOf(inner, "policy", POLICIES),
     nice: readOptionalInteger(inner, "nice", INT32_MIN, INT32_MAX) ?? 0,
     priority: readOptionalInteger(inner, "priority", INT32_MIN, INT32_MAX) ?? 0,
     flags: readAllOf(inner, "flags", SCHEDULER_FLAGS),
-    runtime: readOptionalUint64(inner, "runtime") ?? 0n,
-    deadline: readOptionalUint64(inner, "deadline") ?? 0n,
+    ...(runtime === undefined ? {} : { runtime }),
+    ...(deadline === undefined ? {} : { deadline }),
     period: readOptionalUint64(inner, "period") ?? 0n,
   };
 }

@@ -148,7 +148,6 @@ test("every field of a process arrives", () => {
       priority: 0,
       flags: ["SCHED_FLAG_RECLAIM"],
       runtime: 7n,
-      deadline: 0n,
       period: 0n,
     },
     ioPriority: { class: "IOPRIO_CLASS_IDLE", priority: 4 },

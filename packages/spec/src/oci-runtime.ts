@@ -70,8 +70,9 @@ export type Scheduler = {
   readonly nice: number;
   readonly priority: number;
   readonly flags: readonly string[];
-  readonly runtime: bigint;
-  readonly deadline: bigint;
+  /** Of SCHED_DEADLINE, in nanoseconds. */
+  readonly runtime?: bigint;
+  readonly deadline?: bigint;
   readonly period: bigint;
 };
 

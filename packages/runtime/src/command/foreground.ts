@@ -17,7 +17,7 @@ import { Pump } from "../terminal/pump.ts";
 import { sendDescriptor } from "../terminal/send.ts";
 import type { Context } from "./context.ts";
 import { listeningCount } from "./environment.ts";
-import { checkPreserved } from "./inherited.ts";
+import { openPreserved } from "./inherited.ts";
 
 const STDIN = 0 as Fd;
 const STDOUT = 1 as Fd;
@@ -55,8 +55,7 @@ export function preserveFds({ sys, args }: Context): number {
   const count = Number(text);
   if (Number.isInteger(count) && count >= 0 && count < 1000) {
     const listening = listeningCount(sys);
-    checkPreserved(sys, count, listening);
-    return listening + count;
+    return listening + openPreserved(sys, count, listening);
   }
   throw new TareError(
     "bad_input",

@@ -18,7 +18,7 @@ const NUMBER_MAX = 999_999;
 
 /**
  * Closes the others, really, before anything is opened. Names are read from the words of the command
- * as they are: what parseArguments makes of them is checked again by `checkPreserved`.
+ * as they are: what parseArguments makes of them is checked again by `openPreserved`.
  */
 export function closeInherited(sys: Sys, words: readonly string[]): void {
   // Where a caller ignores it, the kernel reaps our children before they can be waited for (wait(2)).
@@ -84,17 +84,22 @@ function numberOf(word: string | undefined): number | undefined {
 }
 
 /**
- * That `count` descriptors behind those that listen are open, as long as nothing of ours is: the program would else
- * be given whatever the runtime opened under these numbers.
+ * How many of `count` descriptors behind those that listen are open, as long as nothing of ours is: the
+ * program would else be given whatever the runtime opened under these numbers. For that reason there may
+ * be less than `count`, as with crun, but no gap.
  */
-export function checkPreserved(sys: Sys, count: number, listening = 0): void {
+export function openPreserved(sys: Sys, count: number, listening = 0): number {
   const first = FIRST_FD + listening;
-  for (let fd = first; fd < first + count; fd++) {
-    if (errnoOf(sys.fcntl(fd as Fd, F_GETFD, 0)) === 0) continue;
+  const isOpen = (fd: number) => errnoOf(sys.fcntl(fd as Fd, F_GETFD, 0)) === 0;
+  let open = 0;
+  while (open < count && isOpen(first + open)) open++;
+  for (let fd = first + open + 1; fd < first + count; fd++) {
+    if (!isOpen(fd)) continue;
     throw new TareError(
       "bad_input",
-      `Cannot use --preserve-fds ${count}: descriptor ${fd} is not open`,
+      `Cannot use --preserve-fds ${count}: descriptor ${fd} is open, ${first + open} is not`,
       { hint: "Descriptors from 3 on are passed, without a gap" },
     );
   }
+  return open;
 }

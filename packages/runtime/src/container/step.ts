@@ -153,8 +153,10 @@ export type ProcessStep = Why &
   );
 
 /** What few configurations ask for; `field` names it in errors. */
-export type SchedulingStep = Why & { readonly field: string } & (
-    | { readonly op: "scheduler"; readonly attr: Uint8Array }
+export type SchedulingStep = Why & {
+  readonly field: string;
+} /** `refusal` is why the kernel answers EINVAL, where that can be told from the fields. */ & (
+    | { readonly op: "scheduler"; readonly attr: Uint8Array; readonly refusal?: string }
     | { readonly op: "io-priority"; readonly priority: number }
     /** `nodes` is a mask for set_mempolicy(2). */
     | { readonly op: "memory-policy"; readonly mode: number; readonly nodes: Uint8Array }

@@ -26,7 +26,7 @@ export function planSysctls(config: Config, isHost: HostNamespace): ProtectStep[
         `Cannot set linux.sysctl "${name}": it is no namespace's, it is the host's`,
       );
     }
-    const field = fieldOf(config, file);
+    const field = fieldOf(config, file, value);
     if (field !== undefined) {
       throw new TareError(
         "bad_input",
@@ -54,9 +54,14 @@ export function planSysctls(config: Config, isHost: HostNamespace): ProtectStep[
 }
 
 /** What sets the same by another name; two words about one thing would leave open which holds. */
-function fieldOf(config: Config, file: string): "hostname" | "domainname" | undefined {
+function fieldOf(
+  { domainname }: Config,
+  file: string,
+  value: string,
+): "hostname" | "domainname" | undefined {
   if (file === "kernel/hostname") return "hostname";
-  return file === "kernel/domainname" && config.domainname !== undefined ? "domainname" : undefined;
+  const differs = domainname !== undefined && domainname !== value;
+  return file === "kernel/domainname" && differs ? "domainname" : undefined;
 }
 
 /** The file below /proc/sys: as in sysctl(8), the first separator decides what "." means. */

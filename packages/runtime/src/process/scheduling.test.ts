@@ -75,6 +75,25 @@ describe("scheduler", () => {
     expect(attr.getBigUint64(40, true)).toBe(3_000_000n);
   });
 
+  test.each([
+    [{}, "requires `runtime`"],
+    [{ runtime: 5000 }, "requires `deadline`"],
+    [{ runtime: 0, deadline: 1 }, "runtime must be greater than 0"],
+    [{ runtime: 5000, deadline: 0 }, "deadline must be greater than 0"],
+    [
+      { runtime: 1023, deadline: 9000 },
+      "runtime (1023) must be between 1024 and 9223372036854775807",
+    ],
+    [{ runtime: 3000, deadline: 2000 }, "runtime (3000) must be <= deadline (2000)"],
+    [{ runtime: 2000, deadline: 3000, period: 2500 }, "deadline (3000) must be <= period (2500)"],
+    [{ runtime: 2000, deadline: 3000 }, undefined],
+    [{ runtime: 2000, deadline: 2000, period: 2000 }, undefined],
+  ])("what the kernel refuses of %j is known", (times, refusal) => {
+    const scheduler = { policy: "SCHED_DEADLINE", ...times };
+    const [step] = planScheduler(processOf({ scheduler }));
+    expect(step?.op === "scheduler" ? step.refusal : "no step").toBe(refusal);
+  });
+
   test("64 bits of a time are exact", () => {
     const scheduler = '{"policy":"SCHED_DEADLINE","runtime":9007199254740993}';
     const text = `{"cwd":"/","user":{"uid":0,"gid":0},"scheduler":${scheduler}}`;

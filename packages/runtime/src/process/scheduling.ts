@@ -9,7 +9,8 @@ import { idMask } from "@tare/spec/id-list.ts";
 import type { MemoryPolicy, Process, Scheduler } from "@tare/spec/oci-runtime.ts";
 import type { LaunchLinux } from "../container/exec-record.ts";
 import type { SchedulingStep } from "../container/step.ts";
-import { check, during } from "../sys/check.ts";
+import { EINVAL } from "../sys/abi-errno.ts";
+import { check, during, errnoOf } from "../sys/check.ts";
 import type { Sys } from "../sys/types.ts";
 
 /** sched(7) policies by number. */
@@ -33,6 +34,10 @@ const SCHED_FLAGS: ReadonlyMap<string, bigint> = new Map([
 ]);
 /** `struct sched_attr` of sched_setattr(2), second version: the flags of clamping want its fields. */
 const SCHED_ATTR_BYTES = 56;
+const DEADLINE = "SCHED_DEADLINE";
+/** The kernel counts in units of 1024 ns and wants the sign's bit. */
+const DEADLINE_NS_MIN = 1024n;
+const DEADLINE_NS_MAX = 2n ** 63n - 1n;
 const NICE_MIN = -20;
 const NICE_MAX = 19;
 const IOPRIO_WHO_PROCESS = 1;
@@ -64,7 +69,7 @@ export function applyScheduling(sys: Sys, step: SchedulingStep): void {
 function applyStep(sys: Sys, step: SchedulingStep): unknown {
   switch (step.op) {
     case "scheduler":
-      return check(sys.sched_setattr(0, step.attr, 0), "sched_setattr");
+      return setScheduler(sys, step);
     case "io-priority":
       return check(sys.ioprio_set(IOPRIO_WHO_PROCESS, 0, step.priority), "ioprio_set");
     case "memory-policy":
@@ -81,9 +86,19 @@ function nodeBits(nodes: Uint8Array): number {
   return Math.max(1, nodes.length * 8);
 }
 
+function setScheduler(
+  sys: Sys,
+  { attr, refusal }: Extract<SchedulingStep, { op: "scheduler" }>,
+): void {
+  const ret = sys.sched_setattr(0, attr, 0);
+  if (refusal === undefined || errnoOf(ret) !== EINVAL) return void check(ret, "sched_setattr");
+  // These words are crun's.
+  throw new TareError("bad_input", `sched_setattr: \`SCHED_DEADLINE\` ${refusal}`);
+}
+
 export function planScheduler({ scheduler }: Process, cpus?: string): SchedulingStep[] {
   if (scheduler === undefined) return [];
-  if (scheduler.policy === "SCHED_DEADLINE" && cpus !== undefined) {
+  if (scheduler.policy === DEADLINE && cpus !== undefined) {
     // The kernel's answer is a bare EPERM (sched(7)); the words after the name are runc's.
     const why =
       "process scheduler can't be used together with AllowedCPUs (linux.resources.cpu.cpus)";
@@ -105,15 +120,35 @@ export function planScheduler({ scheduler }: Process, cpus?: string): Scheduling
   view.setBigUint64(8, flags, true);
   view.setInt32(16, scheduler.nice, true);
   view.setInt32(20, scheduler.priority, true);
-  view.setBigUint64(24, scheduler.runtime, true);
-  view.setBigUint64(32, scheduler.deadline, true);
+  view.setBigUint64(24, scheduler.runtime ?? 0n, true);
+  view.setBigUint64(32, scheduler.deadline ?? 0n, true);
   view.setBigUint64(40, scheduler.period, true);
   const field = `process.scheduler "${scheduler.policy}"`;
-  return [{ op: "scheduler", attr, field, why: "process.scheduler asks for it" }];
+  const why = "process.scheduler asks for it";
+  const refusal = scheduler.policy === DEADLINE ? deadlineFault(scheduler) : undefined;
+  return [{ op: "scheduler", attr, field, why, ...(refusal === undefined ? {} : { refusal }) }];
+}
+
+/** The first rule of sched(7), "SCHED_DEADLINE", that the times break. */
+function deadlineFault({ runtime, deadline, period }: Scheduler): string | undefined {
+  if (runtime === undefined) return "requires `runtime`";
+  if (deadline === undefined) return "requires `deadline`";
+  for (const [name, value] of Object.entries({ runtime, deadline })) {
+    if (value === 0n) return `${name} must be greater than 0`;
+    if (value < DEADLINE_NS_MIN || value > DEADLINE_NS_MAX) {
+      return `${name} (${value}) must be between ${DEADLINE_NS_MIN} and ${DEADLINE_NS_MAX}`;
+    }
+  }
+  if (runtime > deadline) return `runtime (${runtime}) must be <= deadline (${deadline})`;
+  if (period !== 0n && deadline > period) {
+    return `deadline (${deadline}) must be <= period (${period})`;
+  }
+  return undefined;
 }
 
 /** What the kernel would pass over in silence: fields of another policy. As runc. */
-function checkScheduler({ policy, nice, priority, runtime, deadline, period }: Scheduler): void {
+function checkScheduler({ policy, nice, priority, ...times }: Scheduler): void {
+  const { runtime = 0n, deadline = 0n, period } = times;
   const fair = policy === "SCHED_OTHER" || policy === "SCHED_BATCH";
   if (fair && (nice < NICE_MIN || nice > NICE_MAX)) {
     throw wrong("process.scheduler.nice", `${nice}`, `want ${NICE_MIN} to ${NICE_MAX}`);
@@ -125,7 +160,7 @@ function checkScheduler({ policy, nice, priority, runtime, deadline, period }: S
       "only SCHED_FIFO and SCHED_RR have one",
     );
   }
-  if (policy !== "SCHED_DEADLINE" && (runtime !== 0n || deadline !== 0n || period !== 0n)) {
+  if (policy !== DEADLINE && (runtime !== 0n || deadline !== 0n || period !== 0n)) {
     const why = "only SCHED_DEADLINE has runtime, deadline and period";
     throw wrong("process.scheduler.policy", policy, why);
   }
