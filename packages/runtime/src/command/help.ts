@@ -131,7 +131,7 @@ export const HELP: { readonly [command: string]: Help } = {
     ],
   },
   mounts: {
-    words: "add|remove ID FILE",
+    words: "[add|remove] CONTAINER FILE",
     about: "mount or unmount in it; FILE has a JSON array like mounts of config.json",
     options: [],
   },
