@@ -77,7 +77,7 @@ const OUTSIDE = `
   unshare --mount --cgroup sh -ec "$INSIDE" || code=$?
   find /sys/fs/cgroup -path "*/$0/*" -name freezer.state -exec sh -c 'echo THAWED >"$1"' thaw {} \\;
   echo 0 >/run/huge/cgroup.procs 2>/dev/null || exit $code
-  kill -KILL -1
+  kill -KILL -1 2>/dev/null || true
   find "/run/huge/$0" -depth -type d -exec rmdir {} + || true
   exit $code`;
 
