@@ -79,6 +79,15 @@ export class Channel {
     );
   }
 
+  /** As `send`, from a process that ends now: where the other side is gone, nobody is left to tell. */
+  sendLast(message: Message): void {
+    try {
+      this.send(message);
+    } catch {
+      // Thrown further, it would run the end of the runtime in its child.
+    }
+  }
+
   /** The next message; undefined where the other side is gone. */
   receive(): Received | undefined {
     this.#buffer ??= new Uint8Array(MESSAGE_BYTES_MAX);

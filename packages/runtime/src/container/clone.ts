@@ -3,7 +3,7 @@
  * meets namespaces that are joined, a stage does the joining, so that the runtime stays on the host.
  */
 
-import { TareError } from "@tare/spec/error.ts";
+import { TareError, toReport } from "@tare/spec/error.ts";
 import type { Config, Linux } from "@tare/spec/oci-runtime.ts";
 import { waitFor } from "../process/wait.ts";
 import { EPERM } from "../sys/abi-errno.ts";
@@ -62,7 +62,13 @@ function cloneWith(
 ): number {
   const into = cgroup === undefined ? 0 : CLONE_INTO_CGROUP;
   const pid = check(sys.clone3(flags + into, signal, cgroup ?? NO_FD), "clone3");
-  return pid === 0 ? become() : pid;
+  if (pid !== 0) return pid;
+  try {
+    return become();
+  } finally {
+    // Whatever was thrown: what follows is the parent's, who would be undone from in here.
+    sys.exit_group(1);
+  }
 }
 
 /**
@@ -159,8 +165,7 @@ function runStage(sys: Sys, request: CloneRequest, channel: Channel, become: () 
     const pid = cloneWith(sys, flags + CLONE_PARENT, 0, undefined, become);
     channel.send({ kind: "pid", pid });
   } catch (error) {
-    const report = error instanceof TareError ? error : new TareError("internal", String(error));
-    channel.send({ kind: "error", report: { code: report.code, message: report.message } });
+    channel.sendLast({ kind: "error", report: toReport(error) });
   }
   sys.exit_group(0);
   throw new TareError("internal", "exit_group returned");

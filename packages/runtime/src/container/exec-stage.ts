@@ -55,18 +55,10 @@ export function runStage(sys: Sys, gift: StageGift): never {
     };
     for (const step of gift.steps) applyStep(sys, gift, launch, step);
   } catch (error) {
-    tell(channel, error);
+    channel.sendLast({ kind: "error", report: toReport(error) });
   }
   sys.exit_group(1);
   throw new Error("exit_group returned");
-}
-
-function tell(channel: Channel, error: unknown): void {
-  try {
-    channel.send({ kind: "error", report: toReport(error) });
-  } catch {
-    // The other side is gone: there is nobody left to tell, and this process ends now.
-  }
 }
 
 /** Before the container is entered the host's procfs is in sight, and nobody inside can touch it. */

@@ -98,18 +98,10 @@ export function applySteps(sys: Sys, gift: InitGift, state: InitState, before: (
     before();
     for (const step of gift.plan.init) applyStep(sys, gift, state, step);
   } catch (error) {
-    tell(state.reportTo, error);
+    state.reportTo.sendLast({ kind: "error", report: toReport(error) });
   }
   sys.exit_group(1);
   throw new Error("exit_group returned");
-}
-
-function tell(channel: Channel, error: unknown): void {
-  try {
-    channel.send({ kind: "error", report: toReport(error) });
-  } catch {
-    // The other side is gone: there is nobody left to tell, and this process ends now.
-  }
 }
 
 /** One arm a kind of step; the rooms hold what each one does. */

@@ -59,12 +59,23 @@ function runHook(
   using state = stateFile(sys, input);
   const pid = check(sys.clone3(0, SIGCHLD, NO_FD), "clone3");
   if (pid === 0) return becomeHook(sys, hook, state.fd, confinement);
-  using pidfd = new OwnedFd(sys, check(sys.pidfd_open(pid, 0), "pidfd_open"));
-  const done = waitReadable(sys, pidfd.fd, hook.timeout);
-  if (!done) sys.pidfd_send_signal(pidfd.fd, SIGKILL);
+  const done = endsInTime(sys, pid, hook.timeout);
   const status = waitFor(sys, pid);
   if (!done) return `it ran longer than ${hook.timeout} s`;
   return status === 0 ? undefined : describeStatus(status);
+}
+
+/** One that does not, or that cannot be watched, is killed. */
+function endsInTime(sys: Sys, pid: number, timeoutSeconds: number | undefined): boolean {
+  let done = false;
+  try {
+    using pidfd = new OwnedFd(sys, check(sys.pidfd_open(pid, 0), "pidfd_open"));
+    done = waitReadable(sys, pidfd.fd, timeoutSeconds);
+  } finally {
+    // Our own child, which nobody has waited for: the number is still its.
+    if (!done) sys.kill(pid, SIGKILL);
+  }
+  return done;
 }
 
 /** A file in memory, not a pipe: a hook that never reads it can neither block us nor break us (SIGPIPE). */
@@ -77,18 +88,31 @@ function stateFile(sys: Sys, input: string): OwnedFd {
 
 /** In the child: standard input is the state, everything else is the runtime's; never returns. */
 function becomeHook(sys: Sys, hook: Hook, input: Fd, confinement?: Confinement): never {
-  sys.dup3(input, 0 as Fd, 0);
-  sys.sigprocmask(SIG_SETMASK, 0);
-  sys.close_range(3, 0x7fffffff, CLOSE_RANGE_CLOEXEC);
   const env = hook.env ?? confinement?.env ?? sys.environ();
-  sys.write(2 as Fd, sys.encode_utf8(`${hook.path}: ${execute(sys, hook, env, confinement)}\n`));
+  const why = execute(sys, hook, { input, env, confinement });
+  sys.write(2 as Fd, sys.encode_utf8(`${hook.path}: ${why}\n`));
   sys.exit_group(EXIT_NOT_STARTED);
   throw new TareError("internal", "exit_group returned");
 }
 
 /** Why it could not be executed: it is left only then. */
-function execute(sys: Sys, hook: Hook, env: readonly string[], confinement?: Confinement): string {
+function execute(
+  sys: Sys,
+  hook: Hook,
+  {
+    input,
+    env,
+    confinement,
+  }: {
+    readonly input: Fd;
+    readonly env: readonly string[];
+    readonly confinement: Confinement | undefined;
+  },
+): string {
   try {
+    check(sys.dup3(input, 0 as Fd, 0), "dup3");
+    sys.sigprocmask(SIG_SETMASK, 0);
+    check(sys.close_range(3, 0x7fffffff, CLOSE_RANGE_CLOEXEC), "close_range");
     confinement?.enter();
   } catch (error) {
     return error instanceof Error ? error.message : String(error);

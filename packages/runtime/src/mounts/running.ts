@@ -170,7 +170,7 @@ function enter(sys: Sys, { pidfd, user, kept, channel }: Entry, action: () => vo
     action();
     channel.send({ kind: "created" });
   } catch (error) {
-    channel.send({ kind: "error", report: toReport(error) });
+    channel.sendLast({ kind: "error", report: toReport(error) });
   }
   sys.exit_group(0);
   throw new Error("exit_group returned");
