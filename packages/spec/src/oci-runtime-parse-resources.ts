@@ -130,10 +130,10 @@ function readAccess(place: Place, allow: boolean): string {
   if (access === undefined) {
     return allow ? failAt(place, "access", "a rule that allows must name the access") : "rwm";
   }
-  if (!/^[rwm]{1,3}$/.test(access) || new Set(access).size !== access.length) {
-    failAt(place, "access", `want some of the letters r, w, m, got "${access.slice(0, 20)}"`);
-  }
-  return access;
+  if (/^[rwm]{1,3}$/.test(access) && new Set(access).size === access.length) return access;
+  // runc passes over other letters, as in "rwa": a denial may only become wider.
+  if (!allow && /^[a-z]{1,3}$/.test(access)) return "rwm";
+  return failAt(place, "access", `want some of the letters r, w, m, got "${access.slice(0, 20)}"`);
 }
 
 function readBlockIo(place: Place): BlockIo {

@@ -631,3 +631,12 @@ describe("parseProcess", () => {
     expect(faultOf(() => parseProcess("{}", "p"))).toBe(message);
   });
 });
+
+test("an unknown letter makes a denial of devices wider, and a permission an error", () => {
+  const read = (allow: boolean, access: string) =>
+    parseResources(JSON.stringify({ devices: [{ allow, access }] })).devices[0]?.access;
+  expect(read(false, "rwa")).toBe("rwm");
+  expect(read(false, "rw")).toBe("rw");
+  expect(() => read(true, "rwa")).toThrow("access");
+  expect(() => read(false, "")).toThrow("access");
+});
