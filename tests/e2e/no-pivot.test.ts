@@ -51,6 +51,19 @@ test.each(kinds)("no procfs without masks can be mounted inside, %s", async (_na
   expect(ran.stderr).toContain("mount");
 });
 
+test("nor where the machine has one procfs over another", async () => {
+  const scene = await openScene();
+  const sh = "unshare -mrpf sh -c 'mount -t proc none /proc && echo mounted; true'";
+  const process = { capabilities: PRIVILEGED };
+  const bundle = scene.bundle({ sh, process, linux: { maskedPaths: ["/proc/keys"] } });
+  const argv = scene.command("run", "--no-pivot", "--bundle", bundle.dir, bundle.id);
+  const twice = "mount -t proc none /proc; mount -t proc none /proc";
+  const words = ["unshare", "--mount", "sh", "-ec", `${twice}; exec "$@"`, "sh", ...argv];
+  const ran = await run(words, { env: { TARE_TEST_MARK: scene.mark } });
+  expect(ran.stdout).toBe("");
+  expect(ran.stderr).toContain("mount");
+});
+
 test.each(kinds)(
   "who takes the root away finds no view of the kernel, %s",
   async (_name, linux) => {

@@ -58,7 +58,9 @@ export function moveRoot(sys: Sys, root: Fd, procfs: Fd): void {
   check(sys.move_mount(root, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH), "move_mount", "/");
   check(sys.fchdir(old.fd), "fchdir", "the old root");
   for (const entry of table) {
-    if (entry.parent === top && entry.id !== own) letGo(sys, old.fd, entry, table);
+    if (entry.parent !== top || entry.id === own) continue;
+    // One may lie over another in the same place: a path names the uppermost only.
+    for (let layers = table.length; layers > 0 && letGo(sys, old.fd, top, entry, table); layers--);
   }
   check(sys.fchdir(root), "fchdir", "the new root");
   check(sys.chroot("."), "chroot");
@@ -96,20 +98,25 @@ function mountId(sys: Sys, fd: Fd): number {
   return Number(new DataView(bytes.buffer).getBigUint64(MNT_ID_AT, true));
 }
 
-/** Detaches one mount of the old root with all below it; the host must not hear of it. */
-function letGo(sys: Sys, old: Fd, entry: Entry, table: readonly Entry[]): void {
+/**
+ * Detaches the uppermost mount of a place of the old root, with all below it; the host must not hear
+ * of it. False where none is left there.
+ */
+function letGo(sys: Sys, old: Fd, top: number, entry: Entry, table: readonly Entry[]): boolean {
   using place = openOld(sys, old, entry);
-  if (place === undefined) return;
+  if (place === undefined || mountId(sys, place.fd) === top) return false;
   const all = AT_EMPTY_PATH | AT_RECURSIVE;
   check(sys.mount_setattr(place.fd, "", all, 0, 0, MS_SLAVE, NO_FD), "mount_setattr", entry.path);
   const ret = sys.umount2(entry.path, MNT_DETACH | UMOUNT_NOFOLLOW);
   if (errnoOf(ret) !== EINVAL && errnoOf(ret) !== EPERM) {
-    return void check(ret, "umount2", entry.path);
+    check(ret, "umount2", entry.path);
+    return true;
   }
   // Locked, since a user namespace copied it.
   for (const view of table) {
     if (view.revealing && isBelow(view, entry, table)) cover(sys, old, view);
   }
+  return false;
 }
 
 function isBelow(entry: Entry, above: Entry, table: readonly Entry[]): boolean {
