@@ -31,11 +31,7 @@ async function must(ran: Promise<Ran>): Promise<void> {
 }
 
 function createWords(stage: Stage, variant: Variant): string[] {
-  const console = variant === "terminal" ? ["--console-socket", stage.consoleSocket] : [];
-  return ["create", "--bundle", stage.bundle(variant), "--pid-file", stage.pidFile].concat(
-    console,
-    stage.id,
-  );
+  return ["create", "--bundle", stage.bundle(variant), "--pid-file", stage.pidFile, stage.id];
 }
 
 /** Created, started and ended. */
@@ -59,7 +55,7 @@ const run: Scenario = {
 /** The first process goes on in `start`: its calls there belong to `create`, too. */
 const create: Scenario = {
   name: "create",
-  variants: [...ALL, "terminal"],
+  variants: ALL,
   undoes: true,
   async play(stage, variant, wires) {
     const played = await stage.play(wires, ...createWords(stage, variant));

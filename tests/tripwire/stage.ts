@@ -90,14 +90,11 @@ const VARIANTS = {
   /** A user namespace beside a network namespace that is joined: the stage of clone.ts. */
   joined: (config: BundleConfig, stage: Stage) => {
     VARIANTS.mapped(config);
+    // Only who owns the network namespace may mount it.
+    config.mounts = config.mounts.filter(({ type }) => type !== "sysfs");
     config.linux.namespaces = config.linux.namespaces
       .filter(({ type }) => type !== "network")
       .concat([{ type: "network", path: `/proc/${stage.holder()}/ns/net` }]);
-  },
-  /** A terminal, sent to a socket. */
-  terminal: (config: BundleConfig) => {
-    config.process.terminal = true;
-    config.process.consoleSize = { height: 30, width: 100 };
   },
 } as const satisfies Record<string, (config: BundleConfig, stage: Stage) => void>;
 
@@ -133,13 +130,6 @@ export class Stage {
     // Under the name by which it knows what to be; a copy, so that a build meanwhile changes nothing.
     this.#program = join(scene.dir, "tare-runtime");
     copyFileSync(DEVELOPMENT_HOST, this.#program);
-    const socket = this.consoleSocket;
-    const listener = Bun.listen({ unix: socket, socket: { data() {}, open: (s) => void s.end() } });
-    this.#closers.push(() => listener.stop(true));
-  }
-
-  get consoleSocket(): string {
-    return join(this.scene.dir, "console.sock");
   }
 
   /** The one container of this stage. */

@@ -13,7 +13,7 @@ import { checkLabels } from "../container/unsupported.ts";
 import { exitStatus, waitFor } from "../process/wait.ts";
 import { AT_FDCWD } from "../sys/abi-file.ts";
 import { SIGKILL } from "../sys/abi-process.ts";
-import { check } from "../sys/check.ts";
+import { check, errnoOf } from "../sys/check.ts";
 import { readText, replaceTextAt } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import type { Sys } from "../sys/types.ts";
@@ -85,18 +85,24 @@ function runExec(context: Context): number {
     signals: signals.fd,
     debug: context.log.debug,
   });
-  using pidfd = new OwnedFd(sys, check(sys.pidfd_open(pid, 0), "pidfd_open"));
-  tellPid(context, pid, pidfd);
-  if (args.flags.has("detach")) return 0;
-  inForeground(sys, taker.taken, (terminal) =>
-    relay(sys, {
-      pidfd: pidfd.fd,
-      signals: signals.fd,
-      terminal,
-      lifeline: undefined,
-      beside: undefined,
-    }),
-  );
+  try {
+    using pidfd = new OwnedFd(sys, check(sys.pidfd_open(pid, 0), "pidfd_open"));
+    tellPid(context, pid, pidfd);
+    if (args.flags.has("detach")) return 0;
+    inForeground(sys, taker.taken, (terminal) =>
+      relay(sys, {
+        pidfd: pidfd.fd,
+        signals: signals.fd,
+        terminal,
+        lifeline: undefined,
+        beside: undefined,
+      }),
+    );
+  } catch (error) {
+    // Nobody follows it any more. Not waited for yet, so the number is still its.
+    if (errnoOf(sys.kill(pid, SIGKILL)) === 0) waitFor(sys, pid);
+    throw error;
+  }
   return exitStatus(waitFor(sys, pid));
 }
 
