@@ -37,12 +37,14 @@ export function parseResults(text: string): Results {
   return { runtimes, verdicts };
 }
 
-/** The same with one column made anew. */
+/** The same with one column made anew, as far as the files go that ran. */
 export function withColumn(old: Results, runtime: string, results: readonly Result[]): Results {
   const runtimes = old.runtimes.includes(runtime) ? old.runtimes : [...old.runtimes, runtime];
   const verdicts = new Map<string, Map<string, string>>();
+  const files = new Set(results.map(({ file }) => file));
   for (const [key, said] of old.verdicts) {
-    verdicts.set(key, new Map([...said].filter(([name]) => name !== runtime)));
+    const isOld = files.has(key.slice(0, key.indexOf("\t")));
+    verdicts.set(key, new Map([...said].filter(([name]) => name !== runtime || !isOld)));
   }
   for (const result of results) {
     const said = verdicts.get(keyOf(result)) ?? new Map<string, string>();

@@ -132,7 +132,7 @@ describe("the flags of a bind", () => {
     expect(bindAttributes(parseMountOptions(["bind", ...words]))).toEqual({ set, clear });
   });
 
-  test.each([["sync"], ["dirsync"], ["lazytime"], ["iversion"], ["mand"], ["size=1m"], ["rsync"]])(
+  test.each([["sync"], ["dirsync"], ["lazytime"], ["iversion"], ["mand"], ["nosiud"], ["rsync"]])(
     "%s is the file system's: refused, not dropped",
     (word) => {
       expect(() => refuseForBind(parseMountOptions(["bind", word]), "/a")).toThrow(`"${word}"`);
@@ -140,7 +140,17 @@ describe("the flags of a bind", () => {
   );
 
   test("what takes such a flag back again, or asks for nothing, is fine", () => {
-    const words = ["async", "sync", "async", "nolazytime", "defaults", "loud", "silent", ""];
+    const words = [
+      "async",
+      "sync",
+      "async",
+      "nolazytime",
+      "defaults",
+      "loud",
+      "silent",
+      "",
+      "mode=755",
+    ];
     expect(() => refuseForBind(parseMountOptions(["rbind", ...words]), "/a")).not.toThrow();
   });
 });

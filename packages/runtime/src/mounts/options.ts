@@ -243,9 +243,14 @@ export function bindAttributes(options: MountOptions): Attributes {
   return { set, clear: (EXACT | times) & ~(set & ~MOUNT_ATTR_ATIME) };
 }
 
-/** A word that a bind cannot honour, because it would be of the whole file system below it. */
+/**
+ * A word that a bind cannot honour, because it would be of the whole file system below it. Words that
+ * have a value, as `mode=755`, are passed over on a bind, by mount(2) itself and so by runc and crun; one
+ * without may be a misspelt flag.
+ */
 export function refuseForBind(options: MountOptions, target: string): void {
-  const word = [...options.superblock, ...options.data][0];
+  const flags = options.data.filter((each) => !each.includes("="));
+  const [word] = [...options.superblock, ...flags];
   if (word === undefined) return;
   throw new TareError(
     "bad_input",
