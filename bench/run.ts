@@ -7,6 +7,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { requireRoot } from "../tests/harness/places.ts";
+import { CROWD } from "./crowd.bench.ts";
 import type { Bench, Surroundings } from "./harness/bench.ts";
 import { type Outcome, runContest, type Verdict } from "./harness/contest.ts";
 import { type Measure, openMeasure } from "./harness/measure.ts";
@@ -17,7 +18,7 @@ import { IMAGES } from "./image.bench.ts";
 import { RUN } from "./run.bench.ts";
 import { START } from "./start.bench.ts";
 
-const BENCHES: readonly Bench[] = [START, RUN, IMAGES];
+const BENCHES: readonly Bench[] = [START, RUN, CROWD, IMAGES];
 const WARM_UPS = 3;
 const QUICK_PAIRS = 6;
 
@@ -79,6 +80,7 @@ async function runBench(
       const length = { pairs, warmUps: quick ? 1 : WARM_UPS };
       outcomes.push(runContest(contest, length, { measure, random: Math.random }));
     }
+    facts.push(...(prepared.after?.() ?? []));
     const { missing } = prepared;
     return { bench: bench.name, outcomes, facts, ...(missing === undefined ? {} : { missing }) };
   } catch (error) {

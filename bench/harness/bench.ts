@@ -9,6 +9,8 @@ export type Prepared = {
   readonly contests: readonly Contest[];
   /** Measured once, without time. */
   readonly facts?: readonly Verdict[];
+  /** Measured once the contests are over. */
+  readonly after?: () => readonly Verdict[];
   /** Why contests are left out. */
   readonly missing?: string;
 };
