@@ -88,8 +88,8 @@ async function waiting(ours: string, crun: string, bundle: string, mark: string)
 async function waitingKiB(program: string, bundle: string, id: string): Promise<number> {
   const start = [program, "--root", join(STATE_DIR, "waiting")];
   // What waits keeps the descriptors it was given: pipes would never end.
-  const quiet = { stdio: ["ignore", "ignore", "ignore"] as const };
-  const created = Bun.spawn([...start, "create", "--bundle", bundle, id], quiet);
+  const words = [...start, "create", "--bundle", bundle, id];
+  const created = Bun.spawn(words, { stdio: ["ignore", "ignore", "ignore"] });
   if ((await created.exited) !== 0) throw new Error(`Cannot create with ${program}`);
   const state = await run([...start, "state", id]);
   const rollup = readFileSync(`/proc/${JSON.parse(state.stdout).pid}/smaps_rollup`, "utf8");
