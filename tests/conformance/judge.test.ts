@@ -2,10 +2,13 @@
 import { describe, expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
+import { REPO } from "../harness/places.ts";
 import { judge, parseExpectations } from "./expected.ts";
 import { parseResults, printResults, scoreOf, withColumn } from "./results.ts";
+import { SUITES } from "./run.ts";
 import { verdictOf } from "./runtime-tools.ts";
 import type { Result, Verdict } from "./suite.ts";
+import { table } from "./table.ts";
 import { plannedPoints, pointResults } from "./tap.ts";
 
 const result = (test: string, verdict: Verdict): Result => ({
@@ -107,4 +110,9 @@ describe("results", () => {
     expect(judging).toBe(2);
     expect(passed).toEqual(new Map([["tare", 1]]));
   });
+});
+
+test("docs/conformance.md has the table of the results", async () => {
+  const text = await Bun.file(join(REPO, "docs/conformance.md")).text();
+  expect(text).toContain(`<!-- results -->\n\n${table(SUITES)}\n\n<!-- end of results -->`);
 });
