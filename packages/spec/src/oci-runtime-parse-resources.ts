@@ -167,7 +167,10 @@ function readBlockDevice(place: Place): { readonly major: number; readonly minor
 
 /** The page size becomes part of a file name: only the form that the specification gives. */
 function readHugepageLimit(place: Place): Resources["hugepageLimits"][number] {
-  const pageSize = readString(place, "pageSize");
+  // Programs in Go read names whatever their case, and some write this one so.
+  const names = ["pageSize", "pagesize"];
+  const name = names.find((each) => place.fields[each] !== undefined) ?? "pageSize";
+  const pageSize = readString(place, name);
   if (!/^[1-9][0-9]{0,9}[KMG]B$/.test(pageSize)) {
     failAt(place, "pageSize", `want a size such as 2MB or 1GB, got "${pageSize.slice(0, 20)}"`);
   }

@@ -270,7 +270,7 @@ test("every field of the resources arrives", () => {
       weightDevice: [{ major: 8, minor: 0, weight: 500 }],
       throttleReadBpsDevice: [{ major: 8, minor: 0, rate: 600 }],
     },
-    hugepageLimits: [{ pageSize: "2MB", limit: 9 }],
+    hugepageLimits: [{ pagesize: "2MB", limit: 9 }],
     network: { classID: 1048577, priorities: [{ name: "eth0", priority: 500 }] },
     rdma: { mlx5_1: { hcaHandles: 3 } },
     unified: { "memory.high": "1" },

@@ -41,7 +41,10 @@ function controllersOf(text: string, colon: number): readonly string[] {
 }
 
 function parsePath(path: string): string {
-  if (path.split("/").includes("..")) throw wrong(path, "bad sub cgroup path");
+  if (path.split("/").includes("..")) {
+    // The words of runc's newer versions, then those of 1.1.
+    throw wrong(path, `bad sub cgroup path: ${path} is not a sub cgroup path`);
+  }
   return splitPath(path, OPTION).join("/");
 }
 
