@@ -150,7 +150,10 @@ export class ContainerDirectory {
 
   /** Whether the first process still waits for the word to start. */
   isWaiting(): boolean {
-    return errnoOf(this.#sys.faccessat2(this.fd, START_SOCKET, 0, 0)) === 0;
+    const ret = this.#sys.faccessat2(this.fd, START_SOCKET, 0, 0);
+    if (errnoOf(ret) === ENOENT) return false;
+    check(ret, "faccessat2", START_SOCKET);
+    return true;
   }
 
   /** Removes the directory and all in it; the record last, so that a crash here is found again. */
