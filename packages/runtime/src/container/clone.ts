@@ -162,7 +162,11 @@ function runStage(sys: Sys, request: CloneRequest, channel: Channel, become: () 
       check(sys.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl PR_SET_DUMPABLE");
       flags &= ~CLONE_NEWTIME;
     }
-    const pid = cloneWith(sys, flags + CLONE_PARENT, 0, undefined, become);
+    const pid = cloneWith(sys, flags + CLONE_PARENT, 0, undefined, () => {
+      // The stage's end of the channel: held open here, the end of a stage that is killed would not show.
+      channel.close();
+      return become();
+    });
     channel.send({ kind: "pid", pid });
   } catch (error) {
     channel.sendLast({ kind: "error", report: toReport(error) });
