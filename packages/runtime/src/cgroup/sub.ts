@@ -70,8 +70,13 @@ export function openSubCgroups(sys: Sys, cgroup: OpenCgroup, subs: SubCgroups): 
     // Beside hierarchies of v1, that of v2 holds no controller: nobody makes groups in it.
     const isBeside = version === 2 && state.mode === "hybrid";
     if (errnoOf(ret) === ENOENT && isBeside) return opened.use(new OwnedFd(sys, dir.release()));
-    const what = `adding pid ${sys.getpid()} to cgroups, openat2`;
-    return opened.use(new OwnedFd(sys, check(ret, what, path)));
+    const what = `adding pid ${sys.getpid()} to cgroups`;
+    if (errnoOf(ret) === ENOENT) {
+      const { mountpoint, path: own } = state.dirs[index] ?? {};
+      const why = `${mountpoint}/${own}/${path}/cgroup.procs: no such file or directory`;
+      throw new TareError("not_found", `Cannot exec: ${what}: ${why}`);
+    }
+    return opened.use(new OwnedFd(sys, check(ret, `${what}, openat2`, path)));
   });
   opened.move();
   return new OpenCgroup(state, dirs);
