@@ -1,7 +1,5 @@
 //! Compiles each bundled program (`dist/js/*.js`) to QuickJS bytecode and lists them for `main.rs`.
-//! The bytecode has a version byte: it must come from the same rquickjs that loads it. The
-//! development host has it embedded; the shipped one reads it once, when its heap is made, from
-//! `dist/bytecode`.
+//! The bytecode has a version byte: it must come from the same rquickjs that loads it.
 
 use rquickjs::{CatchResultExt, Context, Module, Runtime, WriteOptions, WriteOptionsEndianness};
 use std::fmt::Write as _;
@@ -14,18 +12,17 @@ fn main() {
     let scripts = manifest.join("../dist/js");
     println!("cargo:rerun-if-changed={}", scripts.display());
 
-    let embedded = env::var_os("CARGO_FEATURE_DEV").is_some();
-    let bytecode = if embedded { out.clone() } else { manifest.join("../dist/bytecode") };
-    fs::create_dir_all(&bytecode).expect("make the directory of bytecode");
     let mut table = String::from("pub static PROGRAMS: &[(&str, &[u8])] = &[\n");
     let all = scripts_in(&scripts);
     for script in &all {
         println!("cargo:rerun-if-changed={}", script.display());
         let name = script.file_stem().expect("a file").to_string_lossy().into_owned();
-        fs::write(bytecode.join(format!("{name}.bc")), compile(&name, script, &all))
+        fs::write(out.join(format!("{name}.bc")), compile(&name, script, &all))
             .expect("write bytecode");
-        let content = format!("include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{name}.bc\"))");
-        let _ = writeln!(table, "    ({name:?}, {}),", if embedded { &content } else { "&[]" });
+        let _ = writeln!(
+            table,
+            "    ({name:?}, include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{name}.bc\"))),"
+        );
     }
     table.push_str("];\n");
     table.push_str(&sealed(&scripts));

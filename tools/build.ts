@@ -19,6 +19,8 @@ type Program = {
    * apart, which that part's every run had to look up.
    */
   readonly wholeParts?: Readonly<Record<string, string>>;
+  /** Of the parts, those that lie loaded in the executable's heap. */
+  readonly keptParts: readonly string[];
   /** Words after which it runs from a file that nobody can write: host/src/seal.rs. */
   readonly sealedFor: readonly string[];
 };
@@ -28,11 +30,11 @@ const PROGRAMS: Readonly<Record<string, Program>> = {
   "tare-runtime": {
     entry: "bin/runtime.ts",
     parts: {
-      hooks: "hooks/run.ts",
       create: "command/create.ts",
       waiting: "container/waiting.ts",
-      exec: "command/exec.ts",
       lifecycle: "command/lifecycle.ts",
+      exec: "command/exec.ts",
+      hooks: "hooks/run.ts",
       sweep: "command/sweep.ts",
       list: "command/list.ts",
       pause: "command/pause.ts",
@@ -60,11 +62,12 @@ const PROGRAMS: Readonly<Record<string, Program>> = {
       console: "terminal/console.ts",
     },
     wholeParts: { systemd: "systemd/scope.ts" },
+    keptParts: ["create", "waiting", "lifecycle", "exec", "about"],
     // What makes a process of a container: that is a copy of this one until its execve(2).
     sealedFor: ["run", "create", "exec", "restore", "mounts"],
   },
-  "tare-helper": { entry: "bin/helper.ts", parts: {}, sealedFor: [] },
-  "tare-init": { entry: "bin/init.ts", parts: {}, sealedFor: [] },
+  "tare-helper": { entry: "bin/helper.ts", parts: {}, keptParts: [], sealedFor: [] },
+  "tare-init": { entry: "bin/init.ts", parts: {}, keptParts: [], sealedFor: [] },
 };
 
 /** What the executable is under a name of somebody else's, as `runc` for engines that look for that. */
@@ -156,9 +159,16 @@ async function buildHost(names: readonly string[]): Promise<void> {
   // Once more with all programs loaded: its heap becomes a part of the file (host/src/heap.rs).
   const kept = join(DIST, "tare-host.new");
   const host = join(ROOT, "host/target", target, "release/tare-host");
-  await run([host, "--keep-heap", kept, join(DIST, "bytecode")]);
+  await run([host, "--keep-heap", kept, ...oftenUsed()]);
   await chmod(kept, 0o755);
   await install(kept, names);
+}
+
+/** What is kept in the heap: programs of which parts are kept, and these. */
+function oftenUsed(): string[] {
+  return Object.entries(PROGRAMS)
+    .filter(([, { keptParts }]) => keptParts.length > 0)
+    .flatMap(([name, { keptParts }]) => [name, ...keptParts.map((part) => `${name}~${part}`)]);
 }
 
 /** Puts one file under each program's name: renamed, the others linked to it. */

@@ -3,7 +3,6 @@
 use crate::js::Arguments;
 use crate::{heap, seal, sys};
 use rquickjs::qjs;
-use std::borrow::Cow;
 use std::ffi::{CStr, CString};
 use std::io::Write;
 use std::os::raw::{c_char, c_int, c_void};
@@ -36,11 +35,16 @@ pub fn run(argv: *const *const c_char) -> c_int {
     })
 }
 
-/// Loads every program, then writes this executable with them in it: `--keep-heap FILE BYTECODE`, at
-/// build time.
+/// Loads some programs, then writes this executable with them in its heap: `--keep-heap FILE NAME...`,
+/// at build time. The others are read from their bytecode when they are asked for: what is in the heap
+/// costs memory, since the kernel maps pages around each one that is touched.
 pub fn keep(file: &str) -> c_int {
+    const FIRST_NAME: usize = 3;
     let kept = start().and_then(|ctx| {
-        for (program, (name, _)) in PROGRAMS.iter().enumerate() {
+        for name in (FIRST_NAME..).map_while(sys::word) {
+            let name = name.to_string_lossy();
+            let program =
+                find(name.as_bytes()).ok_or_else(|| format!("{name}: no such program"))?;
             let namespace = load(ctx, program).map_err(|why| format!("{name}: {why}"))?;
             heap::remember(program, namespace);
         }
@@ -99,9 +103,12 @@ fn call(program: usize) -> Result<c_int, String> {
 
 /// Calls an export of a program that was kept.
 fn call_kept(program: usize, name: &CStr, bytes: Option<&[u8]>) -> Result<c_int, String> {
-    let namespace = heap::recall(program).ok_or("it was not kept")?;
     // SAFETY: the context was kept with everything that it names.
     unsafe { qjs::JS_UpdateStackTop(qjs::JS_GetRuntime(heap::context())) };
+    let namespace = match heap::recall(program) {
+        Some(namespace) => namespace,
+        None => load(heap::context(), program)?,
+    };
     call_export(heap::context(), namespace, name, bytes)
 }
 
@@ -263,24 +270,9 @@ unsafe extern "C" fn load_module(
     }
 }
 
-/// The directory of bytecode, for a host that has none in it: the word after the file to be written.
-const BYTECODE_WORD: usize = 3;
-
-/// The bytecode of a program; none where there is no such file.
-fn bytecode_of(program: usize) -> Cow<'static, [u8]> {
-    let (name, embedded) = PROGRAMS[program];
-    match sys::word(BYTECODE_WORD) {
-        Some(directory) if embedded.is_empty() => {
-            let file = format!("{}/{name}.bc", directory.to_string_lossy());
-            Cow::Owned(std::fs::read(file).unwrap_or_default())
-        }
-        _ => Cow::Borrowed(embedded),
-    }
-}
-
 /// The module that the bytecode of a program is; not evaluated.
 fn read(ctx: *mut qjs::JSContext, program: usize) -> qjs::JSValue {
-    let bytecode = bytecode_of(program);
+    let (_, bytecode) = PROGRAMS[program];
     let flags = qjs::JS_READ_OBJ_BYTECODE as c_int;
     // SAFETY: the bytecode was written by this very version of QuickJS, at build time.
     unsafe { qjs::JS_ReadObject(ctx, bytecode.as_ptr(), bytecode.len() as _, flags) }

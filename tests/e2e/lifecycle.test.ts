@@ -78,6 +78,18 @@ describe("an ordinary life", () => {
     mustSucceed(await scene.delete(bundle.id));
   });
 
+  test("run says nothing of a container that delete --force takes away from it", async () => {
+    const scene = await openScene();
+    const bundle = scene.bundle({ args: ["sleep", "30"] });
+    const running = Bun.spawn(scene.command("run", "--bundle", bundle.dir, bundle.id), {
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    await scene.waitForStatus(bundle.id, "running");
+    mustSucceed(await scene.delete(bundle.id, "--force"));
+    expect(await running.exited).toBe(137);
+    expect(await new Response(running.stderr).text()).toBe("");
+  });
+
   test("--pidfd-socket is sent a descriptor of the first process", async () => {
     const scene = await openScene();
     const path = join(scene.dir, "pidfd.sock");

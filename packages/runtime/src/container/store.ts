@@ -158,13 +158,23 @@ export class ContainerDirectory {
 
   /** Removes the directory and all in it; the record last, so that a crash here is found again. */
   remove(): void {
-    const names = entriesOf(this.#sys, this.fd).map((name) => this.#sys.decode_utf8(name) ?? "");
-    for (const name of names.filter((each) => each !== STATE_FILE)) {
+    for (const name of this.#names().filter((each) => each !== STATE_FILE)) {
       if (errnoOf(this.#sys.unlinkat(this.fd, name, 0)) === EISDIR) this.#removeInner(name);
     }
     this.#sys.unlinkat(this.fd, STATE_FILE, 0);
     const path = `${this.#root}/${this.id}`;
-    check(this.#sys.unlinkat(AT_FDCWD, path, AT_REMOVEDIR), "rmdir", path);
+    const ret = this.#sys.unlinkat(AT_FDCWD, path, AT_REMOVEDIR);
+    if (errnoOf(ret) !== ENOENT) check(ret, "rmdir", path);
+  }
+
+  /** None where somebody else has removed it meanwhile, as `delete --force` beside `run`. */
+  #names(): string[] {
+    try {
+      return entriesOf(this.#sys, this.fd).map((name) => this.#sys.decode_utf8(name) ?? "");
+    } catch (error) {
+      if (error instanceof SysError && error.errno === ENOENT) return [];
+      throw error;
+    }
   }
 
   /** A directory of files. */

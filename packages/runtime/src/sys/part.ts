@@ -1,8 +1,7 @@
 /**
- * Parts of a program that most runs do not need: modules by themselves, looked up when they are
- * asked for. In the shipped executable they lie loaded in its heap, on pages that are not touched
- * before; a host without such a heap reads their bytecode then. Which module is which part stands in
- * tools/build.ts.
+ * Parts of a program that most runs do not need: modules by themselves, whose bytecode is read when
+ * they are asked for. A few that many runs need lie loaded in the executable's heap. Which module is
+ * which part, and which are kept, stands in tools/build.ts.
  */
 
 import type { Sys } from "./types.ts";
