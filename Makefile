@@ -17,7 +17,7 @@ HOST := $(call sources,host/src) host/build.rs host/Cargo.toml host/Cargo.lock
 CLI := $(SPEC) $(call sources,packages/engine/src packages/tare/src)
 PACKAGES := package.json bun.lock $(wildcard packages/*/package.json)
 
-.PHONY: help setup setup-build setup-run setup-test build run test test-unit test-quickjs test-e2e test-vm test-systemd tripwire fuzz lint types bench conformance clean
+.PHONY: help setup setup-build setup-run setup-test setup-engines build run test test-unit test-quickjs test-e2e test-engines test-vm test-systemd tripwire fuzz lint types bench conformance clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -29,6 +29,8 @@ setup-build: $(STAMPS)/setup-build $(STAMPS)/packages
 setup-run: $(STAMPS)/setup-run setup-build
 
 setup-test: $(STAMPS)/setup-test setup-build
+
+setup-engines: $(STAMPS)/setup-engines setup-test
 
 $(STAMPS)/setup-%: tools/setup.sh
 	@sh tools/setup.sh $*
@@ -68,6 +70,9 @@ test-quickjs: setup-build dist/tare-host-dev ## the pure tests again, on the eng
 
 test-e2e: setup-test build ## the end-to-end files on this machine, as root
 	$(BUN) tools/test.ts harness e2e
+
+test-engines: setup-engines build ## podman, docker, containerd and its CRI plug-in drive the runtime; installs them
+	$(BUN) tools/test.ts engines
 
 tripwire: setup-test dist/tare-host-dev ## each system call of each command fails, or kills its process, once
 	$(BUN) tests/tripwire/run.ts

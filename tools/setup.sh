@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what is missing on a Debian machine: `sh tools/setup.sh build|run|test`.
+# Installs what is missing on a Debian machine: `sh tools/setup.sh build|run|test|engines`.
 # Prints each thing before it installs it; what is there is left alone. Runs before bun is there,
 # hence a shell script. Sources: Debian's packages, the npm registry, crates.io.
 set -eu
@@ -18,6 +18,10 @@ TEST_PACKAGES="attr binutils busybox-static cpio crun e2fsprogs file
   iproute2 jq kmod libcap2-bin libseccomp-dev linux-libc-dev mmdebstrap podman procps python3-jsonschema
   python3-seccomp qemu-system-x86 runc skopeo strace tar uidmap umoci util-linux util-linux-extra
   xz-utils zstd"
+
+# Engines that drive the runtime in tests. The packages bring services, which a Debian with systemd
+# starts; the tests have their own and skip what is not installed.
+ENGINE_PACKAGES="containerd containernetworking-plugins docker.io"
 
 cd "$(dirname "$0")/.."
 
@@ -127,7 +131,11 @@ test)
   # Root file systems and the virtual machine's kernel are made from what the lists name.
   if command -v apt-get >/dev/null; then refresh_lists; fi
   ;;
+engines)
+  # shellcheck disable=SC2086
+  install_packages $ENGINE_PACKAGES
+  ;;
 *)
-  fail "want one of: build, run, test"
+  fail "want one of: build, run, test, engines"
   ;;
 esac

@@ -45,6 +45,7 @@ const PARTS: Readonly<Record<string, () => readonly Step[]>> = {
   quickjs: () => [line("quickjs", 3 * MINUTE_MS, ["tools/quickjs-test.ts"])],
   harness: () => files("tests/harness/*.test.ts"),
   e2e: () => files("tests/e2e/*.test.ts"),
+  engines: () => files("tests/engines/*.test.ts"),
   vm: () => [line("vm", 15 * MINUTE_MS, ["tests/vm/run.ts"])],
 };
 
