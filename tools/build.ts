@@ -61,7 +61,7 @@ const PROGRAMS: Readonly<Record<string, Program>> = {
       "copy-up": "mounts/copy-up.ts",
       console: "terminal/console.ts",
     },
-    wholeParts: { systemd: "systemd/scope.ts" },
+    wholeParts: { systemd: "systemd/scope.ts", checkpoint: "command/checkpoint.ts" },
     keptParts: ["create", "waiting", "lifecycle", "exec", "about"],
     // What makes a process of a container: that is a copy of this one until its execve(2).
     sealedFor: ["run", "create", "exec", "restore", "mounts"],

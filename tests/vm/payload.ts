@@ -33,6 +33,7 @@ export async function makePayload(dir: string, task: Task): Promise<string> {
   mkdirSync(join(tree, "vm"), { recursive: true });
   for (const part of REPO_PARTS) copyPart(part, tree);
   copyPrograms(tree);
+  if (task.files.some((file) => readFileSync(file, "utf8").includes("criu"))) copyCriu(tree);
   await copyFixtures(tree, task.files);
   for (const script of ["init.sh", "run-tests.sh"]) {
     cpSync(join(import.meta.dir, script), join(tree, "vm", script));
@@ -63,6 +64,23 @@ function copyPrograms(tree: string): void {
     if (!entry.isDirectory())
       Bun.spawnSync(["cp", "-a", join(dist, entry.name), join(tree, "dist")]);
   }
+}
+
+/** criu of this machine, if there is one, with the libraries that the machine inside lacks. */
+function copyCriu(tree: string): void {
+  const criu = Bun.which("criu");
+  if (criu === null) return;
+  const libraries = join(tree, "vm/criu");
+  mkdirSync(libraries);
+  mkdirSync(join(tree, "vm/bin"));
+  cpSync(criu, join(libraries, "criu"));
+  const needed = Bun.spawnSync(["ldd", criu]).stdout.toString();
+  for (const [, path = ""] of needed.matchAll(/=> (\/\S+)/g)) {
+    // The C library belongs to the loader of the machine inside.
+    if (!basename(path).startsWith("libc.so")) cpSync(path, join(libraries, basename(path)));
+  }
+  const script = '#!/bin/sh\nLD_LIBRARY_PATH=/tare/vm/criu exec /tare/vm/criu/criu "$@"\n';
+  writeFileSync(join(tree, "vm/bin/criu"), script, { mode: 0o755 });
 }
 
 async function copyFixtures(tree: string, files: readonly string[]): Promise<void> {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { COMMANDS as ABOUT } from "./about.ts";
+import { COMMANDS as CHECKPOINT } from "./checkpoint.ts";
 import type { Commands } from "./command.ts";
 import { COMMANDS as CREATE } from "./create.ts";
 import { COMMANDS as EVENTS } from "./events.ts";
@@ -23,6 +24,7 @@ const ALL: Commands = {
   ...EVENTS,
   ...PS,
   ...UPDATE,
+  ...CHECKPOINT,
   ...ABOUT,
 };
 

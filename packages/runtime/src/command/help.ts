@@ -24,6 +24,20 @@ const CREATE: Help["options"] = [
   ["--no-subreaper", "accepted; the runtime is never a subreaper"],
 ];
 
+/** Of `checkpoint` and `restore`. */
+const CRIU: Help["options"] = [
+  ["--image-path DIR", "directory of the image files (checkpoint)"],
+  ["--work-path DIR", "directory of criu's log (that of the image files)"],
+  ["--tcp-established", "also TCP connections that are open"],
+  ["--ext-unix-sk", "also unix sockets whose other end is outside"],
+  ["--shell-job", "also processes of a terminal outside"],
+  ["--file-locks", "also locks of files"],
+  ["--lazy-pages", "memory is fetched when it is used"],
+  ["--auto-dedup", "leave out, or drop, pages that other images have"],
+  ["--manage-cgroups-mode MODE", "soft (the usual), full, strict or ignore"],
+  ["--empty-ns network", "accepted: what is in a network namespace is never saved"],
+];
+
 export const HELP: { readonly [command: string]: Help } = {
   run: {
     words: "CONTAINER",
@@ -139,6 +153,35 @@ export const HELP: { readonly [command: string]: Help } = {
     words: "CONTAINER [OPTIONS OF ps(1)]",
     about: "its processes",
     options: [["--format FORMAT, -f", "table, of the host's ps(1) (-ef), or json, a list of pids"]],
+  },
+  checkpoint: {
+    words: "CONTAINER",
+    about: "save it as files, by criu, and remove it",
+    options: [
+      ...CRIU,
+      ["--parent-path DIR", "image files of a --pre-dump, relative to those of this one"],
+      ["--leave-running", "it goes on"],
+      ["--tcp-skip-in-flight", "pass over connections that are just being made"],
+      ["--link-remap", "give unlinked files a name again"],
+      ["--status-fd FD", "gets a zero byte when pages can be fetched"],
+      ["--page-server ADDRESS:PORT", "who takes the pages"],
+      ["--pre-dump", "save memory only; it goes on"],
+    ],
+  },
+  restore: {
+    words: "CONTAINER",
+    about: "make it again from such files, wait for it, delete it",
+    options: [
+      ...CRIU,
+      ["--bundle DIR, -b", "directory of config.json (the current one)"],
+      ["--detach, -d", "do not wait: the container goes on by itself"],
+      ["--pid-file FILE", "gets the pid of the container's first process"],
+      ["--console-socket PATH", "refused: terminals are not restored"],
+      ["--no-subreaper", "accepted; the runtime is never a subreaper"],
+      ["--no-pivot", "accepted; criu decides"],
+      ["--lsm-profile TYPE:NAME", "another AppArmor profile or SELinux label"],
+      ["--lsm-mount-context LABEL", "another SELinux label for its mounts"],
+    ],
   },
   spec: {
     words: "",

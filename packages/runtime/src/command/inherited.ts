@@ -28,7 +28,8 @@ export function closeInherited(sys: Sys, words: readonly string[]): void {
   fillGaps(sys, listening);
   const first = FIRST_FD + listening + (numberAfter(words, "preserve-fds") ?? 0);
   const lifeline = numberAfter(words, "kill-on-close");
-  const kept = [...(lifeline === undefined ? [] : [lifeline]), ...namedAsFiles(words)];
+  const named = [lifeline, numberAfter(words, "status-fd")].filter((fd) => fd !== undefined);
+  const kept = [...named, ...namedAsFiles(words)];
   let next = first;
   for (const fd of kept.sort((one, other) => one - other)) {
     if (fd > next) sys.close_range(next, fd - 1, 0);

@@ -29,6 +29,8 @@ const COMMANDS: { readonly [name: string]: (sys: Sys) => Commands } = {
   update: (sys) => loadPart(sys, "tare-runtime~update").COMMANDS,
   events: (sys) => loadPart(sys, "tare-runtime~events").COMMANDS,
   ps: (sys) => loadPart(sys, "tare-runtime~ps").COMMANDS,
+  checkpoint: checkpointing,
+  restore: checkpointing,
   spec: (sys) => about(sys).COMMANDS,
   features: (sys) => about(sys).COMMANDS,
 };
@@ -43,6 +45,10 @@ function living(sys: Sys): Commands {
 
 function pausing(sys: Sys): Commands {
   return loadPart(sys, "tare-runtime~pause").COMMANDS;
+}
+
+function checkpointing(sys: Sys): Commands {
+  return loadPart(sys, "tare-runtime~checkpoint").COMMANDS;
 }
 
 function about(sys: Sys) {

@@ -244,7 +244,7 @@ export function create(sys: Sys, request: CreateRequest): Created {
 }
 
 /** Of our own child, which has its files in /proc until it is waited for, also when it has ended. */
-function startTimeOf(sys: Sys, pid: number): string {
+export function startTimeOf(sys: Sys, pid: number): string {
   const started = processStart(sys, pid);
   if (started !== undefined) return started.startTime;
   throw new TareError("system", `Cannot find the container's first process: no /proc/${pid}/stat`, {
@@ -260,7 +260,7 @@ function warnOfAmbient(request: CreateRequest, { process }: Config): void {
 }
 
 /** A cgroup that failed has undone itself; `onFailure` is told what is left to take back. */
-function makeCgroup(
+export function makeCgroup(
   sys: Sys,
   plan: CgroupPlan,
   onFailure: (left: CgroupState) => void,
@@ -293,7 +293,13 @@ export function undo(sys: Sys, directory: ContainerDirectory, record: Record): v
   directory[Symbol.dispose]();
 }
 
-function firstRecord(sys: Sys, request: CreateRequest, config: Config, cgroup: CgroupPlan): Record {
+/** What is written down of a container before anything of it is made. */
+export function firstRecord(
+  sys: Sys,
+  request: CreateRequest,
+  config: Config,
+  cgroup: CgroupPlan,
+): Record {
   const milliseconds = Number(sys.clock_gettime(0) / 1_000_000n);
   const { seccomp } = config.linux;
   return {

@@ -279,7 +279,8 @@ export function createDirectory(sys: Sys, root: string, id: string): ContainerDi
   }
 }
 
-function makePath(sys: Sys, path: string): void {
+/** Makes a directory and those above it, for their owner only; one that is there stays as it is. */
+export function makePath(sys: Sys, path: string): void {
   let at = 0;
   while (at >= 0) {
     at = path.indexOf("/", at + 1);

@@ -1,7 +1,7 @@
 /** Runs a program of the host and reads what it writes: for the few commands that another program does best. */
 
 import { TareError } from "@tare/spec/error.ts";
-import { CLOSE_RANGE_CLOEXEC, NO_FD, O_CLOEXEC } from "../sys/abi-file.ts";
+import { CLOSE_RANGE_CLOEXEC, F_SETFD, NO_FD, O_CLOEXEC } from "../sys/abi-file.ts";
 import { SIG_SETMASK, SIGCHLD } from "../sys/abi-process.ts";
 import { check } from "../sys/check.ts";
 import { readAll } from "../sys/file.ts";
@@ -22,6 +22,7 @@ export type Captured = {
 };
 
 /**
+ * @param keep descriptors that the program is given under their numbers
  * @param name searched in the caller's PATH; an exit status of 127 where it is not there
  * @param bytesMax more output than that is an error
  */
@@ -30,13 +31,14 @@ export function captureOutput(
   name: string,
   words: readonly string[],
   bytesMax: number,
+  keep: readonly Fd[] = [],
 ): Captured {
   const ends = new Int32Array(2);
   check(sys.pipe2(ends, O_CLOEXEC), "pipe2");
   using reader = new OwnedFd(sys, ends[0] as Fd);
   const writer = new OwnedFd(sys, ends[1] as Fd);
   const pid = check(sys.clone3(0, SIGCHLD, NO_FD), "clone3");
-  if (pid === 0) return becomeProgram(sys, writer.fd, [name, ...words]);
+  if (pid === 0) return becomeCaptured(sys, writer.fd, [name, ...words], keep);
   writer.close();
   try {
     return { output: readAll(sys, reader.fd, name, bytesMax), status: waitFor(sys, pid) };
@@ -49,11 +51,21 @@ export function captureOutput(
 }
 
 /** In the child; never returns. */
-function becomeProgram(sys: Sys, output: Fd, argv: readonly string[]): never {
+function becomeCaptured(sys: Sys, output: Fd, argv: readonly string[], keep: readonly Fd[]): never {
   sys.dup3(output, STDOUT, 0);
   sys.dup3(output, STDERR, 0);
+  return becomeHostProgram(sys, argv, keep);
+}
+
+/** execve(2) of a program of the host, found in the caller's PATH; where it is not: exit status 127. */
+export function becomeHostProgram(
+  sys: Sys,
+  argv: readonly string[],
+  keep: readonly Fd[] = [],
+): never {
   sys.sigprocmask(SIG_SETMASK, 0);
   sys.close_range(3, 0x7fffffff, CLOSE_RANGE_CLOEXEC);
+  for (const fd of keep) sys.fcntl(fd, F_SETFD, 0);
   const env = sys.environ();
   const path = env.find((entry) => entry.startsWith("PATH="))?.slice("PATH=".length);
   for (const directory of (path ?? DEFAULT_PATH).split(":")) {

@@ -19,6 +19,7 @@ type Parts = {
   readonly "tare-runtime~update": typeof import("../command/update.ts");
   readonly "tare-runtime~events": typeof import("../command/events.ts");
   readonly "tare-runtime~ps": typeof import("../command/ps.ts");
+  readonly "tare-runtime~checkpoint": typeof import("../command/checkpoint.ts");
   readonly "tare-runtime~salvage": typeof import("../container/salvage.ts");
   readonly "tare-runtime~stray": typeof import("../cgroup/stray.ts");
   readonly "tare-runtime~about": typeof import("../command/about.ts");

@@ -1,0 +1,36 @@
+import { describe, expect, test } from "bun:test";
+import { lastError, parseVersion } from "./program.ts";
+import { parseDescriptors } from "./restore.ts";
+
+describe("criu's version", () => {
+  test.each<[string, readonly [number, number] | undefined]>([
+    ["Version: 3.17.1\nGitID: v3.17.1\n", [3, 17]],
+    ["Version: 4.0\n", [4, 0]],
+    ["Warn: something\nVersion: 3.16\n", [3, 16]],
+    ["", undefined],
+    ["Version: x.y\n", undefined],
+    ["Version: 4\n", undefined],
+  ])("in %j", (text, version) => expect(parseVersion(text)).toEqual(version));
+});
+
+describe("the reason in a log", () => {
+  test("is its last error, without the time", () => {
+    const log = "(0.1) Error (a.c:1): one\n(0.2) Error (b.c:2): two\n(0.3) done\n";
+    expect(lastError(log)).toBe("Error (b.c:2): two");
+    expect(lastError("(0.1) fine\n")).toBeUndefined();
+  });
+
+  test("moves no cursor and has an end", () => {
+    expect(lastError("Error (a.c:1): \x1b[2J\r\x7f")).toBe("Error (a.c:1): ?[2J??");
+    expect(lastError(`Error (${"x".repeat(9000)}`)).toHaveLength(400);
+  });
+});
+
+describe("the file of descriptors", () => {
+  test("is an array of at most three texts", () => {
+    expect(parseDescriptors('["pipe:[1]","",""]', "f")).toEqual(["pipe:[1]", "", ""]);
+    for (const bad of ["", "{}", "null", "[1]", '["a","b","c","d"]', '["a\\u0000"]']) {
+      expect(() => parseDescriptors(bad, "f")).toThrow('Cannot read "f"');
+    }
+  });
+});

@@ -1,0 +1,225 @@
+/**
+ * `checkpoint` and `restore`. With a program in criu's place: what it is told, and that nothing is left
+ * however it ends. With criu itself where it works (in the virtual machine): a container goes on where
+ * it was.
+ */
+import { describe, expect, test } from "bun:test";
+import { existsSync, mkdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { busyboxRootfs, mustSucceed } from "../harness/fixtures.ts";
+import { patiently } from "../harness/places.ts";
+import { type Ran, run } from "../harness/run.ts";
+import { openScene, type Scene, type SceneBundle } from "../harness/scene.ts";
+
+const { PATH = "" } = process.env;
+const worksHere = Bun.which("criu") !== null && Bun.spawnSync(["criu", "check"]).exitCode === 0;
+
+/** Plays criu: tells its version, records its words, and does what `act` says. */
+function playCriu(scene: Scene, act: string): { readonly path: string; words: () => string[] } {
+  const bin = join(scene.dir, "bin");
+  const record = join(scene.dir, "words");
+  mkdirSync(bin, { recursive: true });
+  const script = `#!/bin/bash
+if [ "$1" = --version ]; then echo "Version: \${FAKE_VERSION:-3.17.1}"; exit 0; fi
+printf '%s\\n' "$@" > ${record}
+while [ $# -gt 0 ]; do
+  case $1 in --work-dir) work=$2;; --pidfile) pidfile=$2;; --tree) tree=$2;; --root) root=$2;; esac
+  shift
+done
+${act}
+`;
+  writeFileSync(join(bin, "criu"), script, { mode: 0o755 });
+  return {
+    path: `${bin}:${PATH}`,
+    words: () => readFileSync(record, "utf8").trimEnd().split("\n"),
+  };
+}
+
+/** A container that does nothing for long, with the standard streams of a service. */
+async function started(scene: Scene): Promise<SceneBundle> {
+  const bundle = scene.bundle({ args: ["sleep", "1000"] });
+  mustSucceed((await scene.create(bundle)).ran);
+  mustSucceed(await scene.start(bundle.id));
+  return bundle;
+}
+
+function verb(scene: Scene, path: string, ...words: string[]): Promise<Ran> {
+  return run(scene.command(...words), { env: { PATH: path, TARE_TEST_MARK: scene.mark } });
+}
+
+/** A directory of images as a checkpoint leaves it. */
+function images(scene: Scene, descriptors = '["/dev/null","/dev/null","/dev/null"]'): string {
+  const dir = join(scene.dir, "images");
+  mkdirSync(dir);
+  writeFileSync(join(dir, "descriptors.json"), descriptors);
+  return dir;
+}
+
+describe("checkpoint", () => {
+  test("tells criu the process, its mounts and its freezer, and removes the container", async () => {
+    const scene = await openScene();
+    const criu = playCriu(scene, "exit 0");
+    const bundle = await started(scene);
+    const { pid } = (await scene.state(bundle.id)) ?? {};
+    const dir = join(scene.dir, "saved");
+    mustSucceed(await verb(scene, criu.path, "checkpoint", "--image-path", dir, bundle.id));
+    const words = criu.words();
+    expect(words.slice(0, 3)).toEqual(["dump", "--tree", String(pid)]);
+    expect(words).toContain("mnt[/proc/timer_list]:/dev/null");
+    expect(words[words.indexOf("--freeze-cgroup") + 1]).toEndWith(bundle.id);
+    expect(JSON.parse(readFileSync(join(dir, "descriptors.json"), "utf8"))).toHaveLength(3);
+    expect(await scene.state(bundle.id)).toBeNull();
+  });
+
+  test.each(["--leave-running", "--pre-dump"])("%s leaves it as it is", async (flag) => {
+    const scene = await openScene();
+    const criu = playCriu(scene, "exit 0");
+    const bundle = await started(scene);
+    const dir = join(scene.dir, "saved");
+    mustSucceed(await verb(scene, criu.path, "checkpoint", flag, "--image-path", dir, bundle.id));
+    expect((await scene.state(bundle.id))?.status).toBe("running");
+    await scene.delete(bundle.id, "--force");
+  });
+
+  test("which fails says criu's reason in one line, and the container goes on", async () => {
+    const scene = await openScene();
+    const act = 'echo "(00.1) Error (criu/x.c:1): a reason" > "$work/dump.log"; exit 1';
+    const criu = playCriu(scene, act);
+    const bundle = await started(scene);
+    const dir = join(scene.dir, "saved");
+    const ran = await verb(scene, criu.path, "checkpoint", "--image-path", dir, bundle.id);
+    expect(ran.code).toBe(1);
+    expect(ran.stderr).toContain("Error (criu/x.c:1): a reason");
+    expect(ran.stderr).toContain(`${dir}/dump.log`);
+    expect(ran.stderr.trimEnd().split("\n")).toHaveLength(1);
+    expect((await scene.state(bundle.id))?.status).toBe("running");
+    await scene.delete(bundle.id, "--force");
+  });
+
+  test.each([
+    ["missing", "/nowhere", {}],
+    ["too old", undefined, { FAKE_VERSION: "3.15" }],
+  ])("without criu (%s) says so and changes nothing", async (_why, path, env) => {
+    const scene = await openScene();
+    const criu = playCriu(scene, "exit 0");
+    const bundle = await started(scene);
+    const dir = join(scene.dir, "saved");
+    const ran = await run(scene.command("checkpoint", "--image-path", dir, bundle.id), {
+      env: { TARE_TEST_MARK: scene.mark, PATH: path ?? criu.path, ...env },
+    });
+    expect([ran.code, ran.stderr.trimEnd().split("\n").length]).toEqual([1, 1]);
+    expect(ran.stderr).toContain("criu");
+    expect(existsSync(dir)).toBe(false);
+    expect((await scene.state(bundle.id))?.status).toBe("running");
+    await scene.delete(bundle.id, "--force");
+  });
+});
+
+describe("restore", () => {
+  const orphan = "setsid -f sleep 1000 < /dev/null > /dev/null 2>&1 & ";
+
+  test("records what criu made, and delete takes it away", async () => {
+    const scene = await openScene();
+    const act = `sleep 1000 < /dev/null > /dev/null 2>&1 & echo -n $! > "$pidfile"; readlink /proc/self/ns/mnt > ${scene.dir}/ns`;
+    const criu = playCriu(scene, act);
+    const bundle = scene.bundle();
+    const file = join(scene.dir, "pid");
+    const words = ["--image-path", images(scene), "--bundle", bundle.dir, "--pid-file", file];
+    mustSucceed(await verb(scene, criu.path, "restore", "--detach", ...words, bundle.id));
+    const state = await scene.state(bundle.id);
+    expect(state?.status).toBe("running");
+    expect(readFileSync(file, "utf8")).toBe(String(state?.pid));
+    // It is in the container's cgroup, where criu was; criu's mounts were its own.
+    expect(readFileSync(`/proc/${state?.pid}/cgroup`, "utf8")).toContain(bundle.id);
+    const namespace = readFileSync(join(scene.dir, "ns"), "utf8").trim();
+    expect(namespace).not.toBe(readlinkSync("/proc/self/ns/mnt"));
+    expect(criu.words().slice(0, 3)).toEqual([
+      "restore",
+      "--restore-detached",
+      "--restore-sibling",
+    ]);
+    mustSucceed(await scene.delete(bundle.id, "--force"));
+  });
+
+  test("which fails takes all back, also what criu left in the cgroup", async () => {
+    const scene = await openScene();
+    const act = `${orphan} echo "(00.1) Error (criu/y.c:2): no way" > "$work/restore.log"; exit 1`;
+    const criu = playCriu(scene, act);
+    const bundle = scene.bundle();
+    const words = ["--image-path", images(scene), "--bundle", bundle.dir];
+    const ran = await verb(scene, criu.path, "restore", ...words, bundle.id);
+    expect(ran.code).toBe(1);
+    expect(ran.stderr).toContain("Error (criu/y.c:2): no way");
+    expect(ran.stderr.trimEnd().split("\n")).toHaveLength(1);
+    expect(await scene.state(bundle.id)).toBeNull();
+  });
+
+  test.each([
+    ["no file of descriptors", undefined],
+    ["one that is hostile", '{"0": "pipe:[1]"}'],
+  ])("from images with %s makes nothing", async (_what, text) => {
+    const scene = await openScene();
+    const criu = playCriu(scene, "exit 0");
+    const bundle = scene.bundle();
+    const dir = text === undefined ? scene.dir : images(scene, text);
+    const words = ["--image-path", dir, "--bundle", bundle.dir];
+    const ran = await verb(scene, criu.path, "restore", ...words, bundle.id);
+    expect([ran.code, existsSync(join(scene.dir, "words"))]).toEqual([1, false]);
+    expect(await scene.state(bundle.id)).toBeNull();
+  });
+});
+
+/** The number that the container wrote last. */
+function counted(file: string): number {
+  return Number(existsSync(file) ? readFileSync(file, "utf8").trim() : 0);
+}
+
+async function countsBeyond(file: string, number: number): Promise<number> {
+  const end = performance.now() + patiently(10_000);
+  while (performance.now() < end) {
+    const now = counted(file);
+    if (now > number) return now;
+    await Bun.sleep(50);
+  }
+  throw new Error(`It counted no further than ${counted(file)}, and was at ${number}`);
+}
+
+describe("with criu itself", () => {
+  test.skipIf(!worksHere)("a container that counts goes on counting where it was", async () => {
+    const scene = await openScene();
+    const rootfs = join(scene.dir, "rootfs");
+    mustSucceed(await run(["cp", "-a", await busyboxRootfs(), rootfs]));
+    const volume = join(scene.dir, "volume");
+    mkdirSync(volume);
+    const namespaces = ["pid", "ipc", "uts", "mount", "cgroup"].map((type) => ({ type }));
+    const bundle = scene.bundle({
+      rootfs,
+      writable: true,
+      sh: "exec < /dev/null > /dev/null 2>&1; n=0; while :; do n=$((n+1)); echo $n > /v/now.new; mv /v/now.new /v/now; sleep 0.05; done",
+      mounts: [{ destination: "/v", type: "bind", source: volume, options: ["rbind", "rw"] }],
+      linux: { namespaces },
+    });
+    mustSucceed((await scene.create(bundle)).ran);
+    mustSucceed(await scene.start(bundle.id));
+    const file = join(volume, "now");
+    await countsBeyond(file, 20);
+    const dir = join(scene.dir, "saved");
+    const saved = await scene.verb("checkpoint", "--image-path", dir, bundle.id);
+    if (saved.code !== 0) throw new Error(saved.stderr + tail(join(dir, "dump.log")));
+    expect(await scene.state(bundle.id)).toBeNull();
+    const before = counted(file);
+    await Bun.sleep(300);
+    expect(counted(file)).toBe(before);
+    const words = ["--detach", "--image-path", dir, "--bundle", bundle.dir];
+    const restored = await scene.verb("restore", ...words, bundle.id);
+    if (restored.code !== 0) throw new Error(restored.stderr + tail(join(dir, "restore.log")));
+    const after = await countsBeyond(file, before);
+    expect(after).toBeLessThan(before + 20);
+    expect((await scene.state(bundle.id))?.status).toBe("running");
+    mustSucceed(await scene.delete(bundle.id, "--force"));
+  });
+});
+
+function tail(log: string): string {
+  return existsSync(log) ? readFileSync(log, "utf8").split("\n").slice(-60).join("\n") : "";
+}
