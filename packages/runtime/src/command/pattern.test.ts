@@ -106,16 +106,23 @@ describe("hostile patterns", () => {
     "(".repeat(200),
     "a".repeat(2_000),
     "(((a{255}){255}){255}){255}",
+    `a${"?".repeat(900)}`,
+    "(((((){255}){255}){255}){255}){255}",
   ])("%s is refused", (text) => {
     expect(() => compilePattern(text)).toThrow("Cannot use regular expression");
   });
 
-  test.each(["(a*)*$", "(a|aa)+$", "(a|a)*b", "(.*a){30}", "((a{1,9}){1,9}){1,9}b"])(
-    "%s takes no longer than its length says",
-    (text) => {
-      const began = performance.now();
-      compilePattern(text)(`${"a".repeat(1_000)}!`);
-      expect(performance.now() - began).toBeLessThan(5_000);
-    },
-  );
+  test.each([
+    "(a*)*$",
+    "(a|aa)+$",
+    "(a|a)*b",
+    "(.*a){30}",
+    "((a{1,9}){1,9}){1,9}b",
+    `a${"?".repeat(199)}`,
+    `${"(".repeat(99)}a${")?".repeat(99)}`,
+  ])("%s takes no longer than its length says", (text) => {
+    const began = performance.now();
+    compilePattern(text)(`${"a".repeat(1_000)}!`);
+    expect(performance.now() - began).toBeLessThan(5_000);
+  });
 });

@@ -10,7 +10,11 @@ import { TareError } from "@tare/spec/error.ts";
 const PATTERN_LENGTH_MAX = 1024;
 /** What counts in braces multiply to: (a{255}){255} would be 65025. */
 const NODES_MAX = 20_000;
+/** Parts that are looked at to make them: what is empty makes none, however often it is repeated. */
+const PARTS_MAX = 5 * NODES_MAX;
 const DEPTH_MAX = 100;
+/** Repeats, of all of a pattern: each may stand on the one before it, as in a??, and make the tree deeper. */
+const STACKED_MAX = 200;
 /** RE_DUP_MAX of limits.h is 255 at least. */
 const REPEAT_MAX = 255;
 
@@ -48,47 +52,47 @@ function badPattern(text: string, why: string): TareError {
 
 /** All places that can be reached, letter by letter. */
 function matches(nodes: readonly Node[], start: number, subject: string): boolean {
-  let places = new Set<number>();
+  // Of each place the round that reached it last: a new Set for each letter took QuickJS half a minute.
+  const seen = new Uint32Array(nodes.length);
+  let places: number[] = [];
   for (let at = 0; at <= subject.length; at++) {
-    const reached = new Set<number>();
-    for (const place of places) follow(nodes, place, at, subject.length, reached);
-    follow(nodes, start, at, subject.length, reached);
-    if (reached.has(0)) return true;
     const code = subject.charCodeAt(at);
-    places = new Set();
-    for (const place of reached) {
-      const node = nodes[place];
-      if (typeof node?.test === "function" && node.test(code)) places.add(node.next[0] ?? 0);
-    }
+    const reached = follow(nodes, [start, ...places], { at, length: subject.length }, seen);
+    if (seen[0] === at + 1) return true;
+    places = reached.flatMap(({ test, next }) =>
+      typeof test === "function" && test(code) ? next : [],
+    );
   }
   return false;
 }
 
-/** Adds a place and what can be reached from it without a letter. */
+/** The places of `pending`, and what can be reached from them without a letter, each once. */
 function follow(
   nodes: readonly Node[],
-  from: number,
-  at: number,
-  length: number,
-  into: Set<number>,
-): void {
-  const pending = [from];
+  pending: number[],
+  { at, length }: { readonly at: number; readonly length: number },
+  seen: Uint32Array,
+): readonly Node[] {
+  const reached: Node[] = [];
   for (let place = pending.pop(); place !== undefined; place = pending.pop()) {
     const node = nodes[place];
-    if (node === undefined || into.has(place)) continue;
-    into.add(place);
-    const isOpen =
-      node.test === "free" ||
-      (node.test === "start" && at === 0) ||
-      (node.test === "end" && at === length);
-    if (isOpen) pending.push(...node.next);
+    if (node === undefined || seen[place] === at + 1) continue;
+    seen[place] = at + 1;
+    reached.push(node);
+    if (isOpen(node.test, at, length)) pending.push(...node.next);
   }
+  return reached;
+}
+
+function isOpen(test: Node["test"], at: number, length: number): boolean {
+  return test === "free" || (test === "start" && at === 0) || (test === "end" && at === length);
 }
 
 /** Trees to nodes, from the end to the start: `add` answers the node that a tree begins with. */
 class Builder {
   readonly #text: string;
   readonly #nodes: Node[];
+  #parts = 0;
 
   constructor(text: string, nodes: Node[]) {
     this.#text = text;
@@ -96,6 +100,7 @@ class Builder {
   }
 
   add(tree: Tree, next: number): number {
+    if (++this.#parts > PARTS_MAX) throw this.#tooMany();
     switch (tree.kind) {
       case "empty":
         return next;
@@ -132,8 +137,12 @@ class Builder {
   }
 
   #node(test: Node["test"], next: number[]): number {
-    if (this.#nodes.length >= NODES_MAX) throw badPattern(this.#text, "its counts are too high");
+    if (this.#nodes.length >= NODES_MAX) throw this.#tooMany();
     return this.#nodes.push({ test, next }) - 1;
+  }
+
+  #tooMany(): TareError {
+    return badPattern(this.#text, "its counts are too high");
   }
 }
 
@@ -142,6 +151,7 @@ class Reader {
   readonly #text: string;
   #at = 0;
   #depth = 0;
+  #stacked = 0;
 
   constructor(text: string) {
     this.#text = text;
@@ -171,7 +181,8 @@ class Reader {
 
   #repeated(atom: Tree): Tree {
     let tree = atom;
-    for (;;) {
+    for (; ; this.#stacked++) {
+      if (this.#stacked > STACKED_MAX) throw this.#bad("too many repeats of repeats");
       if (this.#take("*")) tree = repeat(tree, 0, Number.POSITIVE_INFINITY);
       else if (this.#take("+")) tree = repeat(tree, 1, Number.POSITIVE_INFINITY);
       else if (this.#take("?")) tree = repeat(tree, 0, 1);
