@@ -62,6 +62,17 @@ describe("an ordinary life", () => {
     expect(targets.filter((target) => !known.test(target))).toEqual([]);
   });
 
+  test("what waits for start has forgotten the caller's environment", async () => {
+    const scene = await openScene();
+    const bundle = scene.bundle({ args: ["true"] });
+    mustSucceed((await scene.create(bundle)).ran);
+    const bytes = readFileSync(`/proc/${(await scene.state(bundle.id))?.pid}/environ`);
+    mustSucceed(await scene.start(bundle.id));
+    await scene.delete(bundle.id, "--force");
+    expect(bytes.length).toBeGreaterThan(0);
+    expect(bytes.every((byte) => byte === 0)).toBe(true);
+  });
+
   test("what waits for start holds little memory, and starts all the same", async () => {
     const scene = await openScene();
     const bundle = scene.bundle({ args: ["true"] });

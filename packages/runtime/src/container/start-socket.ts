@@ -55,6 +55,8 @@ export function waitForStart(
     channel.expect("start");
     return channel;
   }
+  // It is our caller's, and who is in the container meanwhile could read it (CVE-2016-9962).
+  sys.forget_environ();
   // Before anybody can know that we are there: a signal that came earlier would be lost.
   check(sys.sigprocmask(SIG_SETMASK, ENDING_SIGNALS), "rt_sigprocmask");
   channel.send({ kind: "created" });
