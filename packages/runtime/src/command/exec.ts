@@ -99,7 +99,7 @@ function runExec(context: Context): number {
       }),
     );
   } catch (error) {
-    // Nobody follows it any more. Not waited for yet, so the number is still its.
+    // Nobody could find it, or follow it. Not waited for yet, so the number is still its.
     if (errnoOf(sys.kill(pid, SIGKILL)) === 0) waitFor(sys, pid);
     throw error;
   }
@@ -163,18 +163,12 @@ function checkConsole({ options, flags }: Arguments, process: Process): void {
   }
 }
 
-/** To the file and the socket that the caller named; a program that nobody could find by them does not go on. */
+/** To the file and the socket that the caller named. */
 function tellPid({ sys, args }: Context, pid: number, pidfd: OwnedFd): void {
   const file = args.options.get("pid-file");
   const socket = args.options.get("pidfd-socket");
-  try {
-    if (file !== undefined) {
-      replaceTextAt(sys, AT_FDCWD, absolutePath(sys, file), String(pid), 0o644);
-    }
-    if (socket !== undefined) sendDescriptor(sys, socket, pidfd.fd, "pidfd");
-  } catch (error) {
-    sys.pidfd_send_signal(pidfd.fd, SIGKILL);
-    waitFor(sys, pid);
-    throw error;
+  if (file !== undefined) {
+    replaceTextAt(sys, AT_FDCWD, absolutePath(sys, file), String(pid), 0o644);
   }
+  if (socket !== undefined) sendDescriptor(sys, socket, pidfd.fd, "pidfd");
 }
