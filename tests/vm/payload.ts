@@ -77,7 +77,8 @@ function copyCriu(tree: string): void {
   const needed = Bun.spawnSync(["ldd", criu]).stdout.toString();
   for (const [, path = ""] of needed.matchAll(/=> (\/\S+)/g)) {
     // The C library belongs to the loader of the machine inside.
-    if (!basename(path).startsWith("libc.so")) cpSync(path, join(libraries, basename(path)));
+    if (basename(path).startsWith("libc.so")) continue;
+    cpSync(path, join(libraries, basename(path)), { dereference: true });
   }
   const script = '#!/bin/sh\nLD_LIBRARY_PATH=/tare/vm/criu exec /tare/vm/criu/criu "$@"\n';
   writeFileSync(join(tree, "vm/bin/criu"), script, { mode: 0o755 });

@@ -40,7 +40,7 @@ describe("the words for a dump", () => {
   test("with nothing asked for", () => {
     expect(dumped({})).toBe(
       "dump --tree 7 --root /r --images-dir /i --work-dir /w --log-file dump.log -v4 " +
-        "--manage-cgroups=soft --empty-ns net --orphan-pts-master",
+        "--manage-cgroups=soft --empty-ns net",
     );
   });
 
@@ -76,7 +76,7 @@ describe("the words for a restore", () => {
     expect(restored({})).toBe(
       "restore --restore-detached --restore-sibling --pidfile /p --root /r --images-dir /i " +
         "--work-dir /w --log-file restore.log -v4 --manage-cgroups=soft --empty-ns net " +
-        "--evasive-devices --orphan-pts-master",
+        "--evasive-devices",
     );
   });
 
