@@ -74,7 +74,6 @@ export type CreateRequest = {
   readonly pivot: boolean;
   /** Whether a terminal is wanted by who calls: it must be what the configuration says. */
   readonly console: "keep" | "send" | "none";
-  /** Takes the terminal's side that is ours. */
   /** What the caller's environment adds to the configuration; undefined where it adds nothing. */
   readonly activation:
     | {
@@ -83,6 +82,7 @@ export type CreateRequest = {
         readonly begin: (directory: Fd) => void;
       }
     | undefined;
+  /** Takes the terminal's side that is ours. */
   readonly onConsole: (terminal: OwnedFd) => void;
   /** Told the first process when it is set up. */
   readonly onPid: (pid: number) => void;
