@@ -96,6 +96,16 @@ describe("checkpoint", () => {
     await scene.delete(bundle.id, "--force");
   });
 
+  test("which fails before there is a log says what criu printed", async () => {
+    const scene = await openScene();
+    const criu = playCriu(scene, 'echo "criu: unrecognized option" >&2; exit 1');
+    const bundle = await started(scene);
+    const dir = join(scene.dir, "saved");
+    const ran = await verb(scene, criu.path, "checkpoint", "--image-path", dir, bundle.id);
+    expect(ran.stderr).toContain("criu: unrecognized option; see ");
+    await scene.delete(bundle.id, "--force");
+  });
+
   test.each([
     ["missing", "/nowhere", {}],
     ["too old", undefined, { FAKE_VERSION: "3.15" }],

@@ -43,10 +43,10 @@ export function dump(
   }
   const wasFrozen = isCgroupFrozen(sys, cgroup);
   const keep = wishes.statusFd === undefined ? [] : [wishes.statusFd as Fd];
-  const { status } = captureOutput(sys, CRIU, dumpWords(wishes, facts), OUTPUT_BYTES_MAX, keep);
-  if (status === 0) return;
+  const ended = captureOutput(sys, CRIU, dumpWords(wishes, facts), OUTPUT_BYTES_MAX, keep);
+  if (ended.status === 0) return;
   if (!wasFrozen && isCgroupFrozen(sys, cgroup)) thawCgroup(sys, cgroup);
-  throw criuFailure(sys, "checkpoint", `${wishes.work}/${DUMP_LOG}`, status);
+  throw criuFailure(sys, "checkpoint", `${wishes.work}/${DUMP_LOG}`, ended);
 }
 
 function dumpFacts(sys: Sys, record: Record, config: Config, cgroup: CgroupState): DumpFacts {

@@ -1,7 +1,7 @@
 /** criu as a program of the host: whether it is there and new enough, and why it failed. */
 
 import { TareError } from "@tare/spec/error.ts";
-import { captureOutput } from "../process/capture.ts";
+import { type Captured, captureOutput } from "../process/capture.ts";
 import { describeStatus, exitStatus } from "../process/wait.ts";
 import { AT_FDCWD, O_RDONLY } from "../sys/abi-file.ts";
 import { check, errnoOf } from "../sys/check.ts";
@@ -46,8 +46,16 @@ export function parseVersion(text: string): Version | undefined {
 }
 
 /** One line with the last error of criu's log, and where the log is. */
-export function criuFailure(sys: Sys, verb: string, log: string, status: number): TareError {
-  const reason = lastError(readTail(sys, log)) ?? `criu: ${describeStatus(status)}`;
+export function criuFailure(
+  sys: Sys,
+  verb: string,
+  log: string,
+  { status, output }: Captured,
+): TareError {
+  const said = asText(sys, output).split("\n");
+  // Before it has a log, criu complains of its words on standard error.
+  const complaint = said.find((line) => line.startsWith("criu: ") || line.startsWith("Error ("));
+  const reason = lastError(readTail(sys, log)) ?? complaint ?? `criu: ${describeStatus(status)}`;
   return new TareError("system", `Cannot ${verb}: ${reason}; see ${log}`);
 }
 

@@ -208,7 +208,7 @@ function runRestore(sys: Sys, gift: Gift, placed: (pid: number) => void): void {
   const status = waitFor(sys, pid);
   if (bytes.length > 0) throw new TareError("system", decodeText(sys, bytes, "criu's start"));
   const log = `${gift.wishes.work}/${RESTORE_LOG}`;
-  if (status !== 0) throw criuFailure(sys, "restore", log, status);
+  if (status !== 0) throw criuFailure(sys, "restore", log, { status, output: bytes });
 }
 
 /** In the child; never returns. */
