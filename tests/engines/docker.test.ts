@@ -50,6 +50,13 @@ test.skipIf(lacks("dockerd", "docker", "containerd", "skopeo", "umoci"))(
     const failing = await host.run("docker", "run", "--rm", ...limits, IMAGE, "ulimit -n; exit 7");
     expect(failing).toMatchObject({ stdout: "1024\n", code: 7 });
 
+    const statusOf = async (...words: string[]) =>
+      (await host.run("docker", "run", "--rm", ...words)).code;
+    expect(await statusOf("--entrypoint", "/nonexistent", IMAGE)).toBe(127);
+    expect(await statusOf("--entrypoint", "/etc/passwd", IMAGE)).toBe(126);
+    const onDirectory = ["run", "--rm", "--volume", "/etc/passwd:/bin", IMAGE];
+    expect((await host.run("docker", ...onDirectory)).stderr).toContain("Are you trying to mount");
+
     const loop = "trap 'exit 9' USR1; while :; do sleep 0.05; done";
     const flags = ["--memory", "64m", "--pids-limit", "50"];
     const id = await docker("run", "-d", "--name", "long", ...flags, IMAGE, loop);

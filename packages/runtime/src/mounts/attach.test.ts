@@ -161,6 +161,21 @@ describe("a bind", () => {
     expect(host.open()).toEqual([]);
   });
 
+  test("of a file on a directory is refused in words (move_mount: EINVAL)", () => {
+    const host: ReturnType<typeof world> = world(
+      { mode: S_IFDIR },
+      {
+        statx: (fd: number, _path: string, _flags: number, _mask: number, into: Uint8Array) =>
+          fillStat(into, { mode: fd === 3 ? S_IFREG : S_IFDIR, ino: BigInt(fd) }),
+        open_tree: () => -EACCES,
+        move_mount: () => -EINVAL,
+      },
+    );
+    const tree = host.give() as Fd;
+    expect(() => attachBind(host.sys, ROOT, bind("/b", ["bind"]), tree)).toThrow("not a directory");
+    expect(host.open()).toEqual([]);
+  });
+
   test("that is id-mapped is always the parent's", () => {
     const host = world({ mode: S_IFDIR });
     const idmap = { uidMappings: [], gidMappings: [], recursive: false, words: undefined };

@@ -204,7 +204,17 @@ export function change(sys: Sys, mount: Fd, flags: number, { set, clear }: Attri
 /** Moves a detached mount onto an open place. */
 export function attach(sys: Sys, mount: Fd, target: Fd, path: string): void {
   const flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH;
-  check(sys.move_mount(mount, "", target, "", flags), "move_mount", path);
+  const ret = sys.move_mount(mount, "", target, "", flags);
+  if (errnoOf(ret) === EINVAL) refuseOtherKind(sys, mount, target, path);
+  check(ret, "move_mount", path);
+}
+
+/** move_mount(2) only says EINVAL; docker knows by these words that a file and a directory met. */
+function refuseOtherKind(sys: Sys, mount: Fd, target: Fd, path: string): void {
+  const kind = kindOf(sys, mount);
+  if (kind === kindOf(sys, target)) return;
+  const why = kind === "file" ? "the source is not a directory" : "it is not a directory";
+  throw new TareError("bad_input", `Cannot mount a ${kind} on "${path}": ${why}`);
 }
 
 /** A link that leads to "/" would put the mount over the whole container, one into /proc over procfs. */

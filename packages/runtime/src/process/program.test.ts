@@ -69,7 +69,7 @@ describe("finding the program", () => {
     expect(findProgram(sys, processOf({ args: ["x"], env: ["PATH=/a:/b:/c"] }))).toBe("/c/x");
     const refused = thrown(() => findProgram(sys, processOf({ args: ["x"], env: ["PATH=/b"] })));
     expect(refused.code).toBe("command_not_executable");
-    expect(refused.message).toContain("Permission denied");
+    expect(refused.message).toContain("permission denied");
   });
 
   test("what is missing has the words that engines look for (exit status 127)", () => {
@@ -79,7 +79,7 @@ describe("finding the program", () => {
     expect(bare.message).toContain("executable file not found in $PATH");
     const path = thrown(() => findProgram(sys, processOf({ args: ["/f/x"] })));
     expect(path.code).toBe("command_not_found");
-    expect(path.message).toContain("No such file or directory");
+    expect(path.message).toContain("no such file or directory");
   });
 
   test("an empty name is not a directory of PATH", () => {

@@ -20,7 +20,7 @@ import { environmentOf } from "./home.ts";
 
 /** What execvp(3) searches where the environment names nothing. */
 const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/** The words by which docker and podman know that it is a 127. */
+/** The words by which docker and podman know that it is a 127; docker 20 reads them as runc writes them, in lower case. */
 const NOT_IN_PATH = "executable file not found in $PATH";
 const FD_MAX = 0xffffffff;
 const FIRST_FD = 3;
@@ -78,7 +78,8 @@ function refusal(name: string, errno: number, why = errnoText(errno)): TareError
   const hint = missing
     ? "Check process.args[0], and that the interpreter of a script or binary exists in the root file system"
     : "Check the mode of the file, the noexec option of its mount, and the architecture of the binary";
-  return new TareError(code, `Cannot execute "${name}": ${why}`, { hint });
+  const told = why === NOT_IN_PATH ? why : why.toLowerCase();
+  return new TareError(code, `Cannot execute "${name}": ${told}`, { hint });
 }
 
 /** execve(2): returns only by throwing. */
