@@ -51,6 +51,7 @@ const PROGRAMS: Readonly<Record<string, Program>> = {
       "net-devices": "network/devices.ts",
       activation: "command/activation.ts",
       listener: "seccomp/listener.ts",
+      "outside-devices": "devices/outside.ts",
       idmap: "mounts/idmap.ts",
       mounts: "command/mounts.ts",
       "move-root": "mounts/move-root.ts",

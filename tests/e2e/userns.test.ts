@@ -233,6 +233,25 @@ describe("root as the caller", () => {
     expect(ran.stdout).toMatch(/^no device\nno sysctl\nret -1 errno (1|14)\n$/);
   });
 
+  test("devices that the host has not are made as they are asked for, and bound like the others", async () => {
+    const scene = await openScene();
+    const asked = { type: "c", path: "/dev/ours", major: 1, minor: 5, fileMode: 0o626 };
+    const bundle = mapped(scene, {
+      sh: 'stat -c "%a %u:%g" /dev/ours; head -c 3 /dev/ours | wc -c; grep -cE " /dev/(ours|null) [^ ]*nosuid[^ ]*noexec" /proc/self/mountinfo; grep -cE "^([^ ]+ ){4}/ " /proc/self/mountinfo',
+      linux: {
+        devices: [{ ...asked, uid: 10, gid: 11 }],
+        resources: { devices: [{ allow: true, type: "c", major: 1, minor: 5, access: "rw" }] },
+      },
+    });
+    const ran = mustSucceed(await scene.run(bundle));
+    expect(ran.stdout.trim().split("\n")).toEqual(["626 10:11", "3", "2", "1"]);
+    const foreign = mapped(scene, {
+      sh: "true",
+      linux: { devices: [{ ...asked, uid: 70_000, gid: 0 }] },
+    });
+    expect((await scene.run(foreign)).stderr).toContain("has no id 70000");
+  });
+
   test("the limits of the cgroup hold as ever", async () => {
     const scene = await openScene();
     const linux = {

@@ -12,13 +12,22 @@ import { NO_JOIN, type OpenCgroup, openJoin } from "../cgroup/join.ts";
 import { type CgroupAsk, type CgroupPlan, planCgroup } from "../cgroup/plan.ts";
 import { readCgroupHost } from "../cgroup/read-host.ts";
 import { type CgroupState, NO_CGROUP, plannedState } from "../cgroup/state.ts";
+import type { DeviceNode, OutsideDevices } from "../devices/outside.ts";
 import { runHooks } from "../hooks/hooks.ts";
 import { openBindSource } from "../mounts/attach.ts";
+import { normalize } from "../mounts/plan.ts";
 import { asksForScheduling, lostAmbient } from "../process/plan.ts";
 import { waitFor } from "../process/wait.ts";
 import { loadFilter } from "../seccomp/apply.ts";
 import { agentOf, filterFlags } from "../seccomp/flags.ts";
-import { AT_EMPTY_PATH, AT_FDCWD, AT_RECURSIVE, NO_FD } from "../sys/abi-file.ts";
+import { ENOENT } from "../sys/abi-errno.ts";
+import {
+  AT_EMPTY_PATH,
+  AT_FDCWD,
+  AT_RECURSIVE,
+  AT_SYMLINK_NOFOLLOW,
+  NO_FD,
+} from "../sys/abi-file.ts";
 import { MS_SHARED, MS_SLAVE } from "../sys/abi-mount.ts";
 import { SIGKILL } from "../sys/abi-process.ts";
 import { check, errnoOf } from "../sys/check.ts";
@@ -377,6 +386,7 @@ function openGift(sys: Sys, want: SpawnRequest): Omit<InitGift, "channel" | "joi
     plan,
     startSocket: request.startElsewhere ? listenForStart(sys, directory.fd) : undefined,
     bindSources: openBindSources(sys, plan.init, mapped && sys.geteuid() === 0),
+    outsideDevices: mapped ? openOutsideDevices(sys, config, plan) : undefined,
     filter:
       seccomp === undefined
         ? undefined
@@ -387,6 +397,22 @@ function openGift(sys: Sys, want: SpawnRequest): Omit<InitGift, "channel" | "joi
     preserveFds: request.preserveFds,
     state: toState({ ...record, pid: 0 }, "creating"),
   };
+}
+
+/** Only what the configuration names and the host has not, and only where its maps say who is who. */
+function openOutsideDevices(sys: Sys, { linux }: Config, plan: Plan): OutsideDevices | undefined {
+  const isAsked = linux.devices.length > 0 && linux.uidMappings.length > 0;
+  if (!isAsked || sys.geteuid() !== 0) return undefined;
+  const named = new Set(linux.devices.map(({ path }) => normalize(path)));
+  const nodes = plan.init.filter(
+    (step): step is DeviceNode =>
+      step.op === "device" &&
+      step.type !== "p" &&
+      named.has(step.path) &&
+      errnoOf(sys.faccessat2(AT_FDCWD, step.path, 0, AT_SYMLINK_NOFOLLOW)) === ENOENT,
+  );
+  if (nodes.length === 0) return undefined;
+  return loadPart(sys, "tare-runtime~outside-devices").makeOutside(sys, nodes, linux);
 }
 
 /**
@@ -428,6 +454,7 @@ function closeGift(sys: Sys, gift: Omit<InitGift, "channel">): void {
   for (const fd of [...procs, ...gift.bindSources.values()]) {
     sys.close(fd);
   }
+  if (gift.outsideDevices !== undefined) sys.close(gift.outsideDevices.tree);
   if (gift.startSocket !== undefined) sys.close(gift.startSocket);
   if (into !== undefined) sys.close(into);
 }

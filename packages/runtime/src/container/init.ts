@@ -8,6 +8,7 @@ import { assertNever, toReport } from "@tare/spec/error.ts";
 import type { Config, HookName, State } from "@tare/spec/oci-runtime.ts";
 import type { CgroupJoin } from "../cgroup/join.ts";
 import { makeDevice, makeLink, takeDevices } from "../devices/apply.ts";
+import type { OutsideDevices } from "../devices/outside.ts";
 import { type Confinement, runHooks } from "../hooks/hooks.ts";
 import { attachBind, attachNew, makeReadonly } from "../mounts/attach.ts";
 import { mountCgroup } from "../mounts/cgroup.ts";
@@ -56,6 +57,8 @@ export type InitGift = {
   /** A listening socket, where another process gives the word to start. */
   readonly startSocket: Fd | undefined;
   readonly bindSources: ReadonlyMap<number, Fd>;
+  /** Devices that the host has not, for a user namespace. */
+  readonly outsideDevices: OutsideDevices | undefined;
   readonly filter: Filter | undefined;
   readonly preserveFds: number;
   readonly state: State;
@@ -202,7 +205,7 @@ function applyRootStep(sys: Sys, gift: InitGift, state: InitState, step: RootSte
     case "hooks":
       return runOwnHooks(sys, gift, state, step.name);
     case "take-devices":
-      state.devices = takeDevices(sys, step.paths);
+      state.devices = takeDevices(sys, state.root, step.paths, gift.outsideDevices);
       return;
     case "pivot":
       pivot(sys, state.root, step.shared);

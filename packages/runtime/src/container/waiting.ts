@@ -25,6 +25,7 @@ export function resume(sys: Sys, bytes: Uint8Array): never {
     join: { procs: [], into: undefined },
     startSocket: left.startSocket,
     bindSources: new Map(),
+    outsideDevices: undefined,
     filter: flags === undefined ? undefined : { program, flags },
     preserveFds,
     state: left.state,

@@ -11,6 +11,7 @@ import { EEXIST, EPERM } from "../sys/abi-errno.ts";
 import {
   AT_EMPTY_PATH,
   AT_SYMLINK_NOFOLLOW,
+  NO_FD,
   O_NOFOLLOW,
   O_PATH,
   S_IFBLK,
@@ -19,11 +20,14 @@ import {
   S_IFLNK,
   S_IFMT,
 } from "../sys/abi-file.ts";
+import { MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID } from "../sys/abi-mount.ts";
 import { check, errnoOf } from "../sys/check.ts";
 import { openAt } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
+import { loadPart } from "../sys/part.ts";
 import { statAt } from "../sys/stat.ts";
 import type { Fd, Sys } from "../sys/types.ts";
+import type { OutsideDevices } from "./outside.ts";
 
 type DeviceNode = Extract<DeviceStep, { op: "device" }>;
 type Link = Extract<DeviceStep, { op: "link" }>;
@@ -98,7 +102,27 @@ export function makeLink(sys: Sys, root: Fd, step: Link): void {
   check(sys.symlinkat(step.target, directory.fd, name), "symlinkat", step.path);
 }
 
-/** Clones host devices, by path, before the host's tree is left. */
-export function takeDevices(sys: Sys, paths: readonly string[]): Map<string, Fd> {
-  return new Map(paths.map((path) => [path, openAttachedTree(sys, path)]));
+/**
+ * The nodes to bind, before the host's tree is left: clones of the host's, by path, and those that were
+ * made for this container. None of them takes files of programs, whatever the host's /dev takes.
+ */
+export function takeDevices(
+  sys: Sys,
+  root: Fd,
+  paths: readonly string[],
+  outside: OutsideDevices | undefined,
+): Map<string, Fd> {
+  const made =
+    outside === undefined
+      ? new Map<string, Fd>()
+      : loadPart(sys, "tare-runtime~outside-devices").takeOutside(sys, root, outside);
+  const taken = paths.map((path): [string, Fd] => {
+    return [path, made.get(path) ?? openAttachedTree(sys, path)];
+  });
+  const set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
+  for (const [path, tree] of taken) {
+    const ret = sys.mount_setattr(tree, "", AT_EMPTY_PATH, set, 0, 0, NO_FD);
+    check(ret, "mount_setattr", path);
+  }
+  return new Map(taken);
 }

@@ -30,6 +30,7 @@ type Parts = {
   readonly "tare-runtime~net-devices": typeof import("../network/devices.ts");
   readonly "tare-runtime~activation": typeof import("../command/activation.ts");
   readonly "tare-runtime~listener": typeof import("../seccomp/listener.ts");
+  readonly "tare-runtime~outside-devices": typeof import("../devices/outside.ts");
   readonly "tare-runtime~idmap": typeof import("../mounts/idmap.ts");
   readonly "tare-runtime~mounts": typeof import("../command/mounts.ts");
   readonly "tare-runtime~move-root": typeof import("../mounts/move-root.ts");
