@@ -1,6 +1,6 @@
 /**
  * A cgroup under a container's own, for `exec --cgroup`: a path below it, or for v1 one for each of
- * some controllers, `cpu,cpuacct:a/b`. It must exist.
+ * some controllers, `cpu,cpuacct:a/b`. It must exist; without controllers, in one hierarchy at least.
  */
 
 import { TareError } from "@tare/spec/error.ts";
@@ -8,7 +8,7 @@ import { ENOENT } from "../sys/abi-errno.ts";
 import { O_DIRECTORY, O_PATH } from "../sys/abi-file.ts";
 import { check, errnoOf } from "../sys/check.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
-import type { Sys } from "../sys/types.ts";
+import type { Fd, Sys } from "../sys/types.ts";
 import { OpenCgroup } from "./join.ts";
 import { splitPath } from "./path.ts";
 import { openBelow } from "./tree.ts";
@@ -42,8 +42,9 @@ function controllersOf(text: string, colon: number): readonly string[] {
 
 function parsePath(path: string): string {
   if (path.split("/").includes("..")) {
-    // The words of runc's newer versions, then those of 1.1.
-    throw wrong(path, `bad sub cgroup path: ${path} is not a sub cgroup path`);
+    // The words of runc's newer versions, of 1.1, and of crun.
+    const why = "is not a sub cgroup path: `..` components are not allowed";
+    throw wrong(path, `bad sub cgroup path: ${path} ${why}`);
   }
   return splitPath(path, OPTION).join("/");
 }
@@ -61,6 +62,13 @@ export function openSubCgroups(sys: Sys, cgroup: OpenCgroup, subs: SubCgroups): 
   for (const name of subs.keys()) {
     if (name !== "" && !known.has(name)) throw wrong(name, `unknown controller ${name}`);
   }
+  const everywhere = subs.get("") ?? "";
+  // As crun has it: a hierarchy of v1 without the group keeps the process where the container is.
+  const isSomewhere =
+    everywhere !== "" &&
+    cgroup.dirs.some(({ fd }, index) => {
+      return state.dirs[index]?.version === 1 && isBelow(sys, fd, everywhere);
+    });
   const dirs = cgroup.dirs.map((dir, index): OwnedFd => {
     const { controllers = [], version } = state.dirs[index] ?? {};
     const named = controllers.find((each) => subs.has(each));
@@ -69,7 +77,8 @@ export function openSubCgroups(sys: Sys, cgroup: OpenCgroup, subs: SubCgroups): 
     const ret = openBelow(sys, dir.fd, path, O_PATH | O_DIRECTORY);
     // Beside hierarchies of v1, that of v2 holds no controller: nobody makes groups in it.
     const isBeside = version === 2 && state.mode === "hybrid";
-    if (errnoOf(ret) === ENOENT && isBeside) return opened.use(new OwnedFd(sys, dir.release()));
+    const mayLack = isBeside || (named === undefined && isSomewhere);
+    if (errnoOf(ret) === ENOENT && mayLack) return opened.use(new OwnedFd(sys, dir.release()));
     const what = `adding pid ${sys.getpid()} to cgroups`;
     if (errnoOf(ret) === ENOENT) {
       const { mountpoint, path: own } = state.dirs[index] ?? {};
@@ -80,4 +89,11 @@ export function openSubCgroups(sys: Sys, cgroup: OpenCgroup, subs: SubCgroups): 
   });
   opened.move();
   return new OpenCgroup(state, dirs);
+}
+
+function isBelow(sys: Sys, dir: Fd, path: string): boolean {
+  const ret = openBelow(sys, dir, path, O_PATH | O_DIRECTORY);
+  if (errnoOf(ret) !== 0) return false;
+  sys.close(check(ret, "openat2", path));
+  return true;
 }
