@@ -60,6 +60,7 @@ async function prepare(around: Surroundings): Promise<Prepared> {
         peer: side("crun", crun),
         bars: { wallRatio: WALL_RATIO_MAX },
         pairs: 7,
+        isLong: true,
       },
     ],
     facts: [await waiting(ours, crun, bundle, around.mark)],

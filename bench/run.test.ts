@@ -39,9 +39,14 @@ test.skipIf(!canRun || !has(...PEERS))(
     const text = readFileSync(out, "utf8").trimEnd();
     const [header, ...lines] = text.split("\n").map((line) => JSON.parse(line));
     expect(header).toMatchObject({ kind: "run", quick: true });
-    expect([...new Set(lines.map(({ bench }) => bench))]).toEqual(["start", "run", "image"]);
+    expect([...new Set(lines.map(({ bench }) => bench))]).toEqual([
+      "start",
+      "run",
+      "crowd",
+      "image",
+    ]);
     const contests = lines.filter(({ kind }) => kind === "contest");
-    expect(contests).toHaveLength(8);
+    expect(contests).toHaveLength(11);
     for (const { wallRatio } of contests) expect(wallRatio.median).toBeGreaterThan(0);
     expect(traces(child.pid)).toEqual([]);
   },

@@ -76,8 +76,10 @@ async function runBench(
     const prepared = await bench.prepare(around);
     facts.push(...(prepared.facts ?? []));
     for (const contest of prepared.contests) {
-      const pairs = quick ? QUICK_PAIRS : contest.pairs;
-      const length = { pairs, warmUps: quick ? 1 : WARM_UPS };
+      const quickPairs = contest.isLong === true ? 1 : QUICK_PAIRS;
+      const pairs = quick ? quickPairs : contest.pairs;
+      const warmUps = contest.isLong === true ? 0 : WARM_UPS;
+      const length = { pairs, warmUps: quick ? Math.min(warmUps, 1) : warmUps };
       outcomes.push(runContest(contest, length, { measure, random: Math.random }));
     }
     facts.push(...(prepared.after?.() ?? []));

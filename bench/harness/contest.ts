@@ -28,6 +28,8 @@ export type Contest = {
   readonly bars: Bars;
   /** Of the full run. */
   readonly pairs: number;
+  /** One measurement is long: to see that it works, a single pair is enough. */
+  readonly isLong?: true;
   /** Before each pair, not measured. */
   readonly before?: () => void;
 };

@@ -102,6 +102,12 @@ class Expectation {
   toContain(wanted: unknown): void {
     this.#hold(contains(this.#value, wanted), "to contain", wanted);
   }
+  toStartWith(wanted: string): void {
+    this.#hold(String(this.#value).startsWith(wanted), "to start with", wanted);
+  }
+  toEndWith(wanted: string): void {
+    this.#hold(String(this.#value).endsWith(wanted), "to end with", wanted);
+  }
   toHaveLength(wanted: number): void {
     this.#hold((this.#value as { length: number }).length === wanted, "to have length", wanted);
   }
