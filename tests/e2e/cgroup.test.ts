@@ -218,11 +218,13 @@ describe("devices", () => {
 describe("the group", () => {
   test("holds the process in every hierarchy", async () => {
     const scene = await openScene();
+    // One that somebody has mounted out of sight, in a mount namespace of his own, is listed too.
+    const inSight = new Set(hierarchies().map(({ options }) => options));
     await withCreated(scene, {}, (id, pid) => {
       const lines = readFileSync(`/proc/${pid}/cgroup`, "utf8").trim().split("\n");
       const managed = lines.filter((line) => {
         const [number, names] = line.split(":");
-        return V2 ? number === "0" : names !== "" && !names?.startsWith("name=");
+        return V2 ? number === "0" : names !== "" && inSight.has(names ?? "");
       });
       expect(managed.length).toBeGreaterThan(0);
       for (const line of managed) expect(line).toEndWith(`/${id}`);
