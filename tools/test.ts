@@ -155,7 +155,9 @@ function environment(): Record<string, string | undefined> {
 function readCounts(step: Step, succeeded: boolean, log: string): Counts {
   const none = { passed: 0, failed: 0, skipped: 0 };
   const counts = step.counts === "status" ? { ...none, passed: 1 } : readReport(step, log);
-  if (succeeded && counts !== undefined && counts.passed + counts.failed > 0) return counts;
+  if (succeeded && counts !== undefined && counts.passed + counts.failed + counts.skipped > 0) {
+    return counts;
+  }
   if (step.counts === "status" || counts === undefined) return { ...none, failed: 1 };
   return { ...counts, failed: Math.max(counts.failed, 1) };
 }

@@ -129,7 +129,7 @@ describe("the flags of a bind over those of its source", () => {
 });
 
 describe("an option that cannot be honoured is an error", () => {
-  test.each(["sync", "dirsync", "lazytime", "iversion", "mand", "size=1m", "rsync", "nonsense"])(
+  test.each(["sync", "dirsync", "lazytime", "iversion", "mand", "rsync", "nonsense"])(
     "%s of a bind",
     async (word) => {
       const scene = await openScene();

@@ -43,12 +43,19 @@ super::sys! {
     fn eventfd(initial: u32, flags: u32) -> NewFd {
         syscall!(libc::SYS_eventfd2, initial, flags)
     }
-    /// Gives the signals of a set their default action again, by sigaction(2).
+    /// Gives the signals of a set their default action again, by rt_sigaction(2): those too that the C
+    /// library keeps for itself, and that a caller may ignore all the same.
     fn default_signals(mask: u64) -> Done {
         let mut meant = (1..=64).filter(|signal| mask >> (signal - 1) & 1 == 1);
-        // SAFETY: SIG_DFL is no handler of ours.
-        let done = meant.all(|it| unsafe { libc::signal(it, libc::SIG_DFL) } != libc::SIG_ERR);
-        super::or_errno(if done { 0 } else { -1 })
+        // Handler (SIG_DFL), flags, restorer and mask of the kernel's structure.
+        let action = [0u64; 4];
+        let none = std::ptr::null::<u64>();
+        let refused = |signal: i32| {
+            let answer =
+                syscall!(libc::SYS_rt_sigaction, signal, &action, none, SIGSET_BYTES);
+            (answer < 0).then_some(answer)
+        };
+        meant.find_map(refused).unwrap_or(0)
     }
     /// ioctl(2) with a number.
     fn ioctl(fd: Fd, request: u64, argument: u64) -> Count {

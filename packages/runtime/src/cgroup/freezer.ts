@@ -7,7 +7,7 @@ import { TareError } from "@tare/spec/error.ts";
 import { errnoName, errnoText } from "../sys/abi-errno.ts";
 import { O_RDONLY } from "../sys/abi-file.ts";
 import { POLLPRI } from "../sys/abi-socket.ts";
-import { check } from "../sys/check.ts";
+import { check, SysError } from "../sys/check.ts";
 import { monotonicMs } from "../sys/clock.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import type { Fd, Sys } from "../sys/types.ts";
@@ -25,17 +25,37 @@ const V1_TRIES_UNTIL_THAW = 100;
  */
 export function freezeCgroup(sys: Sys, state: CgroupState): void {
   using dir = openFreezer(sys, state);
-  if (dir.version === 1) freezeV1(sys, dir.fd);
-  else freezeV2(sys, dir.fd);
+  try {
+    if (dir.version === 1) freezeV1(sys, dir.fd);
+    else freezeV2(sys, dir.fd);
+  } catch (error) {
+    // Who is told that it failed must not find it done.
+    writeControl(sys, dir.fd, ...thawed(dir.version));
+    throw error;
+  }
+}
+
+/** The file and the word that let a cgroup go on. */
+function thawed(version: 1 | 2): [file: string, value: string] {
+  return version === 1 ? ["freezer.state", "THAWED"] : ["cgroup.freeze", "0"];
 }
 
 /** Lets a frozen container go on; one that is not frozen stays as it is. */
 export function thawCgroup(sys: Sys, state: CgroupState): void {
   using dir = openFreezer(sys, state);
-  const [file, value] = dir.version === 1 ? ["freezer.state", "THAWED"] : ["cgroup.freeze", "0"];
-  mustWrite(sys, dir.fd, file as string, value as string);
-  if (dir.version === 2 || !isFrozen(sys, dir.fd)) return;
+  mustWrite(sys, dir.fd, ...thawed(dir.version));
+  if (dir.version === 2 || !isStillFrozen(sys, dir.fd)) return;
   throw new TareError("no_cgroup", "Cannot resume the container: a cgroup above it is frozen");
+}
+
+/** What cannot be read is no reason to call what was done a failure. */
+function isStillFrozen(sys: Sys, dir: Fd): boolean {
+  try {
+    return isFrozen(sys, dir);
+  } catch (error) {
+    if (error instanceof SysError) return false;
+    throw error;
+  }
 }
 
 /** Whether a container is frozen; one without a freezer, or whose cgroup is gone, is not. */

@@ -41,8 +41,8 @@ export type Launch = {
 
 const NUMBER_BYTES_MAX = 64;
 
-/** A signal set without SIGKILL and SIGSTOP, which have one action, and two that the C library keeps. */
-const EVERY_SIGNAL = 0xfffffffe7ffbfeffn;
+/** A signal set without SIGKILL and SIGSTOP, which have one action. */
+const EVERY_SIGNAL = 0xfffffffffffbfeffn;
 
 export function applyProcessStep(sys: Sys, launch: Launch, step: ProcessStep): void {
   switch (step.op) {

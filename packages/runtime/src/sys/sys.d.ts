@@ -244,7 +244,7 @@ declare module "tare:sys" {
   export function signalfd(mask: number | bigint, flags: number): Ret<Fd>;
   /** eventfd2(2). */
   export function eventfd(initial: number, flags: number): Ret<Fd>;
-  /** Gives the signals of a set their default action again, by sigaction(2). */
+  /** Gives the signals of a set their default action again, by rt_sigaction(2): those too that the C library keeps for itself, and that a caller may ignore all the same. */
   export function default_signals(mask: number | bigint): Ret<void>;
   /** ioctl(2) with a number. */
   export function ioctl(fd: Fd, request: number | bigint, argument: number | bigint): Ret<number>;
