@@ -51,9 +51,11 @@ super::sys! {
         let action = [0u64; 4];
         let none = std::ptr::null::<u64>();
         let refused = |signal: i32| {
-            let answer =
-                syscall!(libc::SYS_rt_sigaction, signal, &action, none, SIGSET_BYTES);
-            (answer < 0).then_some(answer)
+            // SAFETY: a structure with no handler in it, which the kernel only reads.
+            let answer = unsafe {
+                libc::syscall(libc::SYS_rt_sigaction, signal, &action, none, SIGSET_BYTES)
+            };
+            (answer < 0).then(|| super::or_errno(answer))
         };
         meant.find_map(refused).unwrap_or(0)
     }

@@ -3,6 +3,7 @@
 import { type ContainerId, parseContainerId } from "@tare/spec/container-id.ts";
 import { TareError } from "@tare/spec/error.ts";
 import { check } from "../sys/check.ts";
+import { retried } from "../sys/file.ts";
 import type { Sys } from "../sys/types.ts";
 import type { Arguments } from "./arguments.ts";
 import type { Log } from "./log.ts";
@@ -28,7 +29,13 @@ const PATH_BYTES_MAX = 4096;
 export function print(sys: Sys, text: string): void {
   let rest = sys.encode_utf8(text);
   while (rest.length > 0)
-    rest = rest.subarray(check(sys.write(1 as never, rest), "write", "stdout"));
+    rest = rest.subarray(
+      check(
+        retried(() => sys.write(1 as never, rest)),
+        "write",
+        "stdout",
+      ),
+    );
 }
 
 /** The current directory, for relative paths of the caller. */
