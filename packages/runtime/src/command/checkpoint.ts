@@ -14,14 +14,14 @@ import { runPoststopHooks } from "../hooks/hooks.ts";
 import { exitStatus, waitFor } from "../process/wait.ts";
 import { AT_FDCWD, F_GETFD, S_IFDIR, S_IFMT } from "../sys/abi-file.ts";
 import { check } from "../sys/check.ts";
-import { readText, replaceTextAt } from "../sys/file.ts";
+import { readText } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import { statAt } from "../sys/stat.ts";
 import type { Fd, Sys } from "../sys/types.ts";
 import { catchSignals, relay } from "../terminal/relay.ts";
 import type { Arguments } from "./arguments.ts";
 import type { Commands } from "./command.ts";
-import { absolutePath, type Context, containerId, effectiveUser } from "./context.ts";
+import { absolutePath, type Context, containerId, effectiveUser, writePidFile } from "./context.ts";
 import { known, wrongState } from "./known.ts";
 
 const COMMON_OPTIONS = {
@@ -216,18 +216,12 @@ function requestOf(context: Context): CreateRequest {
     pivot: true,
     console: "keep",
     onConsole: (terminal) => terminal.close(),
-    onPid: (pid) => tellPid(sys, args, pid),
+    onPid: (pid) => writePidFile({ sys, args }, pid),
     owner: effectiveUser(sys),
     debug: log.debug,
     warn: log.warn,
     activation: undefined,
   };
-}
-
-function tellPid(sys: Sys, { options }: Arguments, pid: number): void {
-  const file = options.get("pid-file");
-  if (file === undefined) return;
-  replaceTextAt(sys, AT_FDCWD, absolutePath(sys, file), String(pid), 0o644);
 }
 
 function wait(sys: Sys, { directory, record, config, pid }: Restored, signals: Fd): number {

@@ -2,8 +2,9 @@
 
 import { type ContainerId, parseContainerId } from "@tare/spec/container-id.ts";
 import { TareError } from "@tare/spec/error.ts";
+import { AT_FDCWD } from "../sys/abi-file.ts";
 import { check } from "../sys/check.ts";
-import { retried } from "../sys/file.ts";
+import { replaceTextAt, retried } from "../sys/file.ts";
 import type { Sys } from "../sys/types.ts";
 import type { Arguments } from "./arguments.ts";
 import type { Log } from "./log.ts";
@@ -51,6 +52,13 @@ export function absolutePath(sys: Sys, path: string): string {
   const words = path.split("/").filter((word) => word !== "" && word !== ".");
   const here = currentDirectory(sys);
   return [here === "/" ? "" : here, ...words].join("/") || "/";
+}
+
+/** Writes the pid to the file of --pid-file, where one is named. */
+export function writePidFile({ sys, args }: Pick<Context, "sys" | "args">, pid: number): void {
+  const file = args.options.get("pid-file");
+  if (file === undefined) return;
+  replaceTextAt(sys, AT_FDCWD, absolutePath(sys, file), String(pid), 0o644);
 }
 
 /** The container's id, the first word. */

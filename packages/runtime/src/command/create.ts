@@ -10,10 +10,9 @@ import { awaitExec } from "../container/start-socket.ts";
 import { toState } from "../container/store.ts";
 import { runHooks, runPoststopHooks } from "../hooks/hooks.ts";
 import { exitStatus, waitFor } from "../process/wait.ts";
-import { AT_FDCWD, F_SETFD, FD_CLOEXEC } from "../sys/abi-file.ts";
+import { F_SETFD, FD_CLOEXEC } from "../sys/abi-file.ts";
 import { SIGKILL } from "../sys/abi-process.ts";
 import { check } from "../sys/check.ts";
-import { replaceTextAt } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import { loadPart } from "../sys/part.ts";
 import type { Fd, Sys } from "../sys/types.ts";
@@ -21,7 +20,7 @@ import { catchSignals, type Foreground, relay } from "../terminal/relay.ts";
 import { sendDescriptor } from "../terminal/send.ts";
 import type { NotifySocket } from "./activation.ts";
 import type { Commands } from "./command.ts";
-import { absolutePath, type Context, containerId, effectiveUser } from "./context.ts";
+import { absolutePath, type Context, containerId, effectiveUser, writePidFile } from "./context.ts";
 import { listeningCount, variable } from "./environment.ts";
 import {
   type ConsoleTaker,
@@ -91,10 +90,7 @@ function requestOf(
 
 /** To the file and the socket that the caller named. */
 function tellPid({ sys, args }: Context, pid: number): void {
-  const file = args.options.get("pid-file");
-  if (file !== undefined) {
-    replaceTextAt(sys, AT_FDCWD, absolutePath(sys, file), String(pid), 0o644);
-  }
+  writePidFile({ sys, args }, pid);
   const socket = args.options.get("pidfd-socket");
   if (socket === undefined) return;
   using pidfd = new OwnedFd(sys, check(sys.pidfd_open(pid, 0), "pidfd_open"));

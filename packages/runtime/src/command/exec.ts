@@ -11,17 +11,16 @@ import { readModules } from "../container/facts.ts";
 import { openDirectory } from "../container/store.ts";
 import { checkLabels } from "../container/unsupported.ts";
 import { exitStatus, waitFor } from "../process/wait.ts";
-import { AT_FDCWD } from "../sys/abi-file.ts";
 import { SIGKILL } from "../sys/abi-process.ts";
 import { check, errnoOf } from "../sys/check.ts";
-import { readText, replaceTextAt } from "../sys/file.ts";
+import { readText } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import type { Sys } from "../sys/types.ts";
 import { catchSignals, relay } from "../terminal/relay.ts";
 import { sendDescriptor } from "../terminal/send.ts";
 import type { Arguments } from "./arguments.ts";
 import type { Commands } from "./command.ts";
-import { absolutePath, type Context, containerId } from "./context.ts";
+import { type Context, containerId, writePidFile } from "./context.ts";
 import { listeningCount, variable, withListening } from "./environment.ts";
 import { consoleTaker, inForeground, preserveFds } from "./foreground.ts";
 
@@ -165,10 +164,7 @@ function checkConsole({ options, flags }: Arguments, process: Process): void {
 
 /** To the file and the socket that the caller named. */
 function tellPid({ sys, args }: Context, pid: number, pidfd: OwnedFd): void {
-  const file = args.options.get("pid-file");
+  writePidFile({ sys, args }, pid);
   const socket = args.options.get("pidfd-socket");
-  if (file !== undefined) {
-    replaceTextAt(sys, AT_FDCWD, absolutePath(sys, file), String(pid), 0o644);
-  }
   if (socket !== undefined) sendDescriptor(sys, socket, pidfd.fd, "pidfd");
 }

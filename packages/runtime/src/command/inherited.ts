@@ -8,12 +8,11 @@ import { TareError } from "@tare/spec/error.ts";
 import { AT_FDCWD, F_GETFD, O_RDWR } from "../sys/abi-file.ts";
 import { SIGCHLD } from "../sys/abi-process.ts";
 import { check, errnoOf } from "../sys/check.ts";
+import { closeFrom, FIRST_FD } from "../sys/close-from.ts";
 import type { Fd, Sys } from "../sys/types.ts";
 import { listeningCount } from "./environment.ts";
 
 const STREAMS = [0, 1, 2] as Fd[];
-const FIRST_FD = 3;
-const FD_MAX = 0xffffffff;
 const NUMBER_MAX = 999_999;
 
 /**
@@ -29,13 +28,7 @@ export function closeInherited(sys: Sys, words: readonly string[]): void {
   const first = FIRST_FD + listening + (numberAfter(words, "preserve-fds") ?? 0);
   const lifeline = numberAfter(words, "kill-on-close");
   const named = [lifeline, numberAfter(words, "status-fd")].filter((fd) => fd !== undefined);
-  const kept = [...named, ...namedAsFiles(words)];
-  let next = first;
-  for (const fd of kept.sort((one, other) => one - other)) {
-    if (fd > next) sys.close_range(next, fd - 1, 0);
-    next = Math.max(next, fd + 1);
-  }
-  sys.close_range(next, FD_MAX, 0);
+  closeFrom(sys, first, [...named, ...namedAsFiles(words)]);
   if (lifeline === undefined || lifeline < first) return;
   // Not yet close-on-exec: this program executes itself again before it makes a container.
   check(sys.fcntl(lifeline as Fd, F_GETFD, 0), "fcntl F_GETFD", String(lifeline));

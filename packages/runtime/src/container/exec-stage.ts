@@ -9,10 +9,11 @@ import type { Process } from "@tare/spec/oci-runtime.ts";
 import { type CgroupJoin, joinCgroup } from "../cgroup/join.ts";
 import { applyProcessStep, type Launch } from "../process/apply.ts";
 import type { Filter } from "../seccomp/flags.ts";
-import { AT_EMPTY_PATH, AT_FDCWD, O_DIRECTORY, O_PATH } from "../sys/abi-file.ts";
+import { AT_FDCWD, O_DIRECTORY, O_PATH } from "../sys/abi-file.ts";
 import { CLONE_PARENT, PR_SET_DUMPABLE } from "../sys/abi-process.ts";
 import { TIOCSCTTY } from "../sys/abi-socket.ts";
 import { check, errnoOf } from "../sys/check.ts";
+import { closeFrom, FIRST_FD } from "../sys/close-from.ts";
 import { openAt } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import { loadPart } from "../sys/part.ts";
@@ -24,10 +25,6 @@ import type { EntryStep, ExecStep } from "./step.ts";
 
 const STDIN = 0 as Fd;
 const LONG_MS = 1000;
-const FIRST_FD = 3;
-const FD_MAX = 0xffffffff;
-/** chown(2): -1 leaves the group as it is. */
-const KEEP_GID = 0xffffffff;
 
 /** What the stage is given: descriptors opened while all privileges were there. */
 export type StageGift = {
@@ -75,7 +72,8 @@ function applyStep(sys: Sys, gift: StageGift, launch: Launch, step: ExecStep): v
     case "leave-host":
       // What our caller's environment holds is not for the container (CVE-2016-9962).
       sys.forget_environ();
-      return closeOthers(sys, gift);
+      // But the channel, the container's process, and what is passed on.
+      return closeFrom(sys, FIRST_FD + gift.preserveFds, [gift.channel.fd, gift.pidfd]);
     case "enter":
       check(sys.setns(gift.pidfd, step.namespaces), "setns");
       sys.close(gift.pidfd);
@@ -101,31 +99,17 @@ function applyStep(sys: Sys, gift: StageGift, launch: Launch, step: ExecStep): v
   }
 }
 
-/** All but the standard streams, what is passed on, the channel, and the container's process. */
-function closeOthers(sys: Sys, { channel, pidfd, preserveFds }: StageGift): void {
-  let first = FIRST_FD + preserveFds;
-  for (const kept of [channel.fd, pidfd].sort((one, other) => one - other)) {
-    if (kept > first) check(sys.close_range(first, kept - 1, 0), "close_range");
-    first = Math.max(first, kept + 1);
-  }
-  check(sys.close_range(first, FD_MAX, 0), "close_range");
-}
-
 /** A pair of the container's own devpts; our caller gets one side, the standard streams the other. */
 function makeTerminal(
   sys: Sys,
   { channel, process }: StageGift,
   size: Extract<EntryStep, { op: "terminal" }>,
 ): void {
-  const { openConsole, takeStreams } = loadPart(sys, "tare-runtime~console");
+  const { handOver, openConsole, takeStreams } = loadPart(sys, "tare-runtime~console");
   const opened = openAt(sys, AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0);
   using root = new OwnedFd(sys, check(opened, "openat2", "/"));
   const { ours, theirs } = openConsole(sys, root.fd, size);
-  const owned = sys.fchownat(theirs.fd, "", process.user.uid, KEEP_GID, AT_EMPTY_PATH);
-  check(owned, "fchownat", "the terminal");
-  channel.send({ kind: "console" }, [ours.fd]);
-  channel.expect("received");
-  ours.close();
+  handOver(sys, channel, { ours, theirs }, process.user.uid);
   takeStreams(sys, theirs.fd);
   theirs.close();
 }

@@ -24,7 +24,7 @@ import {
 import { applyProcessStep, type Launch } from "../process/apply.ts";
 import type { Program } from "../process/program.ts";
 import type { Filter } from "../seccomp/flags.ts";
-import { AT_EMPTY_PATH, AT_FDCWD, NO_FD } from "../sys/abi-file.ts";
+import { AT_FDCWD, NO_FD } from "../sys/abi-file.ts";
 import { check } from "../sys/check.ts";
 import { loadPart } from "../sys/part.ts";
 import type { Fd, Sys } from "../sys/types.ts";
@@ -43,9 +43,6 @@ import type {
   RootStep,
   Step,
 } from "./step.ts";
-
-/** chown(2): -1 leaves the group as it is. */
-const KEEP_GID = 0xffffffff;
 
 /** What the first process is given by the runtime: descriptors opened while all privileges were there. */
 export type InitGift = {
@@ -293,14 +290,13 @@ function makeConsole(
   root: Fd,
   step: Extract<DeviceStep, { op: "console" }>,
 ): void {
-  const { adoptTerminal, bindConsole, openConsole } = loadPart(sys, "tare-runtime~console");
+  const { adoptTerminal, bindConsole, handOver, openConsole } = loadPart(
+    sys,
+    "tare-runtime~console",
+  );
   const { ours, theirs } = openConsole(sys, root, step);
   bindConsole(sys, root, theirs.fd);
-  const uid = gift.config.process?.user.uid ?? 0;
-  check(sys.fchownat(theirs.fd, "", uid, KEEP_GID, AT_EMPTY_PATH), "fchownat", "the terminal");
-  gift.channel.send({ kind: "console" }, [ours.fd]);
-  gift.channel.expect("received");
-  ours.close();
+  handOver(sys, gift.channel, { ours, theirs }, gift.config.process?.user.uid ?? 0);
   adoptTerminal(sys, theirs.fd);
   theirs.close();
 }

@@ -30,6 +30,7 @@ import {
   SIGCHLD,
 } from "../sys/abi-process.ts";
 import { check } from "../sys/check.ts";
+import { closeFrom, FIRST_FD } from "../sys/close-from.ts";
 import { openAt, readText } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import { loadPart } from "../sys/part.ts";
@@ -38,8 +39,6 @@ import { attachNew, attachTree, makeReadonly, openBindSource } from "./attach.ts
 import { normalize, planLateReadonly, planMounts } from "./plan.ts";
 
 const MAP_BYTES_MAX = 64 * 1024;
-const FIRST_FD = 3;
-const FD_MAX = 0xffffffff;
 
 export type RunningMounts = {
   readonly record: Record;
@@ -152,7 +151,7 @@ type Entry = RunningMounts & {
 /** Joins the container and acts in a child, which alone is in its pid namespace. Never returns. */
 function enter(sys: Sys, { pidfd, user, kept, channel }: Entry, action: () => void): never {
   try {
-    closeOthers(sys, [...kept, pidfd, channel.fd]);
+    closeFrom(sys, FIRST_FD, [...kept, pidfd, channel.fd]);
     const others = CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWPID;
     check(sys.setns(pidfd, user | others), "setns");
     sys.close(pidfd);
@@ -174,15 +173,6 @@ function enter(sys: Sys, { pidfd, user, kept, channel }: Entry, action: () => vo
   }
   sys.exit_group(0);
   throw new Error("exit_group returned");
-}
-
-function closeOthers(sys: Sys, kept: readonly Fd[]): void {
-  let first = FIRST_FD;
-  for (const fd of [...kept].sort((one, other) => one - other)) {
-    if (fd > first) check(sys.close_range(first, fd - 1, 0), "close_range");
-    first = Math.max(first, fd + 1);
-  }
-  check(sys.close_range(first, FD_MAX, 0), "close_range");
 }
 
 /** What was attached before a failure is taken away again, last first. */

@@ -14,6 +14,7 @@ import {
 } from "../sys/abi-file.ts";
 import { SIG_SETMASK } from "../sys/abi-process.ts";
 import { check, errnoOf } from "../sys/check.ts";
+import { closeFrom, FIRST_FD } from "../sys/close-from.ts";
 import { statAt } from "../sys/stat.ts";
 import type { Fd, Sys } from "../sys/types.ts";
 import { environmentOf } from "./home.ts";
@@ -22,8 +23,6 @@ import { environmentOf } from "./home.ts";
 const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /** The words by which docker and podman know that it is a 127; docker 20 reads them as runc writes them, in lower case. */
 const NOT_IN_PATH = "executable file not found in $PATH";
-const FD_MAX = 0xffffffff;
-const FIRST_FD = 3;
 
 /** What execve(2) is given beside process.args. */
 export type Program = { readonly path: string; readonly env: readonly string[] };
@@ -100,7 +99,6 @@ export function becomeProgram(sys: Sys, process: Process, program: Program | und
 export function closeAllBut(sys: Sys, channel: Fd, preserve: number): void {
   const first = FIRST_FD + preserve;
   for (let fd = FIRST_FD; fd < first; fd++) sys.fcntl(fd as Fd, F_SETFD, 0);
-  if (channel > first) check(sys.close_range(first, channel - 1, 0), "close_range");
-  check(sys.close_range(Math.max(channel + 1, first), FD_MAX, 0), "close_range");
+  closeFrom(sys, first, [channel]);
   check(sys.fcntl(channel, F_SETFD, FD_CLOEXEC), "fcntl F_SETFD");
 }

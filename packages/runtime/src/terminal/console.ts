@@ -4,6 +4,7 @@
  */
 
 import { TareError } from "@tare/spec/error.ts";
+import type { Channel } from "../container/channel.ts";
 import { attach } from "../mounts/attach.ts";
 import { lookup, lookupPlain } from "../mounts/in-root.ts";
 import { ENOENT } from "../sys/abi-errno.ts";
@@ -32,6 +33,8 @@ import type { Fd, Sys } from "../sys/types.ts";
 export type Size = { readonly width: number; readonly height: number };
 
 const PTMX_INODE = 2n;
+/** chown(2): -1 leaves the group as it is. */
+const KEEP_GID = 0xffffffff;
 
 /** Opens a new pair; the answer is the side that the runtime or its caller keeps. */
 export function openConsole(sys: Sys, root: Fd, size: Size): { ours: OwnedFd; theirs: OwnedFd } {
@@ -61,6 +64,19 @@ function openMultiplexer(sys: Sys, root: Fd): Fd {
       hint: "Mount devpts with newinstance on /dev/pts",
     },
   );
+}
+
+/** Gives the program its side, and sends the other to whom the terminal is for. */
+export function handOver(
+  sys: Sys,
+  channel: Channel,
+  { ours, theirs }: { readonly ours: OwnedFd; readonly theirs: OwnedFd },
+  uid: number,
+): void {
+  check(sys.fchownat(theirs.fd, "", uid, KEEP_GID, AT_EMPTY_PATH), "fchownat", "the terminal");
+  channel.send({ kind: "console" }, [ours.fd]);
+  channel.expect("received");
+  ours.close();
 }
 
 /** Binds the terminal on /dev/console. */
