@@ -1,43 +1,56 @@
-/** The list of commands; each one's code is loaded when it is chosen. */
+/**
+ * The list of commands; each one's code is loaded when it is chosen. A name of two words, such as
+ * "image inspect", is a command of a group, as Docker has them.
+ */
 import type { Command, CommandSummary } from "./command.ts";
 
-export type CommandEntry = CommandSummary & { readonly load: () => Promise<Command> };
+export type CommandEntry = CommandSummary & {
+  /** Other names of the same command, such as "image ls"; not in the overview. */
+  readonly aliases?: readonly string[];
+  readonly load: () => Promise<Command>;
+};
 
 export const COMMANDS: readonly CommandEntry[] = [
   {
     name: "run",
     usage: "IMAGE [COMMAND [ARG...]]",
     help: "Run a command in a new container",
+    aliases: ["container run"],
     load: async () => (await import("./run.ts")).RUN,
   },
   {
     name: "images",
     usage: "[NAME]",
     help: "List images",
+    aliases: ["image ls", "image list"],
     load: async () => (await import("./images.ts")).IMAGES,
   },
   {
     name: "load",
     usage: "",
     help: "Bring in images from an archive (docker save or OCI layout)",
+    aliases: ["image load"],
     load: async () => (await import("./load.ts")).LOAD,
   },
   {
     name: "import",
     usage: "FILE|- [NAME]",
     help: "Make an image from the tarball of a root file system",
+    aliases: ["image import"],
     load: async () => (await import("./import.ts")).IMPORT,
   },
   {
     name: "rmi",
     usage: "IMAGE [IMAGE...]",
     help: "Remove images",
+    aliases: ["image rm", "image remove"],
     load: async () => (await import("./rmi.ts")).RMI,
   },
   {
     name: "rm",
     usage: "CONTAINER [CONTAINER...]",
     help: "Remove containers that have ended",
+    aliases: ["container rm", "container remove"],
     load: async () => (await import("./rm.ts")).RM,
   },
   {
@@ -47,3 +60,24 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./version.ts")).VERSION,
   },
 ];
+
+/** The command that the first words name, and the words after its name. */
+export function findCommand(
+  words: readonly string[],
+): { readonly entry: CommandEntry; readonly rest: readonly string[] } | undefined {
+  for (const length of [2, 1]) {
+    const name = words.slice(0, length).join(" ");
+    const entry = COMMANDS.find((each) => each.name === name || each.aliases?.includes(name));
+    if (entry !== undefined) return { entry, rest: words.slice(length) };
+  }
+  return undefined;
+}
+
+/** The commands of a group such as "image", each by the name that it has there; empty for none. */
+export function groupOf(word: string): readonly CommandSummary[] {
+  return COMMANDS.flatMap((entry) => {
+    const names = [entry.name, ...(entry.aliases ?? [])];
+    const name = names.find((each) => each.startsWith(`${word} `));
+    return name === undefined ? [] : [{ ...entry, name }];
+  });
+}

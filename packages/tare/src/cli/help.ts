@@ -4,18 +4,26 @@ import type { Flag } from "./flag.ts";
 
 /** The overview that `tare` and `tare help` print. */
 export function overview(commands: readonly CommandSummary[]): string {
-  const width = Math.max(...commands.map(({ name }) => name.length));
-  const lines = commands.map(({ name, help }) => `  ${name.padEnd(width)}  ${help}`);
   return `Usage: tare [--data-root DIR] [--run-root DIR] COMMAND
 
 A Linux container engine.
 
 Commands:
-${lines.join("\n")}
+${listOf(commands)}
 
 "tare COMMAND --help" explains a command. The image @host is this machine's own root file system,
 copied on write: tare run -it @host
 `;
+}
+
+/** The text of `tare GROUP --help`. */
+export function groupHelp(group: string, commands: readonly CommandSummary[]): string {
+  return `Usage: tare ${group} COMMAND\n\nCommands:\n${listOf(commands)}\n`;
+}
+
+function listOf(commands: readonly CommandSummary[]): string {
+  const width = Math.max(...commands.map(({ name }) => name.length));
+  return commands.map(({ name, help }) => `  ${name.padEnd(width)}  ${help}`).join("\n");
 }
 
 /** The text of `tare COMMAND --help`. */

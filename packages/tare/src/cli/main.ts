@@ -1,7 +1,7 @@
 /** The command line: global flags, the choice of a command, and what a failure turns into. */
 import { TareError } from "@tare/spec/error.ts";
 import type { Surroundings } from "./command.ts";
-import { COMMANDS, type CommandEntry } from "./commands.ts";
+import { COMMANDS, type CommandEntry, findCommand, groupOf } from "./commands.ts";
 import { EXIT_FAILURE, printFailure, runStatus } from "./failure.ts";
 import { parseLine } from "./flag.ts";
 import { parseSwitch, parseText } from "./values.ts";
@@ -28,13 +28,16 @@ export async function main(words: readonly string[], around: Surroundings): Prom
   try {
     const rules = { interspersed: false, shortHelp: true };
     const { values, positionals, help } = parseLine(GLOBAL_FLAGS, words, rules);
-    const [command = "help", ...rest] = values.version ? ["version"] : positionals;
-    name = command;
-    if (help || command === "help") return await printHelp(rest[0], around);
+    const all = values.version ? ["version"] : positionals;
+    const [command = "help", ...others] = all;
+    if (help || command === "help") return await printHelp(others, around);
+    if (isGroup(all)) return await printHelp([command], around);
+    const { entry, rest } = wantCommand(all);
+    name = entry.name;
     const dataRoot = values.dataRoot ?? around.settings.dataRoot;
     const runRoot = values.runRoot ?? around.settings.runRoot;
     const settings = { ...around.settings, dataRoot, runRoot };
-    return await runCommand(findCommand(command), rest, { ...around, settings });
+    return await runCommand(entry, rest, { ...around, settings });
   } catch (error) {
     around.complain(printFailure(error));
     return name === "run" ? runStatus(error) : EXIT_FAILURE;
@@ -58,17 +61,35 @@ function notRoot(command: string, uid: number): TareError {
   });
 }
 
-async function printHelp(name: string | undefined, around: Surroundings): Promise<number> {
-  const { commandHelp, overview } = await import("./help.ts");
-  if (name === undefined) around.print(overview(COMMANDS));
-  else around.print(commandHelp(await findCommand(name).load()));
+/** The name of a group alone, or with a wish for help. */
+function isGroup(words: readonly string[]): boolean {
+  const [word = "", next = "--help"] = words;
+  return (
+    (next === "--help" || next === "-h") &&
+    findCommand([word]) === undefined &&
+    groupOf(word).length > 0
+  );
+}
+
+async function printHelp(words: readonly string[], around: Surroundings): Promise<number> {
+  const { commandHelp, groupHelp, overview } = await import("./help.ts");
+  const group = words.length === 1 ? groupOf(words[0] ?? "") : [];
+  if (words.length === 0) around.print(overview(COMMANDS));
+  else if (group.length > 0) around.print(groupHelp(words[0] ?? "", group));
+  else around.print(commandHelp(await wantCommand(words).entry.load()));
   return 0;
 }
 
-function findCommand(name: string): CommandEntry {
-  const entry = COMMANDS.find((command) => command.name === name);
-  if (entry !== undefined) return entry;
+function wantCommand(words: readonly string[]): {
+  readonly entry: CommandEntry;
+  readonly rest: readonly string[];
+} {
+  const found = findCommand(words);
+  if (found !== undefined) return found;
+  const [first = ""] = words;
+  const group = groupOf(first).length > 0;
+  const name = group ? words.slice(0, 2).join(" ") : first;
   throw new TareError("bad_input", `Cannot run "${name}": there is no such command`, {
-    hint: 'The commands are listed by "tare help"',
+    hint: `The commands are listed by "tare help${group ? ` ${first}` : ""}"`,
   });
 }
