@@ -2,12 +2,15 @@
  * Brings a staged image into the store: all that is not there yet is renamed into place and the rows
  * are written, under one lock, so that two commands that bring the same layer cannot collide.
  */
-import { existsSync, renameSync, rmSync } from "node:fs";
+import { existsSync, renameSync, rmSync, statSync } from "node:fs";
 import { type Digest, digestHex } from "@tare/spec/digest.ts";
 import { TareError } from "@tare/spec/error.ts";
-import { formatReference, type Reference } from "@tare/spec/reference.ts";
+import type { Reference } from "@tare/spec/reference.ts";
 import type { Accounts } from "../helper.ts";
-import { syncFileSystem } from "../store/durable.ts";
+import { type StagedDocument, writeBlob, writeDocument, writeSources } from "../store/blob-rows.ts";
+import { knownBlob } from "../store/blobs.ts";
+import { syncDirectory, syncFileSystem } from "../store/durable.ts";
+import { type RepoDigest, writeName, writeRepoDigest } from "../store/names.ts";
 import { blobPath, layerPath, type Store } from "../store/store.ts";
 
 export type StagedLayer = {
@@ -19,17 +22,32 @@ export type StagedLayer = {
   readonly path: string | undefined;
 };
 
-export type StagedImage = {
+/** What comes in with an image, or with an artifact alone. */
+export type StagedContent = {
+  /** Staged files by digest: every blob that the store may lack. */
+  readonly blobs: ReadonlyMap<Digest, string>;
+  /** Manifests and indexes to keep as they are; each is staged among `blobs` or in the store. */
+  readonly documents?: readonly StagedDocument[];
+  readonly names: readonly Reference[];
+  /** The manifest or index that the names stand for. */
+  readonly target?: Digest | undefined;
+  readonly repoDigests?: readonly RepoDigest[];
+  /** Blobs that a repository is known to have. */
+  readonly sources?: readonly {
+    readonly repository: string;
+    readonly digests: readonly Digest[];
+  }[];
+};
+
+export type StagedImage = StagedContent & {
   readonly id: Digest;
   readonly config: string;
-  readonly manifestDigest: Digest | undefined;
   readonly created: string;
   readonly accounts: Accounts;
   /** Bottom first. */
   readonly layers: readonly StagedLayer[];
-  readonly names: readonly Reference[];
-  /** Staged files by digest. */
-  readonly blobs: ReadonlyMap<Digest, string>;
+  /** The image that this one was made of, here. */
+  readonly parent?: Digest | undefined;
 };
 
 /**
@@ -40,8 +58,20 @@ export async function commitImage(store: Store, image: StagedImage): Promise<voi
   store.db
     .transaction(() => {
       for (const layer of image.layers) placeLayer(store, layer);
-      for (const [digest, path] of image.blobs) placeBlob(store, digest, path);
-      writeRows(store, image);
+      placeBlobs(store, image);
+      writeImage(store, image);
+      writeContent(store, image, image.id);
+    })
+    .immediate();
+}
+
+/** Brings in documents and blobs that are no image of this machine: artifacts, referrers, indexes. */
+export async function commitContent(store: Store, content: StagedContent): Promise<void> {
+  await syncFileSystem(store.root);
+  store.db
+    .transaction(() => {
+      placeBlobs(store, content);
+      writeContent(store, content, undefined);
     })
     .immediate();
 }
@@ -51,11 +81,7 @@ function placeLayer(store: Store, layer: StagedLayer): void {
     .query<{ chain_id: string }, [string]>("SELECT chain_id FROM layers WHERE chain_id = ?")
     .get(layer.chainId);
   if (known !== null) return;
-  if (layer.path === undefined) {
-    throw new TareError("conflict", "Cannot bring in the image: a layer of it was just removed", {
-      hint: "Run the command again",
-    });
-  }
+  if (layer.path === undefined) throw gone("a layer");
   const place = layerPath(store, layer.chainId);
   // A directory without a row is what a crash left.
   rmSync(place, { recursive: true, force: true });
@@ -68,38 +94,54 @@ function placeLayer(store: Store, layer: StagedLayer): void {
   ]);
 }
 
-function placeBlob(store: Store, digest: Digest, path: string): void {
-  const place = blobPath(store, digest);
-  if (!existsSync(place)) renameSync(path, place);
+function placeBlobs(store: Store, content: StagedContent): void {
+  for (const [digest, path] of content.blobs) {
+    const place = blobPath(store, digest);
+    if (!existsSync(place)) renameSync(path, place);
+    const { size } = statSync(place);
+    writeBlob(store.db, { digest, size, mediaType: "", diffId: undefined });
+  }
+  // The renames are to be on disk before the rows are.
+  for (const room of ["layers", "blobs/sha256"]) syncDirectory(`${store.root}/${room}`);
 }
 
-function writeRows(store: Store, image: StagedImage): void {
+function writeImage(store: Store, image: StagedImage): void {
   const { db } = store;
+  const size = image.layers.reduce((sum, layer) => sum + layer.size, 0);
+  const { passwd, group } = image.accounts;
+  const added = new Date().toISOString();
   db.run(
-    `INSERT INTO images (id, config, manifest_digest, created, size, passwd, groups)
-     VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
-    [
-      image.id,
-      image.config,
-      image.manifestDigest ?? null,
-      image.created,
-      image.layers.reduce((sum, layer) => sum + layer.size, 0),
-      image.accounts.passwd,
-      image.accounts.group,
-    ],
+    `INSERT INTO images (id, config, created, size, passwd, groups, parent, added)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
+    [image.id, image.config, image.created, size, passwd, group, image.parent ?? null, added],
   );
   for (const [position, layer] of image.layers.entries()) {
     db.run(
       "INSERT INTO image_layers (image, position, chain_id) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
       [image.id, position, layer.chainId],
     );
+    db.run("UPDATE blobs SET diff_id = ? WHERE digest = ?", [layer.diffId, layer.blob]);
   }
-  for (const name of image.names) {
-    db.run(
-      "INSERT INTO names (name, image) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET image = excluded.image",
-      [formatReference(name), image.id],
-    );
+}
+
+function writeContent(store: Store, content: StagedContent, image: Digest | undefined): void {
+  const { db } = store;
+  for (const document of content.documents ?? []) {
+    if (knownBlob(store, document.digest) === undefined) throw gone("a manifest");
+    writeDocument(db, document);
   }
+  const { target } = content;
+  for (const name of content.names) writeName(db, name, { target, image });
+  for (const known of content.repoDigests ?? []) writeRepoDigest(db, known, image);
+  for (const { repository, digests } of content.sources ?? []) {
+    writeSources(db, repository, digests);
+  }
+}
+
+function gone(what: string): TareError {
+  return new TareError("conflict", `Cannot bring in the image: ${what} of it was just removed`, {
+    hint: "Run the command again",
+  });
 }
 
 /** The row of a layer that the store has. */

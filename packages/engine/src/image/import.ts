@@ -46,7 +46,6 @@ export async function importImage(
   await commitImage(engine.store, {
     id,
     config,
-    manifestDigest: undefined,
     created: options.created,
     accounts: await readAccounts(engine, [root]),
     layers: [known ?? { chainId: diffId, diffId, blob, size, path }],

@@ -13,7 +13,8 @@ export type ListedImage = {
   readonly id: Digest;
   readonly repository: string | undefined;
   readonly tag: string | undefined;
-  readonly manifestDigest: Digest | undefined;
+  /** The manifest or index that the name stands for. */
+  readonly target: Digest | undefined;
   /** ISO 8601; empty where the image does not say. */
   readonly created: string;
   /** Bytes of file content in all layers. */
@@ -23,7 +24,7 @@ export type ListedImage = {
 type Row = {
   readonly id: string;
   readonly name: string | null;
-  readonly manifest_digest: string | null;
+  readonly target: string | null;
   readonly created: string;
   readonly size: number;
 };
@@ -32,7 +33,7 @@ type Row = {
 export function listImages(store: Store, filter: string | undefined): ListedImage[] {
   const rows = store.db
     .query<Row, []>(
-      `SELECT images.id AS id, name, manifest_digest, created, size FROM images
+      `SELECT images.id AS id, name, target, created, size FROM images
        LEFT JOIN names ON names.image = images.id ORDER BY created DESC, name`,
     )
     .all();
@@ -55,7 +56,7 @@ function toListed(row: Row, reference: Reference | undefined): ListedImage {
     id: row.id as Digest,
     repository: reference === undefined ? undefined : familiarName(reference),
     tag: reference?.tag,
-    manifestDigest: (row.manifest_digest ?? undefined) as Digest | undefined,
+    target: (row.target ?? undefined) as Digest | undefined,
     created: row.created,
     size: row.size,
   };

@@ -15,6 +15,7 @@ import { formatPlatform, selectPlatform } from "@tare/spec/platform.ts";
 import { parseReference, type Reference } from "@tare/spec/reference.ts";
 import type { Engine } from "../engine.ts";
 import { readAccounts } from "../helper.ts";
+import type { StagedDocument } from "../store/blob-rows.ts";
 import { layerPath, Staging, sweepStaging } from "../store/store.ts";
 import { type Archive, type ArchiveSource, openArchive, type Piece, readPiece } from "./archive.ts";
 import { checkDigest, copyBlob } from "./blob.ts";
@@ -155,13 +156,13 @@ async function loadImage(
   const layers = await stageLayers(engine, image.layers, config.diffIds, staging, blobs);
   const id = stageDocument(image.config, staging, blobs);
   const manifest = image.manifest;
-  const manifestDigest =
-    manifest === undefined ? undefined : stageDocument(manifest, staging, blobs);
+  const target = manifest === undefined ? undefined : stageDocument(manifest, staging, blobs);
   const roots = layers.map((layer) => layer.path ?? layerPath(engine.store, layer.chainId));
   await commitImage(engine.store, {
     id,
     config: image.config,
-    manifestDigest,
+    target,
+    documents: documentsOf(manifest, target, id),
     created: config.created ?? "",
     accounts: await readAccounts(engine, roots.toReversed()),
     layers,
@@ -169,6 +170,15 @@ async function loadImage(
     blobs,
   });
   return { id, names: image.names };
+}
+
+function documentsOf(
+  text: string | undefined,
+  digest: Digest | undefined,
+  image: Digest,
+): StagedDocument[] {
+  if (text === undefined || digest === undefined) return [];
+  return [{ digest, mediaType: parseManifest(text).mediaType, text, image }];
 }
 
 function stageDocument(text: string, staging: string, blobs: Map<Digest, string>): Digest {

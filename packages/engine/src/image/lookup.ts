@@ -2,7 +2,8 @@
 
 import { type Digest, digestHex, isDigest } from "@tare/spec/digest.ts";
 import { TareError } from "@tare/spec/error.ts";
-import { formatReference, parseReference, type Reference } from "@tare/spec/reference.ts";
+import { parseReference, type Reference } from "@tare/spec/reference.ts";
+import { findName } from "../store/names.ts";
 import type { Store } from "../store/store.ts";
 import { isIdStart } from "./digest.ts";
 
@@ -41,13 +42,22 @@ export function layersOf(store: Store, id: Digest): Digest[] {
 const COLUMNS = "images.id AS id, config, passwd, groups";
 
 function imageOfReference(store: Store, reference: Reference): StoredImage | undefined {
-  if (reference.digest !== undefined) {
-    const sql = `SELECT ${COLUMNS} FROM images WHERE manifest_digest = ?`;
-    return store.db.query<StoredImage, [string]>(sql).get(reference.digest) ?? undefined;
-  }
-  const sql = `SELECT ${COLUMNS} FROM images JOIN names ON names.image = images.id WHERE name = ?`;
-  const name = formatReference(reference);
-  return store.db.query<StoredImage, [string]>(sql).get(name) ?? undefined;
+  const { digest } = reference;
+  const id =
+    digest === undefined ? findName(store, reference)?.image : imageOfDocument(store, digest);
+  if (id === undefined) return undefined;
+  const sql = `SELECT ${COLUMNS} FROM images WHERE id = ?`;
+  return store.db.query<StoredImage, [string]>(sql).get(id) ?? undefined;
+}
+
+/** The image that a manifest describes; of an index the first platform's that is here. */
+function imageOfDocument(store: Store, digest: Digest): Digest | undefined {
+  const sql = `SELECT image FROM blobs WHERE digest = ?1 AND image IS NOT NULL UNION ALL
+    SELECT image FROM repo_digests WHERE digest = ?1 AND image IS NOT NULL UNION ALL
+    SELECT image FROM blob_references JOIN blobs ON digest = child
+      WHERE parent = ?1 AND role = 'manifest' AND image IS NOT NULL`;
+  const row = store.db.query<{ image: string }, [string]>(`${sql} LIMIT 1`).get(digest);
+  return (row?.image ?? undefined) as Digest | undefined;
 }
 
 function imageOfId(store: Store, word: string): StoredImage | undefined {

@@ -2,12 +2,12 @@
  * `rmi`: takes a name away, and with the last name the image. Layers and blobs that nothing refers
  * to are found afterwards by looking at all of them, so what a crash left goes too.
  */
-import { mkdirSync, readdirSync, renameSync } from "node:fs";
-import { type Digest, digestHex } from "@tare/spec/digest.ts";
+import type { Digest } from "@tare/spec/digest.ts";
 import { TareError } from "@tare/spec/error.ts";
 import { formatFamiliar, formatReference, parseReference } from "@tare/spec/reference.ts";
 import { findUser } from "../container/records.ts";
-import { Staging, type Store } from "../store/store.ts";
+import { collectGarbage } from "../store/collect.ts";
+import type { Store } from "../store/store.ts";
 import { findImage } from "./lookup.ts";
 
 export type RemovedImage = {
@@ -35,50 +35,11 @@ export function removeImage(store: Store, word: string, force: boolean): Removed
       const untagged = dropped.map((name) => formatFamiliar(parseReference(name)));
       if (dropped.length < names.length) return { untagged, deleted: undefined };
       store.db.run("DELETE FROM images WHERE id = ?", [id]);
-      store.db.run("DELETE FROM layers WHERE chain_id NOT IN (SELECT chain_id FROM image_layers)");
       return { untagged, deleted: id };
     })
     .immediate();
   if (removed.deleted !== undefined) collectGarbage(store);
   return removed;
-}
-
-/**
- * Deletes layers and blobs that no row names. They are moved aside under the lock under which
- * images come in, so none is taken that is just being written.
- */
-export function collectGarbage(store: Store): void {
-  using staging = new Staging(store);
-  store.db
-    .transaction(() => {
-      sweepRoom(`${store.root}/layers`, keptLayers(store), `${staging.path}/layers`);
-      sweepRoom(`${store.root}/blobs/sha256`, keptBlobs(store), `${staging.path}/blobs`);
-    })
-    .immediate();
-}
-
-function sweepRoom(room: string, kept: ReadonlySet<string>, aside: string): void {
-  mkdirSync(aside, { mode: 0o700 });
-  for (const name of readdirSync(room)) {
-    if (!kept.has(name)) renameSync(`${room}/${name}`, `${aside}/${name}`);
-  }
-}
-
-function keptLayers(store: Store): ReadonlySet<string> {
-  return hexSet(store, "SELECT chain_id AS digest FROM layers");
-}
-
-function keptBlobs(store: Store): ReadonlySet<string> {
-  return hexSet(
-    store,
-    `SELECT blob AS digest FROM layers UNION SELECT id FROM images
-     UNION SELECT manifest_digest FROM images WHERE manifest_digest IS NOT NULL`,
-  );
-}
-
-function hexSet(store: Store, sql: string): ReadonlySet<string> {
-  const rows = store.db.query<{ digest: string }, []>(sql).all();
-  return new Set(rows.map(({ digest }) => digestHex(digest as Digest)));
 }
 
 function namesOf(store: Store, id: Digest): string[] {

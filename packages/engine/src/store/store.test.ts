@@ -3,14 +3,13 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Digest } from "@tare/spec/digest.ts";
-import { parseReference } from "@tare/spec/reference.ts";
 import { insertContainer } from "../container/records.ts";
-import { commitImage, type StagedImage, stagedBlob } from "../image/commit.ts";
 import { digestOf } from "../image/digest.ts";
 import { listImages } from "../image/list.ts";
 import { findImage } from "../image/lookup.ts";
-import { collectGarbage, removeImage } from "../image/remove.ts";
+import { removeImage } from "../image/remove.ts";
+import { collectGarbage } from "./collect.ts";
+import { bringImage } from "./made-images.ts";
 import { isAlive, ownTag } from "./owner.ts";
 import { blobPath, layerPath, openStore, Staging, type Store, sweepStaging } from "./store.ts";
 
@@ -24,37 +23,7 @@ beforeEach(() => {
 
 afterEach(() => rmSync(root, { recursive: true, force: true }));
 
-/** An image of layers that hold one file each. */
-async function bring(name: string, ...layers: string[]): Promise<Digest> {
-  using staging = new Staging(store);
-  const config = JSON.stringify({ name, layers });
-  const blobs = new Map<Digest, string>();
-  const stage = (text: string) => {
-    const digest = digestOf(text);
-    const path = stagedBlob(staging.path, digest);
-    writeFileSync(path, text);
-    blobs.set(digest, path);
-    return digest;
-  };
-  const image: StagedImage = {
-    id: stage(config),
-    config,
-    manifestDigest: undefined,
-    created: "2026-01-01T00:00:00Z",
-    accounts: { passwd: "", group: "" },
-    layers: layers.map((text, index) => {
-      const path = `${staging.path}/layer-${index}`;
-      mkdirSync(path);
-      writeFileSync(`${path}/file`, text);
-      const diffId = digestOf(text);
-      return { chainId: diffId, diffId, blob: stage(`blob ${text}`), size: text.length, path };
-    }),
-    names: [parseReference(name)],
-    blobs,
-  };
-  await commitImage(store, image);
-  return image.id;
-}
+const bring = (name: string, ...layers: string[]) => bringImage(store, name, layers);
 
 const layer = (text: string) => layerPath(store, digestOf(text));
 const blob = (text: string) => blobPath(store, digestOf(text));
@@ -135,7 +104,10 @@ describe("images", () => {
 
   test("a name is taken away before the image is", async () => {
     const id = await bring("a:1", "base");
-    store.db.run("INSERT INTO names (name, image) VALUES ('docker.io/library/a:2', ?)", [id]);
+    store.db.run(
+      "INSERT INTO names (name, image, tagged) VALUES ('docker.io/library/a:2', ?, '')",
+      [id],
+    );
     expect(() => removeImage(store, id, false)).toThrow(/it has the names a:1, a:2/);
     expect(removeImage(store, "a:1", false)).toEqual({ untagged: ["a:1"], deleted: undefined });
     expect(existsSync(layer("base"))).toBeTrue();

@@ -36,7 +36,7 @@ export class Store {
 
   /** Opened when it is first asked for: a container without an image and a name needs none. */
   get db(): Database {
-    this.#db ??= openDatabase(`${this.root}/tare.db`);
+    this.#db ??= openDatabase(this.root);
     return this.#db;
   }
 }

@@ -61,7 +61,7 @@ function toRow(image: ListedImage, id: string, nowMs: number) {
   return {
     CreatedAt: image.created,
     CreatedSince: ago(image.created, nowMs),
-    Digest: image.manifestDigest ?? NONE,
+    Digest: image.target ?? NONE,
     ID: id,
     Repository: image.repository ?? NONE,
     Size: humanSize(image.size),

@@ -1,0 +1,69 @@
+/**
+ * Garbage collection: what the records reach is kept, all else goes. Reached are images with their
+ * layers, what names and `name@digest` stand for, what leases hold, all that those documents name, and
+ * documents that speak of a kept one (signatures and the like).
+ */
+import { mkdirSync, readdirSync, renameSync } from "node:fs";
+import { type Digest, digestHex } from "@tare/spec/digest.ts";
+import { endDeadLeases } from "./leases.ts";
+import { Staging, type Store } from "./store.ts";
+
+const MARKED_BLOBS = `WITH RECURSIVE marked (digest) AS (
+    SELECT id FROM images
+    UNION SELECT blob FROM layers
+    UNION SELECT digest FROM blobs WHERE image IS NOT NULL
+    UNION SELECT target FROM names WHERE target IS NOT NULL
+    UNION SELECT digest FROM repo_digests
+    UNION SELECT digest FROM leases
+    UNION SELECT child FROM blob_references JOIN marked ON parent = marked.digest WHERE role <> 'subject'
+    UNION SELECT parent FROM blob_references JOIN marked ON child = marked.digest WHERE role = 'subject'
+  )`;
+
+/**
+ * Deletes layers and blobs that nothing reaches. First their rows: killed in between, this leaves files
+ * without a row, which the next collection finds, and never a row without its file. Files are moved
+ * aside under the lock under which images come in, so none is taken that is just being written; the
+ * deleting itself holds nobody up.
+ */
+export function collectGarbage(store: Store): void {
+  using staging = new Staging(store);
+  store.db.transaction(() => dropRows(store)).immediate();
+  store.db.transaction(() => moveUnknownFiles(store, staging.path)).immediate();
+}
+
+function dropRows(store: Store): void {
+  const { db } = store;
+  endDeadLeases(store);
+  db.run(`DELETE FROM layers WHERE chain_id NOT IN (SELECT chain_id FROM image_layers)
+    AND chain_id NOT IN (SELECT digest FROM leases)`);
+  db.run("CREATE TEMP TABLE IF NOT EXISTS kept (digest TEXT PRIMARY KEY) WITHOUT ROWID");
+  db.run("DELETE FROM kept");
+  db.run(`INSERT INTO kept ${MARKED_BLOBS} SELECT digest FROM marked`);
+  db.run("DELETE FROM blobs WHERE digest NOT IN (SELECT digest FROM kept)");
+  db.run("DELETE FROM blob_sources WHERE digest NOT IN (SELECT digest FROM kept)");
+}
+
+function moveUnknownFiles(store: Store, aside: string): void {
+  moveUnknown(
+    `${store.root}/layers`,
+    hexes(store, "SELECT chain_id AS digest FROM layers"),
+    `${aside}/layers`,
+  );
+  moveUnknown(
+    `${store.root}/blobs/sha256`,
+    hexes(store, "SELECT digest FROM blobs"),
+    `${aside}/blobs`,
+  );
+}
+
+function moveUnknown(room: string, known: ReadonlySet<string>, aside: string): void {
+  mkdirSync(aside, { mode: 0o700 });
+  for (const name of readdirSync(room)) {
+    if (!known.has(name)) renameSync(`${room}/${name}`, `${aside}/${name}`);
+  }
+}
+
+function hexes(store: Store, sql: string): ReadonlySet<string> {
+  const rows = store.db.query<{ digest: string }, []>(sql).all();
+  return new Set(rows.map(({ digest }) => digestHex(digest as Digest)));
+}
