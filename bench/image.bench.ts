@@ -21,9 +21,10 @@ async function prepare(around: Surroundings): Promise<Prepared> {
   const podman = around.programs.peers.get("podman");
   if (tare === undefined) return { contests: [], missing: "dist/tare is not built" };
   if (podman === undefined) return { contests: [], missing: "podman is not here" };
+  const crun = around.programs.peers.get("crun") ?? "crun";
   const { rootTarball } = await images();
   const ours = [tare, "--data-root", join(around.scratch, "tare")];
-  const peer = [podman, ...podmanFlags(around.scratch)];
+  const peer = [podman, ...podmanFlags(around.scratch, crun)];
   await must([...ours, "import", rootTarball, IMAGE]);
   await must([...peer, "import", rootTarball, IMAGE]);
   const words = ["run", "--rm", "--network", "none", ...ULIMITS, "--cgroup-parent"];
@@ -47,7 +48,7 @@ async function prepare(around: Surroundings): Promise<Prepared> {
 }
 
 /** All of podman's state in this run's directories; no systemd, no journal. */
-function podmanFlags(scratch: string): string[] {
+function podmanFlags(scratch: string, runtime: string): string[] {
   const make = (...parts: string[]): string => {
     const path = join(...parts, "podman");
     mkdirSync(path);
@@ -57,7 +58,7 @@ function podmanFlags(scratch: string): string[] {
   return [
     ...["--root", make(scratch), "--runroot", state, "--tmpdir", join(state, "tmp")],
     ...["--storage-driver", "overlay", "--cgroup-manager", "cgroupfs"],
-    ...["--events-backend", "none", "--runtime", "crun"],
+    ...["--events-backend", "none", "--runtime", runtime],
   ];
 }
 

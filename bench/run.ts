@@ -1,7 +1,7 @@
 /**
- * `bun bench/run.ts [--quick] [--out FILE] [--only NAME]...`: measures ours against its peers, prints
- * a table and writes JSON lines. Needs root, gcc, a build in dist/ and the peers. docs/performance.md
- * says what is measured. A bar that is not met fails nothing: a busy machine is no fault of the code.
+ * `bun bench/run.ts [--quick] [--out FILE] [--peers DIR] [--only NAME]...`: measures ours against its
+ * peers, prints a table and writes JSON lines. Needs root, gcc, a build in dist/ and the peers, which
+ * come from DIR before PATH. docs/performance.md says what is measured. A bar that is not met fails nothing: a busy machine is no fault of the code.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
@@ -25,6 +25,7 @@ const QUICK_PAIRS = 6;
 type Options = {
   readonly quick: boolean;
   readonly out: string | undefined;
+  readonly peers: string | undefined;
   readonly only: readonly string[];
 };
 
@@ -33,18 +34,19 @@ function readOptions(): Options {
     options: {
       quick: { type: "boolean", default: false },
       out: { type: "string" },
+      peers: { type: "string" },
       only: { type: "string", multiple: true, default: [] },
     },
   });
   const unknown = values.only.find((name) => !BENCHES.some((bench) => bench.name === name));
   if (unknown !== undefined) throw new Error(`Cannot run bench "${unknown}": there is none`);
-  return { quick: values.quick, out: values.out, only: values.only };
+  return { quick: values.quick, out: values.out, peers: values.peers, only: values.only };
 }
 
 async function runInside(place: Place, options: Options): Promise<void> {
   await furnish();
   const measure = await openMeasure(place.scratch);
-  const around = { ...place, programs: findPrograms(place.scratch) };
+  const around = { ...place, programs: findPrograms(place.scratch, options.peers) };
   const header: Header = {
     date: new Date().toISOString(),
     commit: await commit(),

@@ -4,7 +4,7 @@
  */
 import { copyFileSync, existsSync, mkdirSync } from "node:fs";
 import { cpus, release } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { REPO } from "../../tests/harness/places.ts";
 import { run } from "../../tests/harness/run.ts";
 
@@ -18,8 +18,11 @@ export type Programs = {
   readonly peers: ReadonlyMap<Peer, string>;
 };
 
-/** Absolute paths of what there is; a program that is missing has no entry. */
-export function findPrograms(scratch: string): Programs {
+/**
+ * Absolute paths of what there is; a program that is missing has no entry. Peers are looked for in a
+ * directory of peers first, then in PATH.
+ */
+export function findPrograms(scratch: string, peersDir?: string): Programs {
   const dir = join(scratch, "dist");
   mkdirSync(dir);
   const ours = new Map<Ours, string>();
@@ -30,8 +33,10 @@ export function findPrograms(scratch: string): Programs {
     ours.set(name, join(dir, name));
   }
   const peers = new Map<Peer, string>();
+  const { PATH = "" } = process.env;
+  const where = peersDir === undefined ? PATH : `${resolve(peersDir)}:${PATH}`;
   for (const name of PEERS) {
-    const found = Bun.which(name);
+    const found = Bun.which(name, { PATH: where });
     if (found !== null) peers.set(name, found);
   }
   return { ours, peers };
