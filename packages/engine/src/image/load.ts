@@ -4,25 +4,21 @@
  * the diff ids of the configuration. Nothing shows in the store before all of it is right.
  * Sources: OCI image-spec, image-layout.md; moby's image specification v1.2.
  */
-import { renameSync, writeFileSync } from "node:fs";
 import { type Digest, digestHex } from "@tare/spec/digest.ts";
 import { parseArchiveManifest } from "@tare/spec/docker-archive.ts";
 import { TareError } from "@tare/spec/error.ts";
 import { isIndexType } from "@tare/spec/media-type.ts";
 import { type Descriptor, parseIndex, parseManifest } from "@tare/spec/oci-image.ts";
-import { checkLayerCount } from "@tare/spec/oci-image-config.ts";
 import { formatPlatform, selectPlatform } from "@tare/spec/platform.ts";
 import { parseReference, type Reference } from "@tare/spec/reference.ts";
 import type { Engine } from "../engine.ts";
-import { readAccounts } from "../helper.ts";
 import type { StagedDocument } from "../store/blob-rows.ts";
-import { layerPath, Staging, sweepStaging } from "../store/store.ts";
+import { Staging, sweepStaging } from "../store/store.ts";
 import { type Archive, type ArchiveSource, openArchive, type Piece, readPiece } from "./archive.ts";
 import { checkDigest, copyBlob } from "./blob.ts";
-import { commitImage, knownLayer, type StagedLayer, stagedBlob } from "./commit.ts";
 import { checkAlgorithm, checkImageManifest, machinePlatform, readUsableConfig } from "./config.ts";
-import { chainIds, digestOf } from "./digest.ts";
-import { unpackKnownLayer } from "./layer.ts";
+import { digestOf } from "./digest.ts";
+import { bringIn, type IncomingLayer } from "./stage.ts";
 
 /** Of a manifest, an index or a configuration. */
 const DOCUMENT_BYTES_MAX = 4 * 1024 * 1024;
@@ -51,8 +47,7 @@ export async function loadImages(engine: Engine, source: ArchiveSource): Promise
   using archive = await openArchive(source, `${staging.path}/spool`);
   const loaded: LoadedImage[] = [];
   for (const image of listImages(archive)) {
-    using own = new Staging(engine.store);
-    loaded.push(await loadImage(engine, image, own.path));
+    loaded.push(await loadImage(engine, image));
   }
   return loaded;
 }
@@ -145,91 +140,31 @@ function readText(piece: Piece, what: string): string {
   }
 }
 
-async function loadImage(
-  engine: Engine,
-  image: ArchivedImage,
-  staging: string,
-): Promise<LoadedImage> {
-  const config = readUsableConfig(image.config);
-  checkLayerCount(image.layers.length, config);
-  const blobs = new Map<Digest, string>();
-  const layers = await stageLayers(engine, image.layers, config.diffIds, staging, blobs);
-  const id = stageDocument(image.config, staging, blobs);
-  const manifest = image.manifest;
-  const target = manifest === undefined ? undefined : stageDocument(manifest, staging, blobs);
-  const roots = layers.map((layer) => layer.path ?? layerPath(engine.store, layer.chainId));
-  await commitImage(engine.store, {
-    id,
-    config: image.config,
-    target,
-    documents: documentsOf(manifest, target, id),
-    created: config.created ?? "",
-    accounts: await readAccounts(engine, roots.toReversed()),
-    layers,
-    names: image.names,
-    blobs,
-  });
+async function loadImage(engine: Engine, image: ArchivedImage): Promise<LoadedImage> {
+  const id = await bringIn(
+    engine,
+    {
+      names: image.names,
+      configText: image.config,
+      config: readUsableConfig(image.config),
+      documents: image.manifest === undefined ? [] : [documentOf(image.manifest)],
+      layers: image.layers.map(toIncoming),
+    },
+    { parallel: 1 },
+  );
   return { id, names: image.names };
 }
 
-function documentsOf(
-  text: string | undefined,
-  digest: Digest | undefined,
-  image: Digest,
-): StagedDocument[] {
-  if (text === undefined || digest === undefined) return [];
-  return [{ digest, mediaType: parseManifest(text).mediaType, text, image }];
+function documentOf(text: string): Omit<StagedDocument, "image"> {
+  return { digest: digestOf(text), mediaType: parseManifest(text).mediaType, text };
 }
 
-function stageDocument(text: string, staging: string, blobs: Map<Digest, string>): Digest {
-  const digest = digestOf(text);
-  const path = stagedBlob(staging, digest);
-  writeFileSync(path, text, { mode: 0o600 });
-  blobs.set(digest, path);
-  return digest;
-}
-
-/** Bottom first; a layer that the store has is not read at all. */
-async function stageLayers(
-  engine: Engine,
-  archived: readonly ArchivedLayer[],
-  diffIds: readonly Digest[],
-  staging: string,
-  blobs: Map<Digest, string>,
-): Promise<StagedLayer[]> {
-  const chain = chainIds(diffIds);
-  const layers: StagedLayer[] = [];
-  const below: string[] = [];
-  for (const [index, { piece, digest }] of archived.entries()) {
-    const [chainId, diffId] = [chain[index], diffIds[index]];
-    if (chainId === undefined || diffId === undefined) continue;
-    const known = knownLayer(engine.store, chainId);
-    if (known !== undefined) {
-      layers.push(known);
-      below.unshift(layerPath(engine.store, chainId));
-      continue;
-    }
-    const blob = stageBlob(piece, digest, staging, blobs);
-    const path = `${staging}/layer-${index}`;
-    const file = stagedBlob(staging, blob);
-    const { size } = await unpackKnownLayer(engine, file, path, below, diffId);
-    layers.push({ chainId, diffId, blob, size, path });
-    below.unshift(path);
-  }
-  return layers;
-}
-
-function stageBlob(
-  piece: Piece,
-  wanted: Digest | undefined,
-  staging: string,
-  blobs: Map<Digest, string>,
-): Digest {
-  const aside = `${staging}/blob`;
-  const digest = copyBlob(piece, aside);
-  if (wanted !== undefined) checkDigest(digest, wanted, "blob");
-  const path = stagedBlob(staging, digest);
-  renameSync(aside, path);
-  blobs.set(digest, path);
-  return digest;
+function toIncoming({ piece, digest: wanted }: ArchivedLayer): IncomingLayer {
+  return {
+    fetch: async (to) => {
+      const digest = copyBlob(piece, to);
+      if (wanted !== undefined) checkDigest(digest, wanted, "blob");
+      return digest;
+    },
+  };
 }
