@@ -290,8 +290,8 @@ describe("the runtime's own program", () => {
       copy = copyRuntime();
     });
     // It writes to this one file only, also where it sees all of the machine's processes.
-    const { dev, ino } = statSync(copy, { bigint: true });
-    const spoiler = hostile({ args: ["/t/spoil-exe", "5", `${dev}`, `${ino}`] });
+    const { ino, size } = statSync(copy, { bigint: true });
+    const spoiler = hostile({ args: ["/t/spoil-exe", "5", `${ino}`, `${size}`] });
     const own = pidOf(1).length === 0 ? { linux: { namespaces: without("pid") } } : {};
     const first = scene.bundle({ ...spoiler, ...own });
     const { output } = await scene.create(first);

@@ -8,6 +8,7 @@ import {
   chownSync,
   copyFileSync,
   mkdirSync,
+  openSync,
   readFileSync,
   rmSync,
   statSync,
@@ -86,10 +87,10 @@ test("the runtime's file stays as it is", async () => {
   const copy = join(scene.dir, "tare-runtime");
   copyFileSync(runtimeProgram(), copy);
   chmodSync(copy, 0o755);
-  const { dev, ino } = statSync(copy, { bigint: true });
+  const { ino, size } = statSync(copy, { bigint: true });
   const caps = [...DEFAULT_CAPABILITIES, "CAP_SYS_PTRACE"];
   const bundle = scene.bundle({
-    args: ["/t/spoil-exe", "4", `${dev}`, `${ino}`],
+    args: ["/t/spoil-exe", "4", `${ino}`, `${size}`],
     process: { capabilities: { bounding: caps, permitted: caps, effective: caps } },
   });
   const { ran, output } = await scene.create(bundle);
@@ -103,6 +104,22 @@ test("the runtime's file stays as it is", async () => {
   await scene.waitForStatus(bundle.id, "stopped", 20_000);
   expect(output.stdout()).toMatch(/^looking\nspoiled 0 of \d+\n$/);
   expect(readFileSync(copy).equals(readFileSync(runtimeProgram()))).toBeTrue();
+});
+
+// Asking for write access makes execve(2) of a file fail with ETXTBSY, even where it is refused in the
+// end: so what a container can see of us must not be the file that the host starts.
+test("who asks for the runtime's file again and again keeps nobody from starting it", async () => {
+  const scene = await openScene();
+  const bundle = scene.bundle({ args: ["true"] });
+  mustSucceed((await scene.create(bundle)).ran);
+  scene.defer(() => scene.delete(bundle.id, "--force"));
+  const seen = `/proc/${(await scene.state(bundle.id))?.pid}/exe`;
+  const own = statSync(runtimeProgram(), { bigint: true });
+  const { dev, ino, size } = statSync(seen, { bigint: true });
+  expect(size).toBe(own.size);
+  expect(`${dev}:${ino}`).not.toBe(`${own.dev}:${own.ino}`);
+  // EROFS is said before anything is taken; a mere read-only mount would say ETXTBSY.
+  expect(() => openSync(seen, "r+")).toThrow("EROFS");
 });
 
 // CVE-2019-5736, the other way: the interpreter of a script is the program that executes it.

@@ -165,10 +165,10 @@ test("the program that goes in cannot be opened for writing from inside", async 
   mkdirSync(join(scene.dir, "victim"));
   const copy = join(scene.dir, "victim", basename(runtimeProgram()));
   copyFileSync(runtimeProgram(), copy);
-  const { dev, ino } = statSync(copy, { bigint: true });
+  const { ino, size } = statSync(copy, { bigint: true });
   const all = ["CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE", "CAP_SYS_ADMIN"];
   const bundle = scene.bundle({
-    args: ["/t/spoil-exe", "3", `${dev}`, `${ino}`],
+    args: ["/t/spoil-exe", "3", `${ino}`, `${size}`],
     process: { capabilities: { bounding: all, permitted: all, effective: all } },
   });
   const { output } = await scene.create(bundle);

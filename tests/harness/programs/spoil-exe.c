@@ -1,7 +1,8 @@
-// spoil-exe SECONDS DEVICE INODE: looks at every process it can see, keeps those programs' files
-// open that are the one file named by its numbers (a copy of the runtime that the test made, never
-// a file of the machine), and tries to append a byte to it, also after the process has gone
-// (CVE-2019-5736). Prints "spoiled N of M": M files were seen.
+// spoil-exe SECONDS INODE SIZE: looks at every process it can see, keeps those programs' files
+// open that are the one file named by its number and size (a copy of the runtime that the test made,
+// never a file of the machine; in an overlay only the low half of the number is the file's), and
+// tries to append a byte to it, also after the process has gone (CVE-2019-5736).
+// Prints "spoiled N of M": M files were seen.
 #define _GNU_SOURCE
 #include <ctype.h>
 #include <dirent.h>
@@ -16,11 +17,12 @@
 
 static int kept[KEPT_MAX];
 static int kept_count;
-static unsigned long long device, inode;
+static unsigned long inode;
+static long size;
 
 static int is_wanted(int fd) {
   struct stat file;
-  return fstat(fd, &file) == 0 && file.st_dev == device && file.st_ino == inode;
+  return fstat(fd, &file) == 0 && (unsigned)file.st_ino == (unsigned)inode && file.st_size == size;
 }
 
 static void collect(void) {
@@ -55,8 +57,8 @@ int main(int argc, char **argv) {
   if (argc != 4) return 2;
   time_t end = time(0) + atoi(argv[1]);
   int spoiled = 0;
-  device = strtoull(argv[2], 0, 10);
-  inode = strtoull(argv[3], 0, 10);
+  inode = strtoul(argv[2], 0, 10);
+  size = strtol(argv[3], 0, 10);
   puts("looking");
   fflush(stdout);
   while (time(0) < end) {
