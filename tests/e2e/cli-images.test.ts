@@ -380,7 +380,7 @@ describe("tare images and rmi", () => {
     const cli = await openLoadedCli();
     const running = cli.sh("sleep 1; ls /t | wc -l");
     await Bun.sleep(400);
-    const refused = await cli.tare(["rmi", "-f", IMAGE]);
+    const refused = await cli.tare(["rmi", IMAGE]);
     expect([refused.code, refused.stderr.includes("uses it")]).toEqual([1, true]);
     expect((await running).code).toBe(0);
     expect((await cli.tare(["rmi", IMAGE])).code).toBe(0);

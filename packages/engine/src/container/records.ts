@@ -49,24 +49,44 @@ export function insertContainer(store: Store, record: ContainerRecord): void {
   const sql = `INSERT INTO containers
     (id, name, image, image_name, command, created, owner, runtime, removes)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`;
+  const created = new Date().toISOString();
   try {
-    store.db.run(sql, [
-      record.id,
-      record.name ?? null,
-      record.image ?? null,
-      record.imageName,
-      JSON.stringify(record.command),
-      new Date().toISOString(),
-      record.owner,
-      record.runtime,
-      record.removes ? 1 : 0,
-    ]);
+    store.db.transaction(() => {
+      store.db.run(sql, [
+        record.id,
+        record.name ?? null,
+        record.image ?? null,
+        record.imageName,
+        JSON.stringify(record.command),
+        created,
+        record.owner,
+        record.runtime,
+        record.removes ? 1 : 0,
+      ]);
+      store.db.run("UPDATE images SET used = ? WHERE id = ?", [created, record.image ?? ""]);
+    })();
   } catch (cause) {
     const message = cause instanceof Error ? cause.message : "";
     if (message.includes("UNIQUE")) throw nameTaken(record.name ?? record.id);
     if (!message.includes("FOREIGN KEY")) throw cause;
-    throw new TareError("not_found", `Cannot run "${record.imageName}": the image was removed`);
+    throw imageGone(record.imageName);
   }
+}
+
+/**
+ * For a container without a row, once its directory stands. Who removes the image looks at directories
+ * under the lock that is taken here: so either that one sees the directory, or this one sees that the
+ * image is gone.
+ * @throws TareError `not_found`
+ */
+export function confirmImage(store: Store, image: Digest, name: string): void {
+  const sql = "SELECT 1 FROM images WHERE id = ?";
+  const isThere = store.db.transaction(() => store.db.query(sql).get(image) !== null).immediate();
+  if (!isThere) throw imageGone(name);
+}
+
+function imageGone(name: string): TareError {
+  return new TareError("not_found", `Cannot run "${name}": the image was removed`);
 }
 
 /**

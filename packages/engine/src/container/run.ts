@@ -12,6 +12,7 @@ import type { IdMappings } from "./id-mappings.ts";
 import { type Prepared, prepare, type RuntimeTraits } from "./prepare.ts";
 import {
   checkNameFree,
+  confirmImage,
   containerPath,
   deleteContainer,
   deleteDirectory,
@@ -130,6 +131,7 @@ function makeContainer(
       removes: isThrownAway(request),
     };
     if (hasRow(record)) insertContainer(store, record);
+    else if (record.image !== undefined) confirmImage(store, record.image, record.imageName);
     const volumes = [`${path}/volumes`, `${store.root}/volumes`];
     for (const directory of prepared.directories) makeSource(directory, volumes, root);
   } catch (error) {

@@ -8,6 +8,11 @@ import { type Digest, digestHex } from "@tare/spec/digest.ts";
 import { endDeadLeases } from "./leases.ts";
 import { Staging, type Store } from "./store.ts";
 
+export type Collected = {
+  /** Of blobs, and of file content in layers. */
+  readonly bytes: number;
+};
+
 const MARKED_BLOBS = `WITH RECURSIVE marked (digest) AS (
     SELECT id FROM images
     UNION SELECT blob FROM layers
@@ -25,22 +30,36 @@ const MARKED_BLOBS = `WITH RECURSIVE marked (digest) AS (
  * aside under the lock under which images come in, so none is taken that is just being written; the
  * deleting itself holds nobody up.
  */
-export function collectGarbage(store: Store): void {
+export function collectGarbage(store: Store): Collected {
   using staging = new Staging(store);
-  store.db.transaction(() => dropRows(store)).immediate();
+  const bytes = store.db.transaction(() => dropRows(store)).immediate();
   store.db.transaction(() => moveUnknownFiles(store, staging.path)).immediate();
+  return { bytes };
 }
 
-function dropRows(store: Store): void {
+/** Answers the bytes of what went. */
+function dropRows(store: Store): number {
   const { db } = store;
   endDeadLeases(store);
-  db.run(`DELETE FROM layers WHERE chain_id NOT IN (SELECT chain_id FROM image_layers)
-    AND chain_id NOT IN (SELECT digest FROM leases)`);
+  const layers = drop(
+    store,
+    `DELETE FROM layers WHERE chain_id NOT IN (SELECT chain_id FROM image_layers)
+     AND chain_id NOT IN (SELECT digest FROM leases) RETURNING size`,
+  );
   db.run("CREATE TEMP TABLE IF NOT EXISTS kept (digest TEXT PRIMARY KEY) WITHOUT ROWID");
   db.run("DELETE FROM kept");
   db.run(`INSERT INTO kept ${MARKED_BLOBS} SELECT digest FROM marked`);
-  db.run("DELETE FROM blobs WHERE digest NOT IN (SELECT digest FROM kept)");
+  const blobs = drop(
+    store,
+    "DELETE FROM blobs WHERE digest NOT IN (SELECT digest FROM kept) RETURNING size",
+  );
   db.run("DELETE FROM blob_sources WHERE digest NOT IN (SELECT digest FROM kept)");
+  return layers + blobs;
+}
+
+function drop(store: Store, sql: string): number {
+  const rows = store.db.query<{ size: number }, []>(sql).all();
+  return rows.reduce((sum, { size }) => sum + size, 0);
 }
 
 function moveUnknownFiles(store: Store, aside: string): void {

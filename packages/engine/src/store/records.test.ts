@@ -9,6 +9,7 @@ import { parseReference } from "@tare/spec/reference.ts";
 import { commitContent } from "../image/commit.ts";
 import { digestOf } from "../image/digest.ts";
 import { findImage } from "../image/lookup.ts";
+import { pruneImages } from "../image/prune.ts";
 import { removeImage } from "../image/remove.ts";
 import {
   addSources,
@@ -20,6 +21,7 @@ import {
   sourcesOf,
 } from "./blobs.ts";
 import { collectGarbage } from "./collect.ts";
+import { NO_FILTER } from "./filter.ts";
 import { Lease } from "./leases.ts";
 import { bringImage, pullImage, StagedBlobs } from "./made-images.ts";
 import { MIGRATIONS } from "./migrations.ts";
@@ -98,7 +100,7 @@ describe("records of an image from a registry", () => {
     const blob = digestOf("blob base");
     addSources(store, "docker.io/library/b", [blob, blob]);
     expect(sourcesOf(store, blob)).toEqual(["docker.io/library/b", "quay.io/x/a"]);
-    removeImage(store, "quay.io/x/a:1", false);
+    removeImage(store, "quay.io/x/a:1");
     expect(sourcesOf(store, blob)).toEqual([]);
   });
 
@@ -115,10 +117,63 @@ describe("records of an image from a registry", () => {
   });
 });
 
+describe("removing", () => {
+  test("the last tag of a repository takes its digests along; an id wants one repository", async () => {
+    const { id, index } = await pullImage(store, "quay.io/x/a:1", "base");
+    setName(store, parseReference("quay.io/x/a:2"), { target: index, image: id });
+    expect(removeImage(store, "quay.io/x/a:1").untagged).toEqual(["quay.io/x/a:1"]);
+    setName(store, parseReference("b"), { target: undefined, image: id });
+    expect(removeImage(store, "quay.io/x/a:2").untagged).toEqual([
+      "quay.io/x/a:2",
+      `quay.io/x/a@${index}`,
+    ]);
+    expect(removeImage(store, id)).toEqual({ untagged: ["b:latest"], deleted: [id] });
+  });
+
+  test("an id with names in two repositories wants force", async () => {
+    const { id, index } = await pullImage(store, "quay.io/x/a:1", "base");
+    setName(store, parseReference("b"), { target: index, image: id });
+    expect(() => removeImage(store, id)).toThrow(
+      /it has the names b:latest, quay.io\/x\/a:1, quay/,
+    );
+    expect(removeImage(store, id, { force: true }).deleted).toEqual([id]);
+  });
+
+  test("prune takes what has no tag, or all; labels and age choose", async () => {
+    const { id, index } = await pullImage(store, "a", "base");
+    const other = await bringImage(store, "b", ["other"]);
+    setName(store, parseReference("a"), { target: undefined, image: other });
+    const young = { labels: [], beforeMs: Date.parse("2025-01-01") };
+    expect(pruneImages(store, true, young).deleted).toEqual([]);
+    const pruned = pruneImages(store, false, NO_FILTER);
+    expect(pruned).toMatchObject({
+      untagged: [`a@${index}`],
+      deleted: [id],
+    });
+    expect(pruned.bytes).toBeGreaterThan(100);
+    const labelled = { ...NO_FILTER, labels: [{ key: "keep", value: undefined, wanted: true }] };
+    expect(pruneImages(store, true, labelled).deleted).toEqual([]);
+    expect(pruneImages(store, true, NO_FILTER).deleted).toEqual([other]);
+    expect(pruneImages(store, true, NO_FILTER)).toEqual({ untagged: [], deleted: [], bytes: 0 });
+  });
+
+  test("a nameless parent goes with its last child, unless it is to stay", async () => {
+    const parent = await bringImage(store, "parent", ["base"]);
+    for (const name of ["one", "two", "three"]) {
+      const id = await bringImage(store, name, ["base", name]);
+      store.db.run("UPDATE images SET parent = ? WHERE id = ?", [parent, id]);
+    }
+    store.db.run("DELETE FROM names WHERE image = ?", [parent]);
+    expect(removeImage(store, "one").deleted).toHaveLength(1);
+    expect(removeImage(store, "two", { keepParents: true }).deleted).toHaveLength(1);
+    expect(removeImage(store, "three").deleted).toContain(parent);
+  });
+});
+
 describe("garbage collection", () => {
   test("takes all of an image that is removed", async () => {
     const { id, manifest, index } = await pullImage(store, "a", "base");
-    removeImage(store, "a", false);
+    removeImage(store, "a");
     expect([id, manifest, index, digestOf("blob base")].map(has)).toEqual(Array(4).fill(false));
     expect(store.db.query("SELECT * FROM blob_references").all()).toEqual([]);
     expect(store.db.query("SELECT * FROM repo_digests").all()).toEqual([]);
@@ -132,7 +187,7 @@ describe("garbage collection", () => {
     expect([referrer, alone, digestOf("{}")].map(has)).toEqual([true, true, true]);
     expect(referrersOf(store, manifest).map(({ digest }) => digest)).toEqual([referrer]);
     expect(knownBlob(store, alone)?.artifactType).toBe("test/signature");
-    removeImage(store, "a", false);
+    removeImage(store, "a");
     expect([referrer, alone].map(has)).toEqual([false, true]);
   });
 
@@ -144,7 +199,7 @@ describe("garbage collection", () => {
     {
       using lease = new Lease(store);
       lease.hold([chain, blob]);
-      removeImage(store, "a", false);
+      removeImage(store, "a");
       expect(there()).toEqual([true, true]);
     }
     collectGarbage(store);
@@ -155,7 +210,7 @@ describe("garbage collection", () => {
     await pullImage(store, "a", "base");
     const blob = digestOf("blob base");
     store.db.run("INSERT INTO leases VALUES ('1-1-dead', ?)", [blob]);
-    removeImage(store, "a", false);
+    removeImage(store, "a");
     expect(has(blob)).toBeFalse();
     expect(store.db.query("SELECT * FROM leases").all()).toEqual([]);
   });

@@ -7,8 +7,10 @@ import { insertContainer } from "../container/records.ts";
 import { digestOf } from "../image/digest.ts";
 import { listImages } from "../image/list.ts";
 import { findImage } from "../image/lookup.ts";
+import { pruneImages } from "../image/prune.ts";
 import { removeImage } from "../image/remove.ts";
 import { collectGarbage } from "./collect.ts";
+import { NO_FILTER } from "./filter.ts";
 import { bringImage } from "./made-images.ts";
 import { isAlive, ownTag } from "./owner.ts";
 import { blobPath, layerPath, openStore, Staging, type Store, sweepStaging } from "./store.ts";
@@ -94,10 +96,10 @@ describe("images", () => {
   test("two share a layer; it goes with the last of them", async () => {
     await bring("a", "base", "only-a");
     await bring("b", "base");
-    removeImage(store, "a", false);
+    removeImage(store, "a");
     expect([existsSync(layer("base")), existsSync(layer("only-a"))]).toEqual([true, false]);
     expect([existsSync(blob("blob base")), existsSync(blob("blob only-a"))]).toEqual([true, false]);
-    removeImage(store, "b", false);
+    removeImage(store, "b");
     expect(existsSync(layer("base"))).toBeFalse();
     expect(listImages(store, undefined)).toEqual([]);
   });
@@ -108,10 +110,10 @@ describe("images", () => {
       "INSERT INTO names (name, image, tagged) VALUES ('docker.io/library/a:2', ?, '')",
       [id],
     );
-    expect(() => removeImage(store, id, false)).toThrow(/it has the names a:1, a:2/);
-    expect(removeImage(store, "a:1", false)).toEqual({ untagged: ["a:1"], deleted: undefined });
+    expect(() => removeImage(store, id)).toThrow(/it has the names a:1, a:2/);
+    expect(removeImage(store, "a:1")).toEqual({ untagged: ["a:1"], deleted: [] });
     expect(existsSync(layer("base"))).toBeTrue();
-    expect(removeImage(store, id, false)).toEqual({ untagged: ["a:2"], deleted: id });
+    expect(removeImage(store, id)).toEqual({ untagged: ["a:2"], deleted: [id] });
   });
 
   test("an image in use stays", async () => {
@@ -126,8 +128,15 @@ describe("images", () => {
       runtime: "/bin/false",
       removes: false,
     });
-    expect(() => removeImage(store, "a", true)).toThrow(/container web uses it/);
-    expect(findImage(store, "a").id).toBe(id);
+    expect(() => removeImage(store, "a")).toThrow(/container web uses it/);
+    expect(() => removeImage(store, id, { force: true })).toThrow(/container web uses it/);
+    expect(pruneImages(store, true, NO_FILTER).deleted).toEqual([]);
+    expect(removeImage(store, "a", { force: true })).toEqual({
+      untagged: ["a:latest"],
+      deleted: [],
+    });
+    expect(findImage(store, id).id).toBe(id);
+    expect(existsSync(layer("base"))).toBeTrue();
   });
 
   test("a container that only has its directory counts as a user too", async () => {
@@ -136,9 +145,9 @@ describe("images", () => {
     mkdirSync(path);
     const file = { owner: ownTag(), runtime: "/bin/false", image: id };
     writeFileSync(`${path}/owner.json`, JSON.stringify(file));
-    expect(() => removeImage(store, "a", false)).toThrow(/container eeeeeeeeeeee uses it/);
+    expect(() => removeImage(store, "a")).toThrow(/container eeeeeeeeeeee uses it/);
     writeFileSync(`${path}/owner.json`, JSON.stringify({ ...file, owner: "1-1" }));
-    expect(removeImage(store, "a", false).deleted).toBe(id);
+    expect(removeImage(store, "a").deleted).toEqual([id]);
   });
 
   test("are found by name, by id, by the start of an id", async () => {

@@ -47,6 +47,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./rmi.ts")).RMI,
   },
   {
+    name: "image prune",
+    usage: "",
+    help: "Remove images that are not used",
+    load: async () => (await import("./image-prune.ts")).IMAGE_PRUNE,
+  },
+  {
     name: "rm",
     usage: "CONTAINER [CONTAINER...]",
     help: "Remove containers that have ended",

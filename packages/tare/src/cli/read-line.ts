@@ -1,4 +1,5 @@
 /** The first step of every command: its words, or its help where that was asked for. */
+import { TareError } from "@tare/spec/error.ts";
 import type { Command, Surroundings } from "./command.ts";
 import { type FlagTable, type ParsedLine, parseLine } from "./flag.ts";
 import { commandHelp } from "./help.ts";
@@ -14,4 +15,11 @@ export function readLine<F extends FlagTable>(
   if (!line.help) return line;
   around.print(commandHelp(command));
   return undefined;
+}
+
+/** @throws TareError `bad_input` where a command that takes no words got some. */
+export function refuseWords(what: string, positionals: readonly string[]): void {
+  const [word] = positionals;
+  if (word === undefined) return;
+  throw new TareError("bad_input", `Cannot ${what} "${word}": no name is wanted here`);
 }

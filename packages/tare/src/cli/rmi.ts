@@ -12,7 +12,12 @@ const FLAGS = {
   force: {
     name: "force",
     short: "f",
-    help: "Remove an image with all its names",
+    help: "Remove an image with all its names, and a name from under a container",
+    parse: parseSwitch,
+  },
+  noPrune: {
+    name: "no-prune",
+    help: "Keep nameless images that a removed one was made of",
     parse: parseSwitch,
   },
 } as const;
@@ -36,9 +41,13 @@ async function runRmi(words: readonly string[], around: Surroundings): Promise<n
   let status = 0;
   for (const word of line.positionals) {
     try {
-      const { untagged, deleted } = removeImage(engine.store, word, line.values.force ?? false);
+      const { force = false, noPrune = false } = line.values;
+      const { untagged, deleted } = removeImage(engine.store, word, {
+        force,
+        keepParents: noPrune,
+      });
       for (const name of untagged) around.print(`Untagged: ${name}\n`);
-      if (deleted !== undefined) around.print(`Deleted: ${deleted}\n`);
+      for (const id of deleted) around.print(`Deleted: ${id}\n`);
     } catch (error) {
       around.complain(printFailure(error));
       status = EXIT_FAILURE;
