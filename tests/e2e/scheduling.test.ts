@@ -3,6 +3,7 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { JsonObject } from "../harness/bundle.ts";
 import { patiently } from "../harness/places.ts";
 import { openScene, type Scene } from "../harness/scene.ts";
+import { openGuest } from "./exec-scene.ts";
 
 setDefaultTimeout(patiently(60_000));
 
@@ -42,6 +43,15 @@ describe("process.scheduler", () => {
       process: { scheduler },
     });
     expect(ran.stdout).toBe("0 0 0\n-5 0\n");
+  });
+
+  test.each([
+    [{ policy: "SCHED_BATCH", nice: 4 }, "4 0 3\n4 0 3\n"],
+    [{ policy: "SCHED_OTHER", nice: -5, flags: ["SCHED_FLAG_RESET_ON_FORK"] }, "0 0 0\n-5 0 0\n"],
+  ])("%j is that of exec too", async (scheduler, shown) => {
+    const guest = await openGuest({ edit: ({ process }) => Object.assign(process, { scheduler }) });
+    const show = (pid: string) => `cut -d' ' -f19,40,41 /proc/${pid}/stat`;
+    expect((await guest.sh(`${show("self")}; ${show("$$")}`)).stdout).toBe(shown);
   });
 
   test("what cannot be is an error by its name", async () => {

@@ -9,7 +9,7 @@ import { type OomWatch, watchOom } from "../cgroup/oom.ts";
 import { readStats } from "../cgroup/read-stats.ts";
 import { parseCgroupState } from "../cgroup/state.ts";
 import { eventData, type JsonObject, toJson } from "../cgroup/stats.ts";
-import type { Record } from "../container/store.ts";
+import type { Record } from "../container/record.ts";
 import { readSchemata } from "../resctrl/read.ts";
 import { ESRCH } from "../sys/abi-errno.ts";
 import { POLLIN } from "../sys/abi-socket.ts";

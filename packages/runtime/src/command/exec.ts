@@ -6,7 +6,7 @@ import { parseProcess } from "@tare/spec/oci-runtime-parse-process.ts";
 import { parseSubCgroups } from "../cgroup/sub.ts";
 import { exec } from "../container/exec.ts";
 import { processOfFile, processOfFlags } from "../container/exec-process.ts";
-import { type ExecRecord, storedProcess } from "../container/exec-record.ts";
+import { type ExecRecord, parseExecRecord } from "../container/exec-record.ts";
 import { readModules } from "../container/facts.ts";
 import { openDirectory } from "../container/store.ts";
 import { checkLabels } from "../container/unsupported.ts";
@@ -65,8 +65,8 @@ function runExec(context: Context): number {
   const id = containerId(args);
   using directory = openDirectory(sys, root, id);
   const record = directory.read();
-  const known = record?.exec;
-  if (record === undefined || known === undefined) throw notReady(id);
+  if (record?.exec === undefined) throw notReady(id);
+  const known = parseExecRecord(record.exec, id);
   const process = listeningProcess(sys, processOf(context, known));
   checkLabels(process, readModules(sys, process));
   checkConsole(args, process);
@@ -123,7 +123,7 @@ function listeningProcess(sys: Sys, process: Process): Process {
 /** The process of --process; without it the container's own, changed by the flags. */
 function processOf({ sys, args }: Context, known: ExecRecord): Process {
   const { options, lists, flags } = args;
-  const own = storedProcess(known);
+  const own = known.process;
   const path = options.get("process");
   if (path !== undefined) {
     const text = readText(sys, path, PROCESS_BYTES_MAX);

@@ -4,12 +4,8 @@ import { TareError } from "@tare/spec/error.ts";
 import type { Status } from "@tare/spec/oci-runtime.ts";
 import { isCgroupFrozen } from "../cgroup/freezer.ts";
 import { parseCgroupState } from "../cgroup/state.ts";
-import {
-  type ContainerDirectory,
-  openDirectory,
-  type Record,
-  statusOf,
-} from "../container/store.ts";
+import type { Record } from "../container/record.ts";
+import { type ContainerDirectory, openDirectory, statusOf } from "../container/store.ts";
 import type { Sys } from "../sys/types.ts";
 import type { Context } from "./context.ts";
 

@@ -6,13 +6,13 @@ import { signalAll } from "../cgroup/processes.ts";
 import { parseCgroupState } from "../cgroup/state.ts";
 import { destroy } from "../container/destroy.ts";
 import { listenerTaker } from "../container/listener.ts";
+import type { Record } from "../container/record.ts";
 import { giveStart, type OnListener } from "../container/start-socket.ts";
 import {
   type ContainerDirectory,
   findDirectory,
   isAlive,
   openDirectory,
-  type Record,
   toState,
 } from "../container/store.ts";
 import { runHooks, runPoststopHooks } from "../hooks/hooks.ts";

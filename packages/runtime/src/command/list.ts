@@ -1,7 +1,8 @@
 /** `list`: all containers below the root, in the layouts of runc. */
 
 import { TareError } from "@tare/spec/error.ts";
-import { findDirectory, listIds, type Record, toState } from "../container/store.ts";
+import type { Record } from "../container/record.ts";
+import { findDirectory, listIds, toState } from "../container/store.ts";
 import type { Commands } from "./command.ts";
 import { type Context, print } from "./context.ts";
 import { statusNow } from "./known.ts";

@@ -6,7 +6,8 @@
 import { TareError } from "@tare/spec/error.ts";
 import { listPids } from "../cgroup/processes.ts";
 import { parseCgroupState } from "../cgroup/state.ts";
-import { isAlive, type Record } from "../container/store.ts";
+import type { Record } from "../container/record.ts";
+import { isAlive } from "../container/store.ts";
 import { captureOutput } from "../process/capture.ts";
 import { describeStatus, exitStatus } from "../process/wait.ts";
 import { writeAll } from "../sys/file.ts";

@@ -12,7 +12,7 @@ import { openState } from "../cgroup/join.ts";
 import { parseCgroupState } from "../cgroup/state.ts";
 import { updateLimits } from "../cgroup/update.ts";
 import { updateDevices } from "../cgroup/update-devices.ts";
-import type { Record } from "../container/store.ts";
+import { damaged, type Record } from "../container/record.ts";
 import { updateSchemata } from "../resctrl/apply.ts";
 import { decodeText, readAll, readText } from "../sys/file.ts";
 import type { Fd, Sys } from "../sys/types.ts";
@@ -97,9 +97,19 @@ function updateCaches({ sys, args }: Context, { resctrl }: Record): void {
 function newPolicy(sys: Sys, record: Record, { devices }: Resources): DevicePolicy | undefined {
   if (devices.length === 0 || sys.geteuid() !== 0) return undefined;
   const asked = devicePolicy(devices, DEFAULT_DEVICES);
-  const rules = record.devices ?? configuredDevices(sys, record);
+  const rules = recordedDevices(record) ?? configuredDevices(sys, record);
   const before = rules === undefined ? undefined : devicePolicy(rules, DEFAULT_DEVICES);
   return JSON.stringify(asked) === JSON.stringify(before) ? undefined : asked;
+}
+
+/** Those of an earlier update, if there was one. */
+function recordedDevices({ id, devices }: Record): Resources["devices"] | undefined {
+  if (devices === undefined) return undefined;
+  try {
+    return parseResources(JSON.stringify({ devices }), "it").devices;
+  } catch (error) {
+    throw damaged(id, "its devices are none", error);
+  }
 }
 
 /** Undefined where the bundle has no configuration any more, or none that can be read. */

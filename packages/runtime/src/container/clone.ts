@@ -5,6 +5,7 @@
 
 import { TareError, toReport } from "@tare/spec/error.ts";
 import type { Config, Linux } from "@tare/spec/oci-runtime.ts";
+import { becomeNamespaceRoot, hide, show } from "../process/hidden.ts";
 import { waitFor } from "../process/wait.ts";
 import { EPERM } from "../sys/abi-errno.ts";
 import { AT_FDCWD, NO_FD, O_RDONLY } from "../sys/abi-file.ts";
@@ -14,7 +15,6 @@ import {
   CLONE_NEWTIME,
   CLONE_NEWUSER,
   CLONE_PARENT,
-  PR_SET_DUMPABLE,
   SIGCHLD,
 } from "../sys/abi-process.ts";
 import { check, errnoOf } from "../sys/check.ts";
@@ -40,9 +40,7 @@ export function cloneFirst(sys: Sys, request: CloneRequest, become: () => never)
   // From the clone on, processes of a pid namespace that is not new can look at ours. Root's child
   // can be mapped by root all the same; others hide once their maps are written.
   const isNew = (step.flags & CLONE_NEWPID) !== 0;
-  if (!isNew && sys.geteuid() === 0) {
-    check(sys.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl PR_SET_DUMPABLE");
-  }
+  if (!isNew && sys.geteuid() === 0) hide(sys);
   if (step.stage) return cloneThroughStage(sys, request, become);
   for (const { type, path } of step.joined) joinNamespace(sys, type, path);
   let flags = step.flags;
@@ -152,14 +150,13 @@ function runStage(sys: Sys, request: CloneRequest, channel: Channel, become: () 
       channel.expect("mapped");
       flags &= ~CLONE_NEWUSER;
     }
-    check(sys.setresgid(0, 0, 0), "setresgid");
-    check(sys.setresuid(0, 0, 0), "setresuid");
+    becomeNamespaceRoot(sys);
     if (step.offsets !== undefined) {
       // What the clocks are set by belongs to the host's root as long as this process is hidden. In
       // the pid namespace of a container, where it could be traced, it is not.
-      check(sys.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0), "prctl PR_SET_DUMPABLE");
+      show(sys);
       enterTimeNamespace(sys, step.offsets);
-      check(sys.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl PR_SET_DUMPABLE");
+      hide(sys);
       flags &= ~CLONE_NEWTIME;
     }
     const pid = cloneWith(sys, flags + CLONE_PARENT, 0, undefined, () => {

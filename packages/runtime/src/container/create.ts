@@ -47,15 +47,10 @@ import { keyringName } from "./keyring.ts";
 import { withOwnMaps } from "./namespaces.ts";
 import { type Placement, place, planPlacement } from "./placement.ts";
 import { planContainer } from "./plan.ts";
+import type { Record } from "./record.ts";
 import { listenForStart } from "./start-socket.ts";
 import type { Plan, SchedulingStep, Step } from "./step.ts";
-import {
-  type ContainerDirectory,
-  createDirectory,
-  processStart,
-  type Record,
-  toState,
-} from "./store.ts";
+import { type ContainerDirectory, createDirectory, processStart, toState } from "./store.ts";
 import { refuseUnsupported } from "./unsupported.ts";
 
 /** Every container has rules for devices, asked for or not. */

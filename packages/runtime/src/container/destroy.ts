@@ -11,7 +11,8 @@ import { retried } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import { loadPart } from "../sys/part.ts";
 import type { Sys } from "../sys/types.ts";
-import { type ContainerDirectory, isAlive, type Record } from "./store.ts";
+import type { Record } from "./record.ts";
+import { type ContainerDirectory, isAlive } from "./store.ts";
 
 const DEATH_WAIT_MS = 10_000;
 /** A process that takes longer may be one that cannot die where it is. */

@@ -14,7 +14,7 @@ import { readText } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import { loadPart } from "../sys/part.ts";
 import type { Fd, Ret, Sys } from "../sys/types.ts";
-import type { Record } from "./store.ts";
+import type { Record } from "./record.ts";
 
 const CGROUP_BYTES_MAX = 64 * 1024;
 

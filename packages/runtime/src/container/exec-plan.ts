@@ -17,7 +17,7 @@ export type ExecFacts = {
   readonly processors: Uint8Array;
   /**
    * Late: what the container can see of the process has no more rights than its program will have.
-   * Early: where its filter, which binds from then on, would refuse the fork.
+   * Early: where its filter, which binds from then on, would refuse the fork, or its scheduling end there.
    */
   readonly fork: "late" | "early";
   /** What planScheduling made of the process; empty where it asks for nothing of that. */

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { Process } from "@tare/spec/oci-runtime.ts";
 import { type ProcessFlags, processOfFile, processOfFlags } from "./exec-process.ts";
-import { storedProcess, toExecRecord } from "./exec-record.ts";
+import { parseExecRecord, toExecRecord } from "./exec-record.ts";
 
 const OWN: Process = {
   terminal: true,
@@ -162,5 +162,5 @@ test("a record gives the process back, with all 64 bits of its numbers", () => {
   const linux = { namespaces: [], gidMappings: [] };
   const config = { process: OWN, linux } as unknown as Parameters<typeof toExecRecord>[0];
   const text = JSON.stringify(toExecRecord(config, {}));
-  expect(storedProcess(JSON.parse(text))).toEqual(OWN);
+  expect(parseExecRecord(JSON.parse(text), "x").process).toEqual(OWN);
 });

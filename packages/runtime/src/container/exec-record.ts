@@ -3,7 +3,19 @@
  * effect after create (runtime.md). Numbers of 64 bits are texts, since JSON rounds them. Pure.
  */
 
-import type { Config, Linux, Process, Rlimit, Scheduler } from "@tare/spec/oci-runtime.ts";
+import { TareError } from "@tare/spec/error.ts";
+import {
+  failAt,
+  type Place,
+  readObject,
+  readOptionalInteger,
+  readOptionalString,
+  UINT32_MAX,
+} from "@tare/spec/json-read.ts";
+import type { Config, Linux, Process } from "@tare/spec/oci-runtime.ts";
+import { readLinux } from "@tare/spec/oci-runtime-parse-linux.ts";
+import { readProcess } from "@tare/spec/oci-runtime-parse-process.ts";
+import { damaged, isObject } from "./record.ts";
 
 /** The part of `linux` that decides how a process is started in a container that exists. */
 export type LaunchLinux = Pick<
@@ -13,7 +25,7 @@ export type LaunchLinux = Pick<
 
 export type ExecRecord = {
   /** The container's own process: what a further one does not say, it has from there. */
-  readonly process?: StoredProcess;
+  readonly process?: Process;
   readonly linux: LaunchLinux;
   /** The name of its session keyring; absent where it stayed in its caller's. */
   readonly keyring?: string;
@@ -21,22 +33,14 @@ export type ExecRecord = {
   readonly filterFlags?: number;
 };
 
-type StoredProcess = Omit<Process, "rlimits" | "scheduler"> & {
-  readonly rlimits: readonly (Omit<Rlimit, "soft" | "hard"> & {
-    readonly soft: string;
-    readonly hard: string;
-  })[];
-  readonly scheduler?: Omit<Scheduler, "runtime" | "deadline" | "period"> & {
-    readonly runtime: string;
-    readonly deadline: string;
-    readonly period: string;
-  };
-};
+/** Of a number of 64 bits. */
+const DIGITS_MAX = 20;
 
+/** As JSON.stringify takes it; parseExecRecord reads it back. */
 export function toExecRecord(
   { process, linux }: Config,
   { keyring, filterFlags }: Pick<ExecRecord, "keyring" | "filterFlags">,
-): ExecRecord {
+): unknown {
   const { namespaces, gidMappings, personality, memoryPolicy } = linux;
   return {
     linux: {
@@ -51,29 +55,73 @@ export function toExecRecord(
   };
 }
 
-function store({ rlimits, scheduler, ...rest }: Process): StoredProcess {
+function store({ rlimits, scheduler, ...rest }: Process): object {
   const stored = {
     ...rest,
     rlimits: rlimits.map(({ type, soft, hard }) => ({ type, soft: `${soft}`, hard: `${hard}` })),
   };
   if (scheduler === undefined) return stored;
   const { runtime, deadline, period, ...named } = scheduler;
-  const times = { runtime: `${runtime}`, deadline: `${deadline}`, period: `${period}` };
+  const times = {
+    ...(runtime === undefined ? {} : { runtime: `${runtime}` }),
+    ...(deadline === undefined ? {} : { deadline: `${deadline}` }),
+    period: `${period}`,
+  };
   return { ...stored, scheduler: { ...named, ...times } };
 }
 
-/** The container's own process, as config.json had it; undefined where it had none. */
-export function storedProcess({ process }: ExecRecord): Process | undefined {
-  if (process === undefined) return undefined;
-  const { rlimits, scheduler, ...rest } = process;
-  const restored = {
-    ...rest,
-    rlimits: rlimits.map(({ type, soft, hard }) => {
-      return { type, soft: BigInt(soft), hard: BigInt(hard) };
-    }),
+/**
+ * The part of record `id` that `exec` goes by, from what JSON.parse gave; read as config.json is, with
+ * the same checks.
+ * @throws TareError `corrupt`
+ */
+export function parseExecRecord(value: unknown, id: string): ExecRecord {
+  const place: Place = { fields: { exec: value }, key: "it", index: -1, parent: undefined };
+  try {
+    return readExecRecord(readObject(place, "exec"));
+  } catch (error) {
+    if (!(error instanceof TareError)) throw error;
+    throw damaged(id, error.message.replace("Cannot read it: ", ""), error);
+  }
+}
+
+function readExecRecord(place: Place): ExecRecord {
+  const { process } = place.fields;
+  const keyring = readOptionalString(place, "keyring");
+  if (keyring?.includes("\0") === true) failAt(place, "keyring", "want no NUL");
+  const filterFlags = readOptionalInteger(place, "filterFlags", 0, UINT32_MAX);
+  const exact = { ...place, fields: { process: withNumbers(process) } };
+  return {
+    linux: readLinux(readObject(place, "linux")),
+    ...(process === undefined ? {} : { process: readProcess(readObject(exact, "process")) }),
+    ...(keyring === undefined ? {} : { keyring }),
+    ...(filterFlags === undefined ? {} : { filterFlags }),
   };
-  if (scheduler === undefined) return restored;
-  const { runtime, deadline, period, ...named } = scheduler;
-  const times = { runtime: BigInt(runtime), deadline: BigInt(deadline), period: BigInt(period) };
-  return { ...restored, scheduler: { ...named, ...times } };
+}
+
+/** The texts that `store` made are numbers again. */
+function withNumbers(process: unknown): unknown {
+  if (!isObject(process)) return process;
+  const { rlimits, scheduler } = process;
+  return {
+    ...process,
+    rlimits: Array.isArray(rlimits)
+      ? rlimits.map((each) => inNumbers(each, ["soft", "hard"]))
+      : rlimits,
+    scheduler: inNumbers(scheduler, ["runtime", "deadline", "period"]),
+  };
+}
+
+function inNumbers(value: unknown, names: readonly string[]): unknown {
+  if (!isObject(value)) return value;
+  const numbers = names.map((name) => [name, toNumber(value[name])] as const);
+  return { ...value, ...Object.fromEntries(numbers) };
+}
+
+/** What is no number stays what it is, which the reader then refuses. */
+function toNumber(value: unknown): unknown {
+  const isWhole = typeof value === "string" && value !== "" && value.length <= DIGITS_MAX;
+  return isWhole && [...value].every((digit) => digit >= "0" && digit <= "9")
+    ? BigInt(value)
+    : value;
 }

@@ -8,9 +8,10 @@ import { toReport } from "@tare/spec/error.ts";
 import type { Process } from "@tare/spec/oci-runtime.ts";
 import { type CgroupJoin, joinCgroup } from "../cgroup/join.ts";
 import { applyProcessStep, type Launch } from "../process/apply.ts";
+import { becomeNamespaceRoot, hide } from "../process/hidden.ts";
 import type { Filter } from "../seccomp/flags.ts";
 import { AT_FDCWD, O_DIRECTORY, O_PATH } from "../sys/abi-file.ts";
-import { CLONE_PARENT, PR_SET_DUMPABLE } from "../sys/abi-process.ts";
+import { CLONE_PARENT } from "../sys/abi-process.ts";
 import { TIOCSCTTY } from "../sys/abi-socket.ts";
 import { check, errnoOf } from "../sys/check.ts";
 import { closeFrom, FIRST_FD } from "../sys/close-from.ts";
@@ -79,15 +80,13 @@ function applyStep(sys: Sys, gift: StageGift, launch: Launch, step: ExecStep): v
       sys.close(gift.pidfd);
       return;
     case "become-root":
-      check(sys.setresgid(0, 0, 0), "setresgid");
-      check(sys.setresuid(0, 0, 0), "setresuid");
-      return;
+      return becomeNamespaceRoot(sys);
     case "keyring":
       return joinKeyring(sys, step.name);
     case "terminal":
       return makeTerminal(sys, gift, step);
     case "hide":
-      return void check(sys.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl PR_SET_DUMPABLE");
+      return hide(sys);
     case "fork":
       return fork(sys, gift.channel);
     case "session":

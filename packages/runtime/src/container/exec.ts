@@ -6,20 +6,13 @@
 import { fromReport, TareError } from "@tare/spec/error.ts";
 import type { Process } from "@tare/spec/oci-runtime.ts";
 import { planAffinity, printMask } from "../process/affinity.ts";
+import { hide } from "../process/hidden.ts";
 import { asksForScheduling } from "../process/plan.ts";
 import { exitStatus, waitFor } from "../process/wait.ts";
 import { FLAG_NEW_LISTENER } from "../seccomp/flags.ts";
 import { readKeptFilter } from "../seccomp/kept.ts";
 import { NO_FD } from "../sys/abi-file.ts";
-import {
-  PR_SET_DUMPABLE,
-  SIGHUP,
-  SIGINT,
-  SIGKILL,
-  SIGQUIT,
-  SIGSYS,
-  SIGTERM,
-} from "../sys/abi-process.ts";
+import { SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGSYS, SIGTERM } from "../sys/abi-process.ts";
 import { POLLIN, SIGNALFD_SIGINFO_BYTES } from "../sys/abi-socket.ts";
 import { check, errnoOf } from "../sys/check.ts";
 import { retried } from "../sys/file.ts";
@@ -35,6 +28,7 @@ import { passListener } from "./listener.ts";
 import { type ContainerDirectory, isAlive } from "./store.ts";
 
 const LINK_BYTES_MAX = 64;
+const RESET_ON_FORK = "SCHED_FLAG_RESET_ON_FORK";
 const ENDING: ReadonlySet<number> = new Set([SIGHUP, SIGINT, SIGQUIT, SIGTERM]);
 
 export type ExecRequest = CgroupWish & {
@@ -52,7 +46,7 @@ export type ExecRequest = CgroupWish & {
 /** The answer is the pid, as we see it, of our child: the program runs. */
 export function exec(sys: Sys, request: ExecRequest): number {
   // From here on, whoever shares our pid namespace and is not us shall not look (CVE-2016-9962).
-  check(sys.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl PR_SET_DUMPABLE");
+  hide(sys);
   const { record, exec: known, process, debug } = request;
   using pidfd = openFirst(sys, request);
   const { initial, final } = planAffinity(process);
@@ -73,9 +67,11 @@ export function exec(sys: Sys, request: ExecRequest): number {
     loadPart(sys, "tare-runtime~resctrl").putInto(sys, record.resctrl, sys.getpid());
   }
   const notifies = ((known.filterFlags ?? 0) & FLAG_NEW_LISTENER) !== 0;
+  // Its policy would end at the fork, as is asked of its own children.
+  const resets = process.scheduler?.flags.includes(RESET_ON_FORK) === true;
   const attempt = (fork: ExecFacts["fork"]) =>
     new Attempt(sys, request, pidfd.fd, { ...facts, fork }).follow();
-  const pid = (notifies ? undefined : attempt("late")) ?? attempt("early");
+  const pid = (notifies || resets ? undefined : attempt("late")) ?? attempt("early");
   if (pid === undefined) throw early();
   debug(`child process in init(): pid ${pid}`);
   debug("setns_init: about to exec: done");

@@ -4,8 +4,9 @@ import type { Status } from "@tare/spec/oci-runtime.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import { loadPart } from "../sys/part.ts";
 import type { Fd, Sys } from "../sys/types.ts";
+import type { Record } from "./record.ts";
 import type { OnListener } from "./start-socket.ts";
-import { type Record, toState } from "./store.ts";
+import { toState } from "./store.ts";
 
 /** What takes the listener of this container; undefined where its filter has none. */
 export function listenerTaker(sys: Sys, record: Record): OnListener | undefined {

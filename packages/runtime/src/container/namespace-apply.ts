@@ -3,8 +3,9 @@
 import { assertNever } from "@tare/spec/error.ts";
 import { joinCgroup } from "../cgroup/join.ts";
 import { ALL_PROCESSORS } from "../process/affinity.ts";
+import { becomeNamespaceRoot, hide } from "../process/hidden.ts";
 import { AT_FDCWD, O_RDONLY } from "../sys/abi-file.ts";
-import { CLONE_NEWCGROUP, PR_SET_DUMPABLE } from "../sys/abi-process.ts";
+import { CLONE_NEWCGROUP } from "../sys/abi-process.ts";
 import {
   AF_INET,
   IFF_UP,
@@ -30,7 +31,7 @@ export function applyNamespaceStep(sys: Sys, gift: InitGift, step: NamespaceStep
       return becomeRoot(sys, gift);
     case "hide":
       // Until execve, which undoes it (CVE-2016-9962, CVE-2019-5736).
-      return void check(sys.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl PR_SET_DUMPABLE");
+      return hide(sys);
     case "enter-cgroup":
       return joinCgroup(sys, gift.join);
     case "wait-cgroup":
@@ -70,8 +71,7 @@ function becomeRoot(sys: Sys, gift: InitGift): void {
     gift.channel.send({ kind: "map" });
     gift.channel.expect("mapped");
   }
-  check(sys.setresgid(0, 0, 0), "setresgid");
-  check(sys.setresuid(0, 0, 0), "setresuid");
+  becomeNamespaceRoot(sys);
 }
 
 /** `struct ifreq` of netdevice(7): a name of 16 bytes, then flags. */

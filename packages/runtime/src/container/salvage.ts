@@ -9,7 +9,8 @@ import { check } from "../sys/check.ts";
 import { openAt, readAll } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import type { Sys } from "../sys/types.ts";
-import { type ContainerDirectory, type Record, STATE_BYTES_MAX, STATE_FILE } from "./store.ts";
+import type { Record } from "./record.ts";
+import { type ContainerDirectory, STATE_BYTES_MAX, STATE_FILE } from "./store.ts";
 
 const NEWLINE = 0x0a;
 

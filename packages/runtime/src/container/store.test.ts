@@ -3,12 +3,12 @@ import { encodeUtf8 } from "@tare/spec/bytes.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import { scriptedSys } from "../sys/scripted-sys.ts";
 import type { Fd } from "../sys/types.ts";
+import type { Record as Known } from "./record.ts";
 import {
   ContainerDirectory,
   createDirectory,
   findDirectory,
   isAlive,
-  type Record as Known,
   openDirectory,
   processStart,
   statusOf,
@@ -108,6 +108,33 @@ describe("reading a record", () => {
       }),
     ],
   ];
+  const path = "/sys/fs/resctrl/x";
+  const fields: [name: string, value: unknown][] = [
+    ["hooks", []],
+    ["hooks", { poststart: [], poststop: [{ path: 1, args: [] }] }],
+    ["agent", "/run/agent"],
+    ["agent", { path: "agent" }],
+    ["agent", { path: "/run/agent\0" }],
+    ["agent", { path: "/run/agent", metadata: 1 }],
+    ["resctrl", [path]],
+    ["resctrl", { join: path, remove: [] }],
+    ["resctrl", { join: [path] }],
+    ["resctrl", { join: ["x"], remove: [] }],
+    ["resctrl", { join: [], remove: ["/sys/fs/resctrl/../../../etc"] }],
+    ["resctrl", { join: [], remove: [path, path, path] }],
+    ["sharedPids", false],
+    ["annotations", { a: 1 }],
+  ];
+  test.each(fields)("%s that is %j is a damaged state", (name, value) => {
+    expect(() => read(line({ ...RECORD, [name]: value }))).toThrow("Cannot read the state");
+  });
+
+  test("fields that few containers have", () => {
+    const remove = [`${path}/mon_groups/x`, path];
+    const record = { ...RECORD, resctrl: { join: [path], remove }, agent: { path: "/a/../b" } };
+    expect(read(line(record))).toEqual(record);
+  });
+
   test.each(bad)("%s is a damaged state", (_name, text) => {
     let code: unknown;
     try {

@@ -9,10 +9,7 @@
  */
 
 import { assert, TareError } from "@tare/spec/error.ts";
-import type { DeviceRule, Hooks, State, Status } from "@tare/spec/oci-runtime.ts";
-import { parseCgroupState } from "../cgroup/state.ts";
-import type { ResctrlState } from "../resctrl/plan.ts";
-import type { Agent } from "../seccomp/flags.ts";
+import type { State, Status } from "@tare/spec/oci-runtime.ts";
 import { EEXIST, EISDIR, ENOENT, ESRCH } from "../sys/abi-errno.ts";
 import {
   AT_EMPTY_PATH,
@@ -31,40 +28,8 @@ import { openAt, readText, readTextAt, retried } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import { statAt } from "../sys/stat.ts";
 import type { Fd, Sys } from "../sys/types.ts";
-import type { ExecRecord } from "./exec-record.ts";
+import { damaged, parseRecord, type Record } from "./record.ts";
 import { START_SOCKET } from "./start-socket.ts";
-
-/** What is recorded of a container. */
-export type Record = {
-  readonly ociVersion: string;
-  readonly id: string;
-  readonly bundle: string;
-  readonly rootfs: string;
-  /** RFC 3339, UTC. */
-  readonly created: string;
-  readonly owner: string;
-  readonly annotations: { readonly [key: string]: string };
-  /** Those of start and delete: what becomes of config.json after create has no effect (runtime.md). */
-  readonly hooks?: Pick<Hooks, "poststart" | "poststop">;
-  /** What further processes of the container are started with. */
-  readonly exec?: ExecRecord;
-  /** Who is asked about system calls; absent where no rule of the filter notifies. */
-  readonly agent?: Agent;
-  /** Absent where linux.intelRdt is. */
-  readonly resctrl?: ResctrlState;
-  /** Its processes are in a pid namespace of others, which does not end with its first process. */
-  readonly sharedPids?: true;
-  /** The rules for devices that an update has set; absent: those of config.json. */
-  readonly devices?: readonly DeviceRule[];
-  /** Cgroup directories, as the cgroup room encodes them. */
-  readonly cgroup: unknown;
-  /** Absent until the first process exists. */
-  readonly pid?: number;
-  /** Start time of that process in clock ticks since boot: field 22 of /proc/PID/stat. */
-  readonly startTime?: string;
-  /** Set when `create` is complete. */
-  readonly ready: boolean;
-};
 
 export const STATE_FILE = "state.jsonl";
 const O_APPEND = 0o2000;
@@ -190,70 +155,6 @@ export class ContainerDirectory {
     this.#lines?.close();
     this.#directory.close();
   }
-}
-
-function parseRecord(text: string, id: string): Record {
-  let fields: object = {};
-  for (const line of text.split("\n").slice(0, -1)) {
-    const value = parseLine(line, id);
-    if (typeof value !== "object" || value === null) throw damaged(id, "a line is no object");
-    fields = { ...fields, ...value };
-  }
-  const record = fields as Record;
-  const { ociVersion, bundle, rootfs, created, owner } = record;
-  if (!areStrings([ociVersion, record.id, bundle, rootfs, created, owner])) {
-    throw damaged(id, "a field is missing");
-  }
-  const { pid, startTime, ready, annotations = {}, hooks } = record;
-  const isProcess = pid === undefined || (Number.isInteger(pid) && pid > 1);
-  const isTimed = startTime === undefined || typeof startTime === "string";
-  const isNoted = isObject(annotations) && areStrings(Object.values(annotations));
-  if (!isProcess || !isTimed || typeof ready !== "boolean" || !isNoted) {
-    throw damaged(id, "a field has the wrong type");
-  }
-  if (hooks !== undefined && !areHooks(hooks)) throw damaged(id, "its hooks are none");
-  // Its paths say what will be removed.
-  parseCgroupState(record.cgroup);
-  if (record.id !== id) throw damaged(id, `it belongs to "${record.id}"`);
-  return record;
-}
-
-function isObject(value: unknown): value is { readonly [key: string]: unknown } {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function areStrings(value: unknown): boolean {
-  return Array.isArray(value) && value.every((each) => typeof each === "string");
-}
-
-/** They are executed. */
-function areHooks(value: unknown): boolean {
-  if (!isObject(value)) return false;
-  const { poststart, poststop } = value;
-  return [poststart, poststop].every(
-    (list) => Array.isArray(list) && list.every((hook) => isObject(hook) && isHook(hook)),
-  );
-}
-
-function isHook({ path, args, env, timeout }: { readonly [key: string]: unknown }): boolean {
-  const isTimed = timeout === undefined || Number.isInteger(timeout);
-  const isSet = env === undefined || areStrings(env);
-  return areStrings([path]) && areStrings(args) && isSet && isTimed;
-}
-
-function parseLine(line: string, id: string): unknown {
-  try {
-    return JSON.parse(line);
-  } catch (cause) {
-    throw damaged(id, "a line is not JSON", cause);
-  }
-}
-
-function damaged(id: string, why: string, cause?: unknown): TareError {
-  return new TareError("corrupt", `Cannot read the state of container "${id}": ${why}`, {
-    cause,
-    hint: `Remove it with delete --force ${id}`,
-  });
 }
 
 /** Makes the directory of a new container; an id that is taken is an error. */

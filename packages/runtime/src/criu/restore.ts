@@ -16,7 +16,8 @@ import {
   startTimeOf,
   undo,
 } from "../container/create.ts";
-import { type ContainerDirectory, createDirectory, type Record } from "../container/store.ts";
+import type { Record } from "../container/record.ts";
+import { type ContainerDirectory, createDirectory } from "../container/store.ts";
 import { attachRoot, setPropagation } from "../mounts/root.ts";
 import { becomeHostProgram } from "../process/capture.ts";
 import { waitFor } from "../process/wait.ts";

@@ -8,8 +8,9 @@ import { fromReport, TareError, toReport } from "@tare/spec/error.ts";
 import type { IdMapping, Mount } from "@tare/spec/oci-runtime.ts";
 import { Channel } from "../container/channel.ts";
 import { isOurs } from "../container/facts.ts";
+import type { Record } from "../container/record.ts";
 import type { MountStep } from "../container/step.ts";
-import type { Record } from "../container/store.ts";
+import { becomeNamespaceRoot, hide } from "../process/hidden.ts";
 import { waitFor } from "../process/wait.ts";
 import {
   AT_EMPTY_PATH,
@@ -26,7 +27,6 @@ import {
   CLONE_NEWNS,
   CLONE_NEWPID,
   CLONE_NEWUSER,
-  PR_SET_DUMPABLE,
   SIGCHLD,
 } from "../sys/abi-process.ts";
 import { check } from "../sys/check.ts";
@@ -123,7 +123,7 @@ function inContainer(sys: Sys, want: RunningMounts, kept: readonly Fd[], action:
   const [ours, theirs] = Channel.pair(sys);
   const path = `/proc/${want.pid}/ns/user`;
   const user = isOurs(sys, "user", path) ? 0 : CLONE_NEWUSER;
-  check(sys.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl PR_SET_DUMPABLE");
+  hide(sys);
   const stage = check(sys.clone3(0, SIGCHLD, NO_FD), "clone3");
   if (stage === 0) {
     ours.close();
@@ -160,10 +160,7 @@ function enter(sys: Sys, { pidfd, user, kept, channel }: Entry, action: () => vo
       channel.close();
       sys.exit_group(waitFor(sys, pid) === 0 ? 0 : 1);
     }
-    if (user !== 0) {
-      check(sys.setresgid(0, 0, 0), "setresgid");
-      check(sys.setresuid(0, 0, 0), "setresuid");
-    }
+    if (user !== 0) becomeNamespaceRoot(sys);
     sys.umask(0);
     check(sys.chdir("/"), "chdir", "/");
     action();

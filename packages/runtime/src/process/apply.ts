@@ -17,7 +17,6 @@ import {
   PR_CAP_AMBIENT,
   PR_CAP_AMBIENT_RAISE,
   PR_CAPBSET_DROP,
-  PR_SET_DUMPABLE,
   PR_SET_KEEPCAPS,
   PR_SET_NO_NEW_PRIVS,
 } from "../sys/abi-process.ts";
@@ -27,6 +26,7 @@ import { loadPart } from "../sys/part.ts";
 import { statAt } from "../sys/stat.ts";
 import type { Fd, Sys } from "../sys/types.ts";
 import { enterDirectory } from "./directory.ts";
+import { hide, keepHidden, show } from "./hidden.ts";
 import { becomeProgram, closeAllBut, type Program, prepareProgram } from "./program.ts";
 
 /** What the steps of the program need and leave. */
@@ -142,11 +142,11 @@ function setOomScore(sys: Sys, procfs: Fd, value: number): void {
 
 /** The files of a process that is not dumpable belong to the host's root: ours are ours for one write. */
 function writeUnhidden(sys: Sys, procfs: Fd, file: string, value: string): void {
-  check(sys.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0), "prctl PR_SET_DUMPABLE");
+  show(sys);
   try {
     writeProcfs(sys, procfs, file, value);
   } finally {
-    check(sys.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "prctl PR_SET_DUMPABLE");
+    hide(sys);
   }
 }
 
@@ -165,8 +165,10 @@ function becomeUser(sys: Sys, step: Extract<ProcessStep, { op: "identity" }>): v
   check(sys.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0), "prctl PR_SET_KEEPCAPS");
   const grouped = sys.setgroups(Int32Array.from(step.groups));
   if (errnoOf(grouped) !== EPERM || !step.groupsMayStay) check(grouped, "setgroups");
-  check(sys.setresgid(step.gid, step.gid, step.gid), "setresgid", String(step.gid));
-  check(sys.setresuid(step.uid, step.uid, step.uid), "setresuid", String(step.uid));
+  keepHidden(sys, () => {
+    check(sys.setresgid(step.gid, step.gid, step.gid), "setresgid", String(step.gid));
+    check(sys.setresuid(step.uid, step.uid, step.uid), "setresuid", String(step.uid));
+  });
   const permitted = heldCapabilities(sys);
   check(sys.capset(permitted, permitted, 0n), "capset");
 }

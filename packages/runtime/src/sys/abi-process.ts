@@ -15,6 +15,7 @@ export const CLONE_INTO_CGROUP = 0x200000000;
 export const WNOHANG = 1;
 
 export const PR_SET_PDEATHSIG = 1;
+export const PR_GET_DUMPABLE = 3;
 export const PR_SET_DUMPABLE = 4;
 export const PR_SET_KEEPCAPS = 8;
 export const PR_CAPBSET_DROP = 24;
