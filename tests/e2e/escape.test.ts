@@ -291,7 +291,7 @@ describe("the runtime's own program", () => {
     });
     // It writes to this one file only, also where it sees all of the machine's processes.
     const { ino, size } = statSync(copy, { bigint: true });
-    const spoiler = hostile({ args: ["/t/spoil-exe", "5", `${ino}`, `${size}`] });
+    const spoiler = hostile({ args: ["/t/spoil-exe", `${ino}`, `${size}`] });
     const own = pidOf(1).length === 0 ? { linux: { namespaces: without("pid") } } : {};
     const first = scene.bundle({ ...spoiler, ...own });
     const { output } = await scene.create(first);
@@ -302,7 +302,8 @@ describe("the runtime's own program", () => {
       const ran = await runWith(copy, scene.bundle({ args: ["true"], linux: { namespaces } }));
       expect(ran.code).toBe(0);
     }
-    await scene.waitForStatus(first.id, "stopped", 10_000);
+    await scene.kill(first.id, "TERM");
+    await scene.waitForStatus(first.id, "stopped");
     await scene.delete(first.id);
     expect(output.stdout()).toMatch(/^looking\nspoiled 0 of \d+\n$/);
     expect(readFileSync(copy).equals(readFileSync(runtimeProgram()))).toBeTrue();

@@ -90,7 +90,7 @@ test("the runtime's file stays as it is", async () => {
   const { ino, size } = statSync(copy, { bigint: true });
   const caps = [...DEFAULT_CAPABILITIES, "CAP_SYS_PTRACE"];
   const bundle = scene.bundle({
-    args: ["/t/spoil-exe", "4", `${ino}`, `${size}`],
+    args: ["/t/spoil-exe", `${ino}`, `${size}`],
     process: { capabilities: { bounding: caps, permitted: caps, effective: caps } },
   });
   const { ran, output } = await scene.create(bundle);
@@ -101,7 +101,8 @@ test("the runtime's file stays as it is", async () => {
     const words = [copy, "--root", scene.stateRoot, "exec", bundle.id, "true"];
     expect((await run(words, { env: { TARE_TEST_MARK: scene.mark } })).code).toBe(0);
   }
-  await scene.waitForStatus(bundle.id, "stopped", 20_000);
+  mustSucceed(await scene.kill(bundle.id, "TERM"));
+  await scene.waitForStatus(bundle.id, "stopped");
   expect(output.stdout()).toMatch(/^looking\nspoiled 0 of \d+\n$/);
   expect(readFileSync(copy).equals(readFileSync(runtimeProgram()))).toBeTrue();
 });

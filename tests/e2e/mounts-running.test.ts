@@ -168,7 +168,7 @@ test("the program that goes in cannot be opened for writing from inside", async 
   const { ino, size } = statSync(copy, { bigint: true });
   const all = ["CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE", "CAP_SYS_ADMIN"];
   const bundle = scene.bundle({
-    args: ["/t/spoil-exe", "3", `${ino}`, `${size}`],
+    args: ["/t/spoil-exe", `${ino}`, `${size}`],
     process: { capabilities: { bounding: all, permitted: all, effective: all } },
   });
   const { output } = await scene.create(bundle);
@@ -182,7 +182,8 @@ test("the program that goes in cannot be opened for writing from inside", async 
       expect([ran.code, ran.stderr]).toEqual([0, ""]);
     }
   }
-  await scene.waitForStatus(bundle.id, "stopped", 10_000);
+  await scene.kill(bundle.id, "TERM");
+  await scene.waitForStatus(bundle.id, "stopped");
   await scene.delete(bundle.id);
   expect(output.stdout()).toMatch(/^looking\nspoiled 0 of \d+\n$/);
   expect(readFileSync(copy).equals(readFileSync(runtimeProgram()))).toBeTrue();

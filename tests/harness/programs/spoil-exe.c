@@ -1,4 +1,4 @@
-// spoil-exe SECONDS INODE SIZE: looks at every process it can see, keeps those programs' files
+// spoil-exe INODE SIZE: until SIGTERM, looks at every process it can see, keeps those programs' files
 // open that are the one file named by its number and size (a copy of the runtime that the test made,
 // never a file of the machine; in an overlay only the low half of the number is the file's), and
 // tries to append a byte to it, also after the process has gone (CVE-2019-5736).
@@ -7,10 +7,10 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #define KEPT_MAX 256
@@ -19,6 +19,12 @@ static int kept[KEPT_MAX];
 static int kept_count;
 static unsigned long inode;
 static long size;
+
+static volatile sig_atomic_t ended;
+
+static void end(int signal) {
+  ended = signal;
+}
 
 static int is_wanted(int fd) {
   struct stat file;
@@ -54,14 +60,14 @@ static int spoil(void) {
 }
 
 int main(int argc, char **argv) {
-  if (argc != 4) return 2;
-  time_t end = time(0) + atoi(argv[1]);
+  if (argc != 3) return 2;
   int spoiled = 0;
-  inode = strtoul(argv[2], 0, 10);
-  size = strtol(argv[3], 0, 10);
+  signal(SIGTERM, end);
+  inode = strtoul(argv[1], 0, 10);
+  size = strtol(argv[2], 0, 10);
   puts("looking");
   fflush(stdout);
-  while (time(0) < end) {
+  while (!ended) {
     collect();
     spoiled += spoil();
   }
