@@ -67,7 +67,12 @@ const PROGRAMS: Readonly<Record<string, Program>> = {
     // What makes a process of a container: that is a copy of this one until its execve(2).
     sealedFor: ["run", "create", "exec", "restore", "mounts"],
   },
-  "tare-helper": { entry: "bin/helper.ts", parts: {}, keptParts: [], sealedFor: [] },
+  "tare-helper": {
+    entry: "bin/helper.ts",
+    parts: { unpack: "unpack/verb.ts" },
+    keptParts: [],
+    sealedFor: [],
+  },
   "tare-init": { entry: "bin/init.ts", parts: {}, keptParts: [], sealedFor: [] },
 };
 

@@ -1,45 +1,76 @@
-/** Copies blobs into the store's staging, hashing what is written. */
+/** Blobs on their way into the store's staging: written, hashed and counted in one pass. */
 import { closeSync, openSync, readSync, writeSync } from "node:fs";
 import type { Digest } from "@tare/spec/digest.ts";
 import { TareError } from "@tare/spec/error.ts";
 import type { Piece } from "./archive.ts";
 import { finishDigest } from "./digest.ts";
 
-const CHUNK_BYTES = 1024 * 1024;
+const CHUNK_BYTES = 256 * 1024;
+/** Of a blob whose size nobody named. */
+const BLOB_BYTES_MAX = 1024 ** 4;
 
-/**
- * Copies a piece to a new file and answers the digest of the bytes that are there now.
- * @throws TareError `corrupt` where the source ends early.
- */
-export function copyBlob(piece: Piece, to: string): Digest {
-  const out = openSync(to, "wx", 0o600);
-  try {
-    return copyHashed(piece, (chunk) => {
-      for (let at = 0; at < chunk.length; ) at += writeSync(out, chunk, at);
-    });
-  } finally {
-    closeSync(out);
+/** What is known of a blob before it is there; what is undefined is not checked. */
+export type KnownBlob = {
+  readonly digest?: Digest | undefined;
+  readonly size?: number | undefined;
+};
+
+/** Writes a blob that comes in pieces to a new file, hashing and counting; without a path only that. */
+export class BlobWriter {
+  readonly #known: KnownBlob;
+  readonly #hasher = new Bun.CryptoHasher("sha256");
+  #fd: number | undefined;
+  #size = 0;
+  #digest: Digest | undefined;
+
+  constructor(path: string | undefined, known: KnownBlob) {
+    this.#fd = path === undefined ? undefined : openSync(path, "wx", 0o600);
+    this.#known = known;
+  }
+
+  /** @throws TareError `corrupt` as soon as there are more bytes than were named. */
+  write(chunk: Uint8Array): void {
+    this.#size += chunk.length;
+    if (this.#size > (this.#known.size ?? BLOB_BYTES_MAX)) throw this.#wrongSize("more");
+    this.#hasher.update(chunk);
+    if (this.#fd === undefined) return;
+    for (let at = 0; at < chunk.length; ) at += writeSync(this.#fd, chunk, at);
+  }
+
+  /**
+   * What was written; may be asked again.
+   * @throws TareError `corrupt` where it is not what was named.
+   */
+  finish(): { readonly digest: Digest; readonly size: number } {
+    const { digest, size } = this.#known;
+    if (size !== undefined && this.#size < size) throw this.#wrongSize(`${this.#size}`);
+    this.#digest ??= finishDigest(this.#hasher);
+    if (digest !== undefined) checkDigest(this.#digest, digest, "blob");
+    return { digest: this.#digest, size: this.#size };
+  }
+
+  close(): void {
+    if (this.#fd !== undefined) closeSync(this.#fd);
+    this.#fd = undefined;
+  }
+
+  #wrongSize(actual: string): TareError {
+    const { digest, size } = this.#known;
+    const subject = digest === undefined ? "the blob" : `blob "${digest}"`;
+    const wanted = size === undefined ? "1 TiB" : `${size} bytes`;
+    return new TareError("corrupt", `Cannot use ${subject}: it has ${actual}, not ${wanted}`);
   }
 }
 
-/** The digest of a piece. */
-export function hashPiece(piece: Piece): Digest {
-  return copyHashed(piece, () => {});
-}
-
-function copyHashed(piece: Piece, use: (chunk: Uint8Array) => void): Digest {
-  const hasher = new Bun.CryptoHasher("sha256");
-  const buffer = new Uint8Array(CHUNK_BYTES);
+/** The bytes of a piece, in chunks. */
+export async function* pieceChunks(piece: Piece): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < piece.size; ) {
-    const wanted = Math.min(CHUNK_BYTES, piece.size - at);
-    const count = readSync(piece.fd, buffer, 0, wanted, piece.offset + at);
+    const chunk = new Uint8Array(Math.min(CHUNK_BYTES, piece.size - at));
+    const count = readSync(piece.fd, chunk, 0, chunk.length, piece.offset + at);
     if (count === 0) throw new TareError("corrupt", "Cannot read the archive: it is cut off");
-    const chunk = buffer.subarray(0, count);
-    hasher.update(chunk);
-    use(chunk);
     at += count;
+    yield chunk.subarray(0, count);
   }
-  return finishDigest(hasher);
 }
 
 /** @throws TareError `corrupt` where the bytes are not what was named. */

@@ -1,5 +1,5 @@
 /** `import`: an image of one layer, made of the tarball of a root file system. */
-import { closeSync, openSync, renameSync, writeFileSync, writeSync } from "node:fs";
+import { closeSync, renameSync, writeFileSync } from "node:fs";
 import type { Digest } from "@tare/spec/digest.ts";
 import { TareError } from "@tare/spec/error.ts";
 import type { Reference } from "@tare/spec/reference.ts";
@@ -9,10 +9,8 @@ import { layerPath, Staging, sweepStaging } from "../store/store.ts";
 import { type ArchiveSource, openRegular } from "./archive.ts";
 import { commitImage, knownLayer, stagedBlob } from "./commit.ts";
 import { machinePlatform } from "./config.ts";
-import { digestOf, finishDigest } from "./digest.ts";
-import { type UnpackedLayer, unpackLayer } from "./layer.ts";
-
-const TARBALL_BYTES_MAX = 1024 ** 4;
+import { digestOf } from "./digest.ts";
+import { type TakenLayer, takeLayer } from "./layer.ts";
 
 export type ImportOptions = {
   readonly name: Reference | undefined;
@@ -33,10 +31,15 @@ export async function importImage(
 ): Promise<Digest> {
   sweepStaging(engine.store);
   using staging = new Staging(engine.store);
-  const blob = await copyIn(source, staging.path);
   const path = `${staging.path}/layer`;
-  const file = stagedBlob(staging.path, blob);
-  const layer = await unpackLayer(engine, file, path, []);
+  const aside = `${staging.path}/blob`;
+  const layer = await takeLayer(engine, nonEmpty(openStream(source)), {
+    blob: aside,
+    root: path,
+    lower: async () => [],
+  });
+  const blob = layer.digest;
+  renameSync(aside, stagedBlob(staging.path, blob));
   const config = describe(layer, options);
   const id = digestOf(config);
   writeFileSync(stagedBlob(staging.path, id), config, { mode: 0o600 });
@@ -60,7 +63,7 @@ export async function importImage(
   return id;
 }
 
-function describe(layer: UnpackedLayer, options: ImportOptions): string {
+function describe(layer: TakenLayer, options: ImportOptions): string {
   return JSON.stringify({
     created: options.created,
     ...machinePlatform(),
@@ -70,31 +73,16 @@ function describe(layer: UnpackedLayer, options: ImportOptions): string {
   });
 }
 
-/** Copies the tarball as it is, compressed or not. */
-async function copyIn(source: ArchiveSource, staging: string): Promise<Digest> {
-  const aside = `${staging}/blob`;
-  const hasher = new Bun.CryptoHasher("sha256");
-  const out = openSync(aside, "wx", 0o600);
-  let written = 0;
-  try {
-    for await (const chunk of openStream(source)) {
-      hasher.update(chunk);
-      for (let at = 0; at < chunk.length; ) at += writeSync(out, chunk, at);
-      written += chunk.length;
-      if (written > TARBALL_BYTES_MAX) {
-        throw new TareError("corrupt", "Cannot import: the tarball is larger than 1 TiB");
-      }
-    }
-  } finally {
-    closeSync(out);
+async function* nonEmpty(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let size = 0;
+  for await (const chunk of stream) {
+    size += chunk.length;
+    yield chunk;
   }
-  if (written === 0) throw new TareError("bad_input", "Cannot import: the tarball is empty");
-  const digest = finishDigest(hasher);
-  renameSync(aside, stagedBlob(staging, digest));
-  return digest;
+  if (size === 0) throw new TareError("bad_input", "Cannot import: the tarball is empty");
 }
 
-function openStream(source: ArchiveSource): ReadableStream<Uint8Array> {
+function openStream(source: ArchiveSource): AsyncIterable<Uint8Array> {
   if (source === "stdin") return Bun.stdin.stream();
   closeSync(openRegular(source.path));
   return Bun.file(source.path).stream();

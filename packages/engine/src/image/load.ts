@@ -15,7 +15,7 @@ import type { Engine } from "../engine.ts";
 import type { StagedDocument } from "../store/blob-rows.ts";
 import { Staging, sweepStaging } from "../store/store.ts";
 import { type Archive, type ArchiveSource, openArchive, type Piece, readPiece } from "./archive.ts";
-import { checkDigest, copyBlob } from "./blob.ts";
+import { checkDigest, pieceChunks } from "./blob.ts";
 import { checkAlgorithm, checkImageManifest, machinePlatform, readUsableConfig } from "./config.ts";
 import { digestOf } from "./digest.ts";
 import { bringIn, type IncomingLayer } from "./stage.ts";
@@ -23,6 +23,8 @@ import { bringIn, type IncomingLayer } from "./stage.ts";
 /** Of a manifest, an index or a configuration. */
 const DOCUMENT_BYTES_MAX = 4 * 1024 * 1024;
 const INDEX_DEPTH_MAX = 4;
+/** Layers that are unpacked at a time. */
+const AT_ONCE = 3;
 
 export type LoadedImage = { readonly id: Digest; readonly names: readonly Reference[] };
 
@@ -150,7 +152,7 @@ async function loadImage(engine: Engine, image: ArchivedImage): Promise<LoadedIm
       documents: image.manifest === undefined ? [] : [documentOf(image.manifest)],
       layers: image.layers.map(toIncoming),
     },
-    { parallel: 1 },
+    { parallel: AT_ONCE },
   );
   return { id, names: image.names };
 }
@@ -159,12 +161,6 @@ function documentOf(text: string): Omit<StagedDocument, "image"> {
   return { digest: digestOf(text), mediaType: parseManifest(text).mediaType, text };
 }
 
-function toIncoming({ piece, digest: wanted }: ArchivedLayer): IncomingLayer {
-  return {
-    fetch: async (to) => {
-      const digest = copyBlob(piece, to);
-      if (wanted !== undefined) checkDigest(digest, wanted, "blob");
-      return digest;
-    },
-  };
+function toIncoming({ piece, digest }: ArchivedLayer): IncomingLayer {
+  return { digest, size: piece.size, open: () => pieceChunks(piece) };
 }

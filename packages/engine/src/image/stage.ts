@@ -1,11 +1,10 @@
 /**
  * Brings one image into the store from wherever its bytes are: an archive, a registry. Layers that the
- * store has are not fetched; of the others, some are fetched ahead while the ones below are unpacked.
+ * store has are not fetched; of the others, some at a time are unpacked while they are fetched.
  * Nothing shows in the store before all of it is right.
  */
 import { renameSync, writeFileSync } from "node:fs";
 import type { Digest } from "@tare/spec/digest.ts";
-import { assert } from "@tare/spec/error.ts";
 import { checkLayerCount, type ImageConfig } from "@tare/spec/oci-image-config.ts";
 import type { Reference } from "@tare/spec/reference.ts";
 import type { Engine } from "../engine.ts";
@@ -16,14 +15,14 @@ import type { RepoDigest } from "../store/names.ts";
 import { layerPath, Staging } from "../store/store.ts";
 import { commitImage, knownLayer, type StagedLayer, stagedBlob } from "./commit.ts";
 import { chainIds, digestOf } from "./digest.ts";
-import { unpackKnownLayer } from "./layer.ts";
+import { takeInOrder, takeLayer } from "./layer.ts";
 
 export type IncomingLayer = {
-  /**
-   * Writes the blob to a new file and answers the digest of what was written, which it has checked
-   * where it was named; stops with an error when the signal aborts.
-   */
-  readonly fetch: (to: string, signal: AbortSignal) => Promise<Digest>;
+  /** Of the bytes as they come; what is undefined is not checked. */
+  readonly digest: Digest | undefined;
+  readonly size: number | undefined;
+  /** The bytes as they come: asked for once. They may end with an error when the signal aborts. */
+  readonly open: (signal: AbortSignal) => AsyncIterable<Uint8Array>;
 };
 
 export type IncomingImage = {
@@ -43,7 +42,7 @@ export type IncomingImage = {
 export type LayerEvent = "exists" | "fetched" | "unpacked";
 
 export type StageOptions = {
-  /** Layers that are fetched at the same time. */
+  /** Layers that are fetched and unpacked at the same time. */
   readonly parallel: number;
   /** Told of each layer, by its place from the bottom. */
   readonly onLayer?: (index: number, event: LayerEvent) => void;
@@ -67,7 +66,7 @@ export async function bringIn(
   const layers = await stageLayers(engine, image, options, staging.path, blobs);
   const id = stageDocument(image.configText, staging.path, blobs);
   for (const { text } of image.documents) stageDocument(text, staging.path, blobs);
-  const roots = layers.map((layer) => layer.path ?? layerPath(engine.store, layer.chainId));
+  const roots = layers.map((layer) => rootOf(engine, layer));
   const last = image.documents.length - 1;
   await commitImage(engine.store, {
     id,
@@ -122,84 +121,41 @@ async function stageLayers(
   staging: string,
   blobs: Map<Digest, string>,
 ): Promise<StagedLayer[]> {
-  const layers: StagedLayer[] = [];
-  const below: string[] = [];
-  const planned = planLayers(engine, image);
-  await using ahead = new FetchAhead(planned, options, staging);
-  for (const { index, chainId, diffId, known } of planned) {
+  const stage = async (
+    { index, chainId, diffId, known, incoming }: PlannedLayer,
+    below: () => Promise<StagedLayer[]>,
+    signal: AbortSignal,
+  ): Promise<StagedLayer> => {
     if (known !== undefined) {
       options.onLayer?.(index, "exists");
-      layers.push(known);
-      below.unshift(layerPath(engine.store, chainId));
-      continue;
+      return known;
     }
-    const blob = await ahead.take(index);
-    options.onLayer?.(index, "fetched");
+    const aside = `${staging}/incoming-${index}`;
     const path = `${staging}/layer-${index}`;
-    const file = stagedBlob(staging, blob);
-    blobs.set(blob, file);
-    const { size } = await unpackKnownLayer(engine, file, path, below, diffId);
+    const bytes = noticed(incoming.open(signal), () => options.onLayer?.(index, "fetched"));
+    const { digest, size } = incoming;
+    const taken = await takeLayer(engine, bytes, {
+      ...{ blob: aside, root: path, digest, size, diffId, signal },
+      lower: async () => (await below()).map((it) => rootOf(engine, it)),
+    });
+    const file = stagedBlob(staging, taken.digest);
+    renameSync(aside, file);
+    blobs.set(taken.digest, file);
     options.onLayer?.(index, "unpacked");
-    layers.push({ chainId, diffId, blob, size, path });
-    below.unshift(path);
-  }
-  return layers;
+    return { chainId, diffId, blob: taken.digest, size: taken.size, path };
+  };
+  return await takeInOrder(planLayers(engine, image), options.parallel, stage);
 }
 
-/** Fetches layers in their order, some at a time; its end stops what still runs, and waits for that. */
-class FetchAhead implements AsyncDisposable {
-  readonly #stop = new AbortController();
-  readonly #results = new Map<number, Promise<Digest>>();
-  readonly #workers: Promise<void>[] = [];
-  /** What went wrong first: all others then fail for having been stopped. */
-  #failure: unknown;
+function rootOf(engine: Engine, layer: StagedLayer): string {
+  return layer.path ?? layerPath(engine.store, layer.chainId);
+}
 
-  constructor(planned: readonly PlannedLayer[], { parallel }: StageOptions, staging: string) {
-    const waiting = planned.filter(({ known }) => known === undefined);
-    const starts = new Map<number, PromiseWithResolvers<Digest>>();
-    for (const { index } of waiting) {
-      const start = Promise.withResolvers<Digest>();
-      // A failure that nobody takes any more, since an earlier one ended the whole.
-      start.promise.catch(() => {});
-      starts.set(index, start);
-      this.#results.set(index, start.promise);
-    }
-    const queue = waiting.values();
-    const work = async () => {
-      for (const { index, incoming } of queue) {
-        const fetched = this.#fetch(incoming, index, staging);
-        starts.get(index)?.resolve(fetched);
-        await fetched.catch((error) => this.#fail(error));
-      }
-    };
-    for (let count = 0; count < parallel; count++) this.#workers.push(work());
-  }
-
-  async take(index: number): Promise<Digest> {
-    const result = this.#results.get(index);
-    assert(result !== undefined, `layer ${index} is fetched`);
-    try {
-      return await result;
-    } catch (error) {
-      throw this.#failure ?? error;
-    }
-  }
-
-  #fail(error: unknown): void {
-    this.#failure ??= error;
-    this.#stop.abort();
-  }
-
-  async #fetch(incoming: IncomingLayer, index: number, staging: string): Promise<Digest> {
-    this.#stop.signal.throwIfAborted();
-    const aside = `${staging}/incoming-${index}`;
-    const digest = await incoming.fetch(aside, this.#stop.signal);
-    renameSync(aside, stagedBlob(staging, digest));
-    return digest;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#stop.abort();
-    await Promise.all(this.#workers);
-  }
+/** The same bytes; `ended` is called after the last one. */
+async function* noticed(
+  bytes: AsyncIterable<Uint8Array>,
+  ended: () => void,
+): AsyncGenerator<Uint8Array> {
+  yield* bytes;
+  ended();
 }

@@ -8,17 +8,15 @@
 
 import * as sys from "tare:sys";
 import { type ErrorReport, TareError, toReport } from "@tare/spec/error.ts";
-import { TarReader } from "@tare/spec/tar.ts";
 import { openUserNamespace } from "../container/user-namespace.ts";
 import { readAccounts } from "../rootfs/accounts.ts";
 import { enterMountNamespace, mountDirectory, mountOverlay } from "../rootfs/overlay.ts";
-import { AT_FDCWD, O_CREAT, O_DIRECTORY, O_PATH, O_WRONLY } from "../sys/abi-file.ts";
+import { AT_FDCWD, O_CREAT, O_WRONLY } from "../sys/abi-file.ts";
 import { check } from "../sys/check.ts";
-import { openAt, retried, writeAll } from "../sys/file.ts";
+import { openAt, writeAll } from "../sys/file.ts";
+import { loadPart } from "../sys/part.ts";
 import type { Fd } from "../sys/types.ts";
-import { unpack } from "../unpack/apply.ts";
 
-const STDIN = 0 as Fd;
 const STDOUT = 1 as Fd;
 const STDERR = 2 as Fd;
 const O_APPEND = 0o2000;
@@ -59,7 +57,7 @@ class Words {
   }
 }
 
-const SWITCHES = ["--volatile", "--user-xattr"];
+const SWITCHES = ["--volatile", "--user-xattr", "--ask"];
 
 /** Called by the host; the answer is the exit status. */
 export function main(): number {
@@ -118,25 +116,15 @@ function become(words: readonly string[]): void {
   check(sys.execve(program, words, sys.environ()), "execve", program);
 }
 
-/** `--dir D [--lower A:B] [--marks user]`, the plain archive on standard input. */
+/** `--dir D [--marks user] [--bytes-max N] [--ask]`: unpack/verb.ts. */
 function unpackLayer(words: Words): void {
-  const open = (path: string) =>
-    check(openAt(sys, AT_FDCWD, path, O_PATH | O_DIRECTORY, 0), "openat2", path);
-  const BYTES_MAX = 1024 ** 4;
-  const source = {
-    read: (into: Uint8Array) =>
-      check(
-        retried(() => sys.read(STDIN, into)),
-        "read",
-        "the archive",
-      ),
-  };
-  const result = unpack(sys, open(words.want("--dir")), new TarReader(source), {
-    lower: words.list("--lower").map(open),
+  const most = words.get("--bytes-max");
+  loadPart(sys, "tare-helper~unpack").unpackVerb(sys, {
+    directory: words.want("--dir"),
     marks: words.get("--marks") === "user" ? "user" : "trusted",
-    bytesMax: Number(words.get("--bytes-max") ?? BYTES_MAX),
+    bytesMax: most === undefined ? undefined : Number(most),
+    ask: words.has("--ask"),
   });
-  writeAll(sys, STDOUT, sys.encode_utf8(`${JSON.stringify(result)}\n`), "standard output");
 }
 
 /** `--roots A:B`, topmost first: one JSON line `{passwd, group}`. */

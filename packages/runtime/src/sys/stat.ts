@@ -12,6 +12,9 @@ export type Stat = {
   readonly gid: number;
   readonly ino: bigint;
   readonly size: bigint;
+  /** Seconds since 1970, perhaps negative, and nanoseconds from there. */
+  readonly mtime: number;
+  readonly mtimeNs: number;
   /** Of a device node. */
   readonly rdevMajor: number;
   readonly rdevMinor: number;
@@ -31,6 +34,8 @@ export function statAt(sys: Sys, dirfd: Fd, path: string | Uint8Array, flags: nu
     gid: view.getUint32(24, true),
     ino: view.getBigUint64(32, true),
     size: view.getBigUint64(40, true),
+    mtime: Number(view.getBigInt64(112, true)),
+    mtimeNs: view.getUint32(120, true),
     rdevMajor: view.getUint32(128, true),
     rdevMinor: view.getUint32(132, true),
     devMajor: view.getUint32(136, true),

@@ -5,6 +5,7 @@
  * The directory must be reachable for nobody else (its parent has mode 0700).
  */
 
+import { decodeLatin1 } from "@tare/spec/bytes.ts";
 import { assertNever, TareError } from "@tare/spec/error.ts";
 import type { TarReader } from "@tare/spec/tar.ts";
 import type { TarXattr } from "@tare/spec/tar-entry.ts";
@@ -30,7 +31,7 @@ import { check, errnoOf } from "../sys/check.ts";
 import { openAt, writeAll } from "../sys/file.ts";
 import { type Stat, statAt } from "../sys/stat.ts";
 import type { Fd, Sys } from "../sys/types.ts";
-import { copyFromLower, findInLower, isWhiteout } from "./lower.ts";
+import { copyFromLower, findInLower, isOverlayMark, isWhiteout, looksAs } from "./lower.ts";
 import {
   type Components,
   joinPath,
@@ -42,8 +43,11 @@ import {
 import { removeTree } from "./remove.ts";
 
 export type UnpackOptions = {
-  /** Directories of the layers below, topmost first: a parent that this layer leaves out looks as there. */
-  readonly lower: readonly Fd[];
+  /**
+   * Directories of the layers below, topmost first: a parent that this layer leaves out looks as there.
+   * Asked for when the layer first needs them, which most never do: so layers need not wait for each other.
+   */
+  readonly lower: () => readonly Fd[];
   /** The namespace of overlayfs' marks: `user` where the caller is not real root. */
   readonly marks: "trusted" | "user";
   /** Most bytes of file content. */
@@ -86,6 +90,8 @@ class Layer {
   #parent: Fd | undefined;
   /** Writing into a directory changes its time, so times are set at the end. */
   readonly #times: DirectoryTimes[] = [];
+  /** Directories that were made for what is in them and that no entry described yet, by name. */
+  readonly #implied = new Map<string, Components>();
 
   constructor(sys: Sys, root: Fd, options: UnpackOptions) {
     this.#sys = sys;
@@ -129,20 +135,21 @@ class Layer {
   /** Sets the times of the directories, now that nothing is written any more. */
   finish(): void {
     this.#forgetParent();
+    for (const path of this.#implied.values()) this.#looksAsBelow(path);
     for (const { path, metadata } of this.#times) {
-      const ret = openAt(
-        this.#sys,
-        this.#root,
-        joinPath(path),
-        O_PATH | O_DIRECTORY | O_NOFOLLOW,
-        IN_ROOT,
-      );
-      // A later entry of the archive may have replaced it.
-      if (errnoOf(ret) === ENOENT || errnoOf(ret) === ENOTDIR) continue;
-      const fd = check(ret, "openat2", printPath(joinPath(path)));
+      const fd = this.#openAgain(path, O_PATH);
+      if (fd === undefined) continue;
       this.#setTimes(fd, "", metadata, AT_EMPTY_PATH);
       this.#sys.close(fd);
     }
+  }
+
+  /** A directory that was made before; undefined where a later entry of the archive replaced it. */
+  #openAgain(path: Components, flags: number): Fd | undefined {
+    const name = joinPath(path);
+    const ret = openAt(this.#sys, this.#root, name, flags | O_DIRECTORY | O_NOFOLLOW, IN_ROOT);
+    if (errnoOf(ret) === ENOENT || errnoOf(ret) === ENOTDIR) return undefined;
+    return check(ret, "openat2", printPath(name));
   }
 
   #rootMetadata(metadata: Metadata): void {
@@ -174,7 +181,9 @@ class Layer {
     if (opaque) this.#opaqueFd(fd);
     this.#setMetadata(fd, step.metadata);
     this.#sys.close(fd);
-    this.#times.push({ path: [...step.at, step.name], metadata: step.metadata });
+    const path = [...step.at, step.name];
+    this.#times.push({ path, metadata: step.metadata });
+    if (this.#implied.size > 0) this.#implied.delete(keyOf(path));
   }
 
   #file(step: Extract<UnpackStep, { op: "file" }>, content: TarReader): void {
@@ -249,12 +258,11 @@ class Layer {
   }
 
   #same(step: Extract<UnpackStep, { op: "hardlink" }>): boolean {
-    const own = printPath(joinPath([...step.at, step.name]));
-    return own === printPath(joinPath(step.target));
+    return keyOf([...step.at, step.name]) === keyOf(step.target);
   }
 
   #copyUp(target: Components, to: Fd, name: Uint8Array): void {
-    const source = findInLower(this.#sys, this.#options.lower, target);
+    const source = findInLower(this.#sys, this.#options.lower(), target);
     if (source === undefined) {
       throw new TareError(
         "corrupt",
@@ -370,20 +378,21 @@ class Layer {
     const there = openAt(this.#sys, this.#root, whole, O_PATH | O_DIRECTORY, IN_ROOT);
     if (errnoOf(there) !== ENOENT) return check(there, "openat2", whole);
     check(this.#sys.mkdirat(parent, name, 0o755), "mkdirat", whole);
-    const fd = this.#openLast(parent, name, O_RDONLY | O_DIRECTORY);
-    this.#looksAsBelow(fd, path);
-    return fd;
+    if (this.#implied.size < IMPLIED_MAX) this.#implied.set(keyOf(path), path);
+    else this.#looksAsBelow(path);
+    return this.#openLast(parent, name, O_RDONLY | O_DIRECTORY);
   }
 
   /** Else a directory that the archive does not name would lose its owner and mode. */
-  #looksAsBelow(fd: Fd, path: Components): void {
-    const source = findInLower(this.#sys, this.#options.lower, path);
+  #looksAsBelow(path: Components): void {
+    const source = findInLower(this.#sys, this.#options.lower(), path);
     if (source === undefined) return;
-    const stat = statAt(this.#sys, source, "", AT_EMPTY_PATH);
+    const fd = this.#openAgain(path, O_RDONLY);
+    if (fd !== undefined) {
+      looksAs(this.#sys, source, fd);
+      this.#sys.close(fd);
+    }
     this.#sys.close(source);
-    if ((stat.mode & S_IFMT) !== S_IFDIR) return;
-    check(this.#sys.fchownat(fd, "", stat.uid, stat.gid, AT_EMPTY_PATH), "fchownat");
-    check(this.#sys.fchmod(fd, stat.mode & 0o7777), "fchmod");
   }
 
   #openLast(parent: Fd, name: Uint8Array, flags: number): Fd {
@@ -463,6 +472,9 @@ class Pieces {
   }
 }
 
+/** Directories that wait for the layers below; more of them are compared at once. */
+const IMPLIED_MAX = 10_000;
+
 /** What a failed write is said to be of: names are put into words only for errors. */
 const CONTENT = "a file of the layer";
 
@@ -470,10 +482,13 @@ const IN_ROOT = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
 /** For a last component: no link at all. */
 const LAST = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
 
-/** Marks of overlayfs are ours to set: an archive's would hide or redirect what lower layers have. */
 function isKept(xattr: TarXattr): boolean {
-  const name = printPath(xattr.name);
-  return !name.startsWith("trusted.overlay.") && !name.startsWith("user.overlay.");
+  return !isOverlayMark(xattr.name);
+}
+
+/** The whole path as a key of a map: a character a byte. */
+function keyOf(path: Components): string {
+  return decodeLatin1(joinPath(path));
 }
 
 function sameComponents(a: Components, b: Components): boolean {

@@ -1,7 +1,7 @@
 /** Looks into the layers below the one being unpacked: they are finished and read-only. */
 
 import { TareError } from "@tare/spec/error.ts";
-import { ENOENT, ENOTDIR } from "../sys/abi-errno.ts";
+import { ENOENT, ENOTDIR, EOPNOTSUPP } from "../sys/abi-errno.ts";
 import {
   AT_EMPTY_PATH,
   O_CREAT,
@@ -14,6 +14,7 @@ import {
   RESOLVE_NO_MAGICLINKS,
   RESOLVE_NO_SYMLINKS,
   S_IFCHR,
+  S_IFDIR,
   S_IFMT,
   S_IFREG,
 } from "../sys/abi-file.ts";
@@ -62,4 +63,41 @@ export function copyFromLower(sys: Sys, source: Fd, to: Fd, name: Uint8Array): v
   check(sys.fchownat(copy, "", stat.uid, stat.gid, AT_EMPTY_PATH), "fchownat");
   check(sys.fchmod(copy, stat.mode & 0o7777), "fchmod");
   for (const fd of [from, copy, source]) sys.close(fd);
+}
+
+/** Gives a directory the owner, mode, attributes and time of a lower one; another kind counts for nothing. */
+export function looksAs(sys: Sys, source: Fd, directory: Fd): void {
+  const stat = statAt(sys, source, "", AT_EMPTY_PATH);
+  if ((stat.mode & S_IFMT) !== S_IFDIR) return;
+  check(sys.fchownat(directory, "", stat.uid, stat.gid, AT_EMPTY_PATH), "fchownat");
+  copyXattrs(sys, source, directory);
+  check(sys.fchmod(directory, stat.mode & 0o7777), "fchmod");
+  const { mtime, mtimeNs } = stat;
+  check(sys.utimensat(directory, "", mtime, mtimeNs, mtime, mtimeNs, AT_EMPTY_PATH), "utimensat");
+}
+
+/** Names and values are as long as the kernel lets them be: xattr(7). */
+const XATTR_BYTES_MAX = 65_536;
+
+/** All attributes but overlayfs' marks. What takes no attribute takes none: they were lost below, too. */
+function copyXattrs(sys: Sys, source: Fd, to: Fd): void {
+  const path = `/proc/self/fd/${source}/.`;
+  const names = new Uint8Array(XATTR_BYTES_MAX);
+  const length = check(sys.llistxattr(path, names), "llistxattr");
+  const value = new Uint8Array(XATTR_BYTES_MAX);
+  for (let at = 0; at < length; ) {
+    const end = names.indexOf(0, at);
+    const name = names.slice(at, end);
+    at = end + 1;
+    if (isOverlayMark(name)) continue;
+    const size = check(sys.lgetxattr(path, name, value), "lgetxattr", printPath(name));
+    const ret = sys.fsetxattr(to, name, value.subarray(0, size), 0);
+    if (errnoOf(ret) !== EOPNOTSUPP) check(ret, "fsetxattr", printPath(name));
+  }
+}
+
+/** Marks of overlayfs are ours to set: an archive's would hide or redirect what lower layers have. */
+export function isOverlayMark(xattr: Uint8Array): boolean {
+  const name = printPath(xattr);
+  return name.startsWith("trusted.overlay.") || name.startsWith("user.overlay.");
 }
