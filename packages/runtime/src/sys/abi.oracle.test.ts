@@ -374,7 +374,7 @@ describe("names", () => {
 
 test("statx(2) is read where the kernel's header has its fields", () => {
   const fields =
-    "stx_mode stx_uid stx_gid stx_ino stx_size stx_rdev_major stx_rdev_minor stx_dev_major stx_dev_minor";
+    "stx_mode stx_uid stx_gid stx_ino stx_size stx_rdev_major stx_rdev_minor stx_dev_major stx_dev_minor stx_mtime.tv_sec stx_mtime.tv_nsec";
   const names = fields.split(" ");
   const body = `struct statx s; memset(&s, 0, sizeof s);
     ${names.map((name, index) => `s.${name} = ${index + 1} * 257;`).join(" ")}
@@ -393,6 +393,8 @@ test("statx(2) is read where the kernel's header has its fields", () => {
     gid: 3 * 257,
     ino: (1n << 60n) + 4n * 257n,
     size: (1n << 61n) + 5n * 257n,
+    mtime: 10 * 257,
+    mtimeNs: 11 * 257,
     rdevMajor: 6 * 257,
     rdevMinor: 7 * 257,
     devMajor: 8 * 257,
