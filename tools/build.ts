@@ -69,7 +69,7 @@ const PROGRAMS: Readonly<Record<string, Program>> = {
   },
   "tare-helper": {
     entry: "bin/helper.ts",
-    parts: { unpack: "unpack/verb.ts" },
+    parts: { unpack: "verb/unpack.ts" },
     keptParts: [],
     sealedFor: [],
   },

@@ -116,7 +116,7 @@ function become(words: readonly string[]): void {
   check(sys.execve(program, words, sys.environ()), "execve", program);
 }
 
-/** `--dir D [--marks user] [--bytes-max N] [--ask]`: unpack/verb.ts. */
+/** `--dir D [--marks user] [--bytes-max N] [--ask]`: verb/unpack.ts. */
 function unpackLayer(words: Words): void {
   const most = words.get("--bytes-max");
   loadPart(sys, "tare-helper~unpack").unpackVerb(sys, {

@@ -41,7 +41,7 @@ type Parts = {
   readonly "tare-runtime~copy-up": typeof import("../mounts/copy-up.ts");
   readonly "tare-runtime~systemd": typeof import("../systemd/scope.ts");
   readonly "tare-runtime~console": typeof import("../terminal/console.ts");
-  readonly "tare-helper~unpack": typeof import("../unpack/verb.ts");
+  readonly "tare-helper~unpack": typeof import("../verb/unpack.ts");
 };
 
 /** The exports of a part; the second call of the same name gives the same module. */

@@ -11,7 +11,7 @@ import { AT_FDCWD, O_DIRECTORY, O_PATH } from "../sys/abi-file.ts";
 import { check } from "../sys/check.ts";
 import { decodeText, openAt, readAll, retried, writeAll } from "../sys/file.ts";
 import type { Fd, Sys } from "../sys/types.ts";
-import { unpack } from "./apply.ts";
+import { unpack } from "../unpack/apply.ts";
 
 const STDIN = 0 as Fd;
 const STDOUT = 1 as Fd;
