@@ -99,6 +99,22 @@ describe("blocked calls", () => {
     expect(await errnoOf(scene, profile([rule]), GETPPID)).toBe(MARKED);
   });
 
+  test("a name that no kernel has is refused where crun's annotation asks for that", async () => {
+    const scene = await openScene();
+    const seccomp = profile([{ names: ["no_such_call"], action: "SCMP_ACT_ERRNO" }]);
+    const strict = (annotations: object) =>
+      scene.runIn({
+        sh: "echo ran",
+        linux: { seccomp },
+        edit: (config) => Object.assign(config, { annotations }),
+      });
+    expect((await strict({})).stdout).toBe("ran\n");
+    const refused = await strict({ "run.oci.seccomp_fail_unknown_syscall": "1" });
+    expect(refused.stdout).toBe("");
+    expect(refused.stderr).toContain("no_such_call");
+    expect(refused.code).not.toBe(0);
+  });
+
   test("an allow-list refuses the rest with its default error", async () => {
     const scene = await openScene();
     const seccomp = {

@@ -1,9 +1,9 @@
 /** As a service of systemd: NOTIFY_SOCKET and LISTEN_FDS. The service manager is a program of the test. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync } from "node:fs";
+import { existsSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { copyRootfs, mustSucceed } from "../harness/fixtures.ts";
-import { patiently } from "../harness/places.ts";
+import { patiently, runtimeProgram } from "../harness/places.ts";
 import { run } from "../harness/run.ts";
 import { openScene, type Scene, type SceneBundle } from "../harness/scene.ts";
 
@@ -23,9 +23,11 @@ while True:
 `;
 
 /** Sends words from inside: busybox has no client for datagrams. */
-const SAY = `import socket, sys
+const SAY = `import os, socket, sys
 s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-s.sendto(sys.argv[2].encode(), sys.argv[1])
+# A socket's whole path may be longer than an address.
+os.chdir(os.path.dirname(sys.argv[1]))
+s.sendto(sys.argv[2].encode(), os.path.basename(sys.argv[1]))
 `;
 
 const isMissing = Bun.which("python3") === null;
@@ -58,8 +60,12 @@ async function serviceBundle(scene: Scene, sh: string): Promise<SceneBundle> {
 }
 
 /** Says something to the container's socket from the host, by the container's root. */
-async function sayInside(pid: number, words: string): Promise<void> {
-  const path = `/proc/${pid}/root/run/notify/notify.sock`;
+async function sayInside(
+  pid: number,
+  words: string,
+  socket = "/run/notify/notify.sock",
+): Promise<void> {
+  const path = `/proc/${pid}/root${socket}`;
   mustSucceed(await run(["python3", "-c", SAY, path, words]));
 }
 
@@ -100,6 +106,24 @@ describe.skipIf(isMissing)("NOTIFY_SOCKET", () => {
       code: 0,
     });
     expect(manager.heard()).toHaveLength(1);
+  });
+
+  test("called as crun it lies below the path of the host's", async () => {
+    const scene = await openScene();
+    const address = join(scene.dir, "manager.sock");
+    const manager = await startManager(scene, address);
+    const bundle = await serviceBundle(scene, `echo $NOTIFY_SOCKET; ls ${address}; read x < /go`);
+    mustSucceed(await run(["mkfifo", join(scene.dir, "rootfs/go")]));
+    const crun = join(scene.dir, "crun");
+    symlinkSync(runtimeProgram(), crun);
+    const [, ...words] = scene.command("run", "--bundle", bundle.dir, bundle.id);
+    const env = { TARE_TEST_MARK: scene.mark, NOTIFY_SOCKET: address };
+    const running = run([crun, ...words], { env });
+    await sayInside(await runningPid(scene, bundle.id), "READY=1", `${address}/notify.sock`);
+    await until(manager.heard, ({ length }) => length > 0);
+    mustSucceed(await run(["sh", "-c", `echo > ${scene.dir}/rootfs/go`]));
+    const stdout = `${address}/notify.sock\nnotify.sock\n`;
+    expect(await running).toMatchObject({ stdout, code: 0 });
   });
 
   test.each([

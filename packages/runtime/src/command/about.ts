@@ -86,12 +86,16 @@ function memoryPolicyFeatures(sys: Sys): object {
   return { modes: memoryPolicyModes(), flags: memoryPolicyFlags() };
 }
 
-/** The first line as runc's, which engines read. */
+/** What is built in, as crun says it; podman shows it, crun's tests ask for it. */
+const BUILT_IN = ["SYSTEMD", "SELINUX", "APPARMOR", "CAP", "SECCOMP", "EBPF"];
+
+/** The first lines as runc's, which engines read. */
 export function versionText(sys: Sys): string {
   const lines = [
     `${programName(sys)} version ${VERSION}`,
     `commit: ${COMMIT}`,
     `spec: ${OCI_VERSION}`,
+    BUILT_IN.map((name) => `+${name}`).join(" "),
   ];
   return `${lines.join("\n")}\n`;
 }

@@ -6,7 +6,7 @@ import { scriptedSys } from "../sys/scripted-sys.ts";
 import type { Fd } from "../sys/types.ts";
 import { amendConfig, makeNotifyDirectory, NotifySocket } from "./activation.ts";
 
-const NONE = { listening: 0, names: undefined, notify: undefined };
+const NONE = { listening: 0, names: undefined, notify: undefined, likeCrun: false };
 
 function configOf(env: string[]) {
   const process = { cwd: "/", user: { uid: 0, gid: 0 }, args: ["x"], env };
@@ -31,6 +31,15 @@ describe("the configuration of a service", () => {
     expect(amended.process?.env).toEqual(["NOTIFY_SOCKET=/run/notify/notify.sock"]);
     expect(amended.mounts).toMatchObject([{ destination: "/run/notify", source: "/s/x/notify" }]);
     expect(amended.mounts[0]?.options).toEqual(["bind", "nosuid", "noexec", "nodev", "ro"]);
+  });
+
+  test("gets it at the path of the host's socket where that is wanted, and has a path", () => {
+    const whereOf = (notify: string) =>
+      amendConfig(configOf([]), { ...NONE, notify, likeCrun: true }, "/s/x");
+    const amended = whereOf("/h/socket");
+    expect(amended.process?.env).toEqual(["NOTIFY_SOCKET=/h/socket/notify.sock"]);
+    expect(amended.mounts).toMatchObject([{ destination: "/h/socket", source: "/s/x/notify" }]);
+    expect(whereOf("@name").mounts).toMatchObject([{ destination: "/run/notify" }]);
   });
 
   test("without a program gets nothing", () => {

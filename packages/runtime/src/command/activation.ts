@@ -2,7 +2,7 @@
  * What systemd's services expect of a runtime that is started as one: listening sockets that are
  * passed on (LISTEN_FDS, sd_listen_fds(3)), and the word that the service is ready (NOTIFY_SOCKET,
  * sd_notify(3)). The container gets a socket of its own for that word, below /run/notify as with
- * runc; "READY=1" is passed on, and nothing else: what the container says never reaches the host.
+ * runc, or where the host's is, as with crun; "READY=1" is passed on, and nothing else: what the container says never reaches the host.
  */
 
 import type { Config, Mount } from "@tare/spec/oci-runtime.ts";
@@ -36,19 +36,22 @@ export type Activation = {
   readonly names: string | undefined;
   /** The address of the host's socket: a path, or "@" and an abstract name. */
   readonly notify: string | undefined;
+  /** Whether the container's socket lies below the path of the host's. */
+  readonly likeCrun: boolean;
 };
 
 /** The configuration with the variables, and with the socket's directory of the host bound in. Pure. */
 export function amendConfig(config: Config, activation: Activation, directory: string): Config {
   const { process } = config;
+  const { notify } = activation;
   if (process === undefined) return config;
   const listening = withListening(process.env, activation.listening, activation.names);
-  if (activation.notify === undefined)
-    return { ...config, process: { ...process, env: listening } };
+  if (notify === undefined) return { ...config, process: { ...process, env: listening } };
   const kept = listening.filter((each) => !each.startsWith("NOTIFY_SOCKET="));
-  const env = [...kept, `NOTIFY_SOCKET=${INSIDE}/${SOCKET}`];
+  const destination = activation.likeCrun && notify.startsWith("/") ? notify : INSIDE;
+  const env = [...kept, `NOTIFY_SOCKET=${destination}/${SOCKET}`];
   const bind: Mount = {
-    destination: INSIDE,
+    destination,
     source: `${directory}/${DIRECTORY}`,
     options: ["bind", "nosuid", "noexec", "nodev", "ro"],
     uidMappings: [],

@@ -20,7 +20,14 @@ import { catchSignals, type Foreground, relay } from "../terminal/relay.ts";
 import { sendDescriptor } from "../terminal/send.ts";
 import type { NotifySocket } from "./activation.ts";
 import type { Commands } from "./command.ts";
-import { absolutePath, type Context, containerId, effectiveUser, writePidFile } from "./context.ts";
+import {
+  absolutePath,
+  type Context,
+  containerId,
+  effectiveUser,
+  programName,
+  writePidFile,
+} from "./context.ts";
 import { listeningCount, variable } from "./environment.ts";
 import {
   type ConsoleTaker,
@@ -110,7 +117,8 @@ function activationOf(context: Context, startElsewhere: boolean): Active | undef
   const notify = variable(sys, "NOTIFY_SOCKET");
   if (listening === 0 && notify === undefined) return undefined;
   const part = loadPart(sys, "tare-runtime~activation");
-  const asked = { listening, names: variable(sys, "LISTEN_FDNAMES"), notify };
+  const likeCrun = programName(sys) === "crun";
+  const asked = { listening, names: variable(sys, "LISTEN_FDNAMES"), notify, likeCrun };
   const directory = `${root}/${containerId(args)}`;
   const active: Active = {
     socket: undefined,

@@ -106,6 +106,9 @@ export type Created = {
   readonly pid: number;
 };
 
+/** crun's: a name of the profile that no kernel has is an error. */
+const FAIL_UNKNOWN = "run.oci.seccomp_fail_unknown_syscall";
+
 /** Reads and checks everything that can be wrong before anything is made. */
 export function prepare(
   sys: Sys,
@@ -130,6 +133,7 @@ export function prepare(
   const config = request.activation?.amend(written) ?? written;
   checkConsole(config, request.console);
   refuseUnsupported(config, readModules(sys, config.process, config.linux.mountLabel));
+  if (config.annotations.has(FAIL_UNKNOWN)) refuseUnknownSyscalls(sys, config);
   const rootless = isRootless(sys);
   const { cgroup, scope } = planOwnCgroup(sys, request, config, rootless);
   const { id, bundle, keyring, pivot } = request;
@@ -187,6 +191,12 @@ function withoutCgroup(plan: CgroupPlan): CgroupPlan {
   throw new TareError("bad_input", `Cannot apply ${lost.field}: cgroups are disabled`, {
     hint: "Leave the limit out, or use another --cgroup-manager",
   });
+}
+
+/** Names that no kernel has are passed over otherwise, as by runc and crun. */
+function refuseUnknownSyscalls(sys: Sys, { linux }: Config): void {
+  if (linux.seccomp === undefined) return;
+  loadPart(sys, "tare-runtime~seccomp-compile").refuseUnknownSyscalls(linux.seccomp);
 }
 
 function checkConsole(config: Config, wanted: CreateRequest["console"]): void {

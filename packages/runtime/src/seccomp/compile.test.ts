@@ -13,7 +13,7 @@ import {
 } from "./actions.ts";
 import { findArchitecture, X32_BIT } from "./architectures.ts";
 import { INSTRUCTION_BYTES } from "./assembler.ts";
-import { compileSeccomp } from "./compile.ts";
+import { compileSeccomp, refuseUnknownSyscalls } from "./compile.ts";
 import { checkFilter, runFilter } from "./interpret.ts";
 import { unknownSyscalls } from "./plan.ts";
 import { syscallTable } from "./tables.ts";
@@ -366,6 +366,8 @@ describe("names", () => {
     const profile = strict(allow("read raed"), allow("arm_fadvise64_64"));
     expect(call(profile, "read")).toBe(RET_ALLOW);
     expect(unknownSyscalls(profile)).toEqual(["raed"]);
+    expect(() => refuseUnknownSyscalls(profile)).toThrow('"raed"');
+    expect(() => refuseUnknownSyscalls(strict(allow("read")))).not.toThrow();
   });
 
   test.each(["", "__proto__", "constructor", "read write", "read\0"])("%p is none", (name) => {

@@ -4,11 +4,19 @@
  * the number's range by a binary tree of comparisons, then compares arguments where rules have some.
  */
 
+import { TareError } from "@tare/spec/error.ts";
 import type { Seccomp } from "@tare/spec/oci-runtime.ts";
 import { RET_KILL_PROCESS } from "./actions.ts";
 import { Assembler, JMP_JEQ_K, JMP_JGE_K, type Label, LD_W_ABS } from "./assembler.ts";
 import { emitCondition, keepsLowWord } from "./conditions.ts";
-import { type ArgumentRule, type Outcome, outcomeKey, planFilter, type Range } from "./plan.ts";
+import {
+  type ArgumentRule,
+  type Outcome,
+  outcomeKey,
+  planFilter,
+  type Range,
+  unknownSyscalls,
+} from "./plan.ts";
 
 export type CompileOptions = {
   /** The architecture that the kernel runs, such as `SCMP_ARCH_X86_64`. */
@@ -36,6 +44,15 @@ export function compileSeccomp(profile: Seccomp, options: CompileOptions): Uint8
   for (const { token, entry } of entries) next = asm.branch(JMP_JEQ_K, token, entry, next);
   asm.step(LD_W_ABS, ARCH_OFFSET);
   return asm.finish(plan.bigEndian);
+}
+
+/** Throws `bad_input` for a profile that names calls which no architecture has. */
+export function refuseUnknownSyscalls(profile: Seccomp): void {
+  const [name] = unknownSyscalls(profile);
+  if (name === undefined) return;
+  throw new TareError("bad_input", `Cannot filter the system call "${name}": there is none`, {
+    hint: "Correct the name, or leave out the annotation run.oci.seccomp_fail_unknown_syscall",
+  });
 }
 
 type Output = {
