@@ -53,6 +53,7 @@ const PROGRAMS: Readonly<Record<string, Program>> = {
       listener: "seccomp/listener.ts",
       "outside-devices": "devices/outside.ts",
       idmap: "mounts/idmap.ts",
+      "mapped-source": "mounts/mapped-source.ts",
       mounts: "command/mounts.ts",
       "move-root": "mounts/move-root.ts",
       "mount-links": "mounts/links.ts",

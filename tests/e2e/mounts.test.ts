@@ -201,6 +201,31 @@ test("an id-mapped bind shows other owners and writes the file system's own", as
   expect(statSync(join(source, "new")).uid).toBe(1000);
 });
 
+test("an id-mapped source may lie on earlier mounts of the container", async () => {
+  const scene = await openScene();
+  const [outer, inner] = [join(scene.dir, "outer"), join(scene.dir, "inner")];
+  mkdirSync(join(outer, "at"), { recursive: true });
+  mkdirSync(inner);
+  writeFileSync(join(inner, "file"), "");
+  const rootfs = await copyRootfs(scene.rootfs, join(scene.dir, "rootfs"));
+  mkdirSync(join(rootfs, "final"));
+  const map = [{ containerID: 0, hostID: 7, size: 1 }];
+  const ran = await scene.runIn({
+    rootfs,
+    args: ["stat", "-c", "%u", "/final/at/file"],
+    mounts: [
+      bind(outer, "/mnt"),
+      bind(inner, "/mnt/at"),
+      {
+        ...bind(join(rootfs, "mnt"), "/final", "rbind", "ridmap"),
+        uidMappings: map,
+        gidMappings: map,
+      },
+    ],
+  });
+  expect(ran).toMatchObject({ stdout: "7\n", code: 0 });
+});
+
 describe("propagation", () => {
   const cases: [option: string, seesLater: boolean, tag: RegExp][] = [
     ["rprivate", false, /^$/],

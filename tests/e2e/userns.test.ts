@@ -181,6 +181,34 @@ describe("root as the caller", () => {
     expect(mustSucceed(ran).stdout).toBe("42:43\n");
   });
 
+  test("an id-mapped source may lie on earlier mounts, and where root inside sees nothing", async () => {
+    const scene = await openScene();
+    const [outer, inner] = [join(scene.dir, "hidden/outer"), join(scene.dir, "hidden/inner")];
+    mkdirSync(join(outer, "at"), { recursive: true });
+    mkdirSync(inner);
+    chmodSync(join(scene.dir, "hidden"), 0o700);
+    writeFileSync(join(inner, "file"), "");
+    const rootfs = await copyRootfs(scene.rootfs, join(scene.dir, "rootfs"));
+    mkdirSync(join(rootfs, "final"));
+    const map = [{ containerID: 0, hostID: 100_007, size: 1 }];
+    const bundle = mapped(scene, {
+      rootfs,
+      args: ["stat", "-c", "%u", "/final/at/file"],
+      mounts: [
+        { destination: "/mnt", source: outer, options: ["bind"] },
+        { destination: "/mnt/at", source: inner, options: ["bind"] },
+        {
+          destination: "/final",
+          source: join(rootfs, "mnt"),
+          options: ["rbind", "ridmap"],
+          uidMappings: map,
+          gidMappings: map,
+        },
+      ],
+    });
+    expect(mustSucceed(await scene.run(bundle)).stdout).toBe("7\n");
+  });
+
   test("clocks of a time namespace that belongs to the user namespace are set", async () => {
     const scene = await openScene();
     const bundle = mapped(scene, {

@@ -25,6 +25,8 @@ export type Message =
   | { readonly kind: "pid"; readonly pid: number }
   /** stage: the container's filter does not let it fork. */
   | { readonly kind: "refused" }
+  /** init: the id-mapped source of this bind is wanted; it comes with "received". */
+  | { readonly kind: "source"; readonly index: number }
   /** init: the mounts are made, the parent's hooks may run. */
   | { readonly kind: "mounted" }
   | { readonly kind: "hooked" }

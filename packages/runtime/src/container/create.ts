@@ -246,7 +246,7 @@ export function create(sys: Sys, request: CreateRequest): Created {
       channel.send({ kind: "placed" });
     }
     place(sys, placement, config, pid, (resctrl) => note({ resctrl }));
-    follow(sys, request, config, record, channel);
+    follow(sys, request, { plan, config }, record, channel);
     request.debug("init: closing the pipe to signal completion");
     if (request.startElsewhere) note({ ready: true });
     request.onPid(pid);
@@ -390,7 +390,7 @@ function openGift(sys: Sys, want: SpawnRequest): Omit<InitGift, "channel" | "joi
     config,
     plan,
     startSocket: request.startElsewhere ? listenForStart(sys, directory.fd) : undefined,
-    bindSources: openBindSources(sys, plan.init, mapped && sys.geteuid() === 0),
+    bindSources: mapped && sys.geteuid() === 0 ? openBindSources(sys, plan.init) : new Map(),
     outsideDevices: mapped ? openOutsideDevices(sys, config, plan) : undefined,
     filter:
       seccomp === undefined
@@ -421,24 +421,18 @@ function openOutsideDevices(sys: Sys, { linux }: Config, plan: Plan): OutsideDev
 }
 
 /**
- * Id-mapped sources, which need rights over their file system; `all` where root inside may see less.
- * A source that is missing is told by the first process, if it cannot open it either: it may lie in
- * what is mounted before.
+ * Where root inside may see less. A source that is missing is told by the first process, if it cannot
+ * open it either: it may lie in what is mounted before. Those that are id-mapped are asked for later.
  */
-function openBindSources(sys: Sys, steps: readonly Step[], all: boolean): Map<number, Fd> {
+function openBindSources(sys: Sys, steps: readonly Step[]): Map<number, Fd> {
   const sources = new Map<number, Fd>();
   const flag = steps.find((step) => step.op === "propagation")?.flag ?? MS_SLAVE;
   for (const step of steps) {
-    if (step.op !== "bind" || (!all && step.idmap === undefined)) continue;
+    if (step.op !== "bind" || step.idmap !== undefined) continue;
     if (step.options.links.has("copy-symlink")) continue;
-    if (step.idmap === undefined && errnoOf(sys.faccessat2(AT_FDCWD, step.source, 0, 0)) !== 0) {
-      continue;
-    }
+    if (errnoOf(sys.faccessat2(AT_FDCWD, step.source, 0, 0)) !== 0) continue;
     const source = openBindSource(sys, step);
     leaveHostGroup(sys, source, flag);
-    if (step.idmap !== undefined) {
-      loadPart(sys, "tare-runtime~idmap").mapOwners(sys, source, step.idmap, step.source);
-    }
     sources.set(step.index, source);
   }
   return sources;
@@ -468,7 +462,7 @@ function closeGift(sys: Sys, gift: Omit<InitGift, "channel">): void {
 function follow(
   sys: Sys,
   request: CreateRequest,
-  config: Config,
+  { plan, config }: { readonly plan: Plan; readonly config: Config },
   record: Record,
   channel: Channel,
 ): void {
@@ -479,6 +473,9 @@ function follow(
       case "map":
         writeIdMaps(sys, config.linux, record.pid ?? 0);
         channel.send({ kind: "mapped" });
+        break;
+      case "source":
+        sendSource(sys, plan, message.index, record.pid ?? 0, channel);
         break;
       case "mounted":
         runParentHooks(sys, config, record);
@@ -499,6 +496,13 @@ function follow(
         );
     }
   }
+}
+
+function sendSource(sys: Sys, plan: Plan, index: number, pid: number, channel: Channel): void {
+  const step = plan.init.find((each) => each.op === "bind" && each.index === index);
+  if (step?.op !== "bind") throw new TareError("internal", "Cannot open a source: no such bind");
+  using tree = loadPart(sys, "tare-runtime~mapped-source").openMappedSource(sys, step, pid);
+  channel.send({ kind: "received" }, [tree.fd]);
 }
 
 function runParentHooks(sys: Sys, config: Config, record: Record): void {

@@ -248,13 +248,20 @@ function confinementOf(sys: Sys, gift: InitGift, state: InitState): Confinement 
   };
 }
 
+/** What the runtime opens because this process may not: before, or when an id-mapped one's turn comes. */
+function bindSource(gift: InitGift, step: Extract<MountStep, { op: "bind" }>): Fd | undefined {
+  if (step.idmap === undefined) return gift.bindSources.get(step.index);
+  gift.channel.send({ kind: "source", index: step.index });
+  return gift.channel.expect("received").fds[0];
+}
+
 /** The answer is the new root, where the mount is one. */
 function applyMountStep(sys: Sys, gift: InitGift, root: Fd, step: MountStep): Fd | undefined {
   switch (step.op) {
     case "mount":
       return attachNew(sys, root, step);
     case "bind":
-      return attachBind(sys, root, step, gift.bindSources.get(step.index));
+      return attachBind(sys, root, step, bindSource(gift, step));
     case "mount-cgroup":
       return void mountCgroup(sys, root, step);
     case "remount":

@@ -16,14 +16,22 @@ import { openAt } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import type { Fd, Sys } from "../sys/types.ts";
 
-/** Maps the owners of a detached tree; `path` is for the error. */
-export function mapOwners(sys: Sys, tree: Fd, idmap: IdMap, path: string): void {
-  using namespace =
-    idmap.namespace === undefined
-      ? openUserNamespace(sys, mapsOf(idmap))
-      : openNamespaceFile(sys, idmap.namespace);
-  const flags = AT_EMPTY_PATH | (idmap.recursive ? AT_RECURSIVE : 0);
-  const ret = sys.mount_setattr(tree, "", flags, MOUNT_ATTR_IDMAP, 0, 0, namespace.fd);
+/** The user namespace whose maps are meant: one that is there, or one that only carries them. */
+export function openMaps(sys: Sys, idmap: IdMap): OwnedFd {
+  return idmap.namespace === undefined
+    ? openUserNamespace(sys, mapsOf(idmap))
+    : openNamespaceFile(sys, idmap.namespace);
+}
+
+/** Maps the owners of a detached tree by those of a user namespace; `path` is for the error. */
+export function mapOwners(
+  sys: Sys,
+  tree: Fd,
+  maps: Fd,
+  { recursive, path }: { readonly recursive: boolean; readonly path: string },
+): void {
+  const flags = AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0);
+  const ret = sys.mount_setattr(tree, "", flags, MOUNT_ATTR_IDMAP, 0, 0, maps);
   if (errnoOf(ret) === EINVAL) {
     throw new TareError(
       "unsupported",

@@ -151,6 +151,9 @@ function planBind(
   }
   const source = absolute(mount.source, bundle);
   const idmap = idMapOf(config, mount, options);
+  if (idmap !== undefined && options.links.has("copy-symlink")) {
+    throw new TareError("bad_input", `Cannot bind on "${target}": copy-symlink excludes id maps`);
+  }
   const why = `make "${source}" visible inside`;
   return { op: "bind", index, idmap, source, target, options, why };
 }

@@ -113,7 +113,10 @@ function openTree(sys: Sys, step: Extract<MountStep, { op: "bind" }>): OwnedFd {
   const all = AT_EMPTY_PATH | AT_RECURSIVE;
   check(sys.mount_setattr(tree.fd, "", all, 0, 0, flag, NO_FD), "mount_setattr", step.source);
   if (step.idmap !== undefined) {
-    loadPart(sys, "tare-runtime~idmap").mapOwners(sys, tree.fd, step.idmap, step.source);
+    const { mapOwners, openMaps } = loadPart(sys, "tare-runtime~idmap");
+    using maps = openMaps(sys, step.idmap);
+    const { recursive } = step.idmap;
+    mapOwners(sys, tree.fd, maps.fd, { recursive, path: step.source });
   }
   return tree;
 }

@@ -32,6 +32,7 @@ type Parts = {
   readonly "tare-runtime~listener": typeof import("../seccomp/listener.ts");
   readonly "tare-runtime~outside-devices": typeof import("../devices/outside.ts");
   readonly "tare-runtime~idmap": typeof import("../mounts/idmap.ts");
+  readonly "tare-runtime~mapped-source": typeof import("../mounts/mapped-source.ts");
   readonly "tare-runtime~mounts": typeof import("../command/mounts.ts");
   readonly "tare-runtime~move-root": typeof import("../mounts/move-root.ts");
   readonly "tare-runtime~mount-links": typeof import("../mounts/links.ts");
