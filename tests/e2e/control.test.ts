@@ -295,6 +295,45 @@ describe("kill", () => {
     mustSucceed(await scene.delete(id, "--force"));
   });
 
+  test("with --all each process there is gets it once, and none that a handler starts", async () => {
+    const scene = await openScene();
+    const sh =
+      "trap '/bin/sleep 0.2 && echo unharmed' USR1; echo ready; while :; do usleep 5000; done";
+    const { id, output } = await started(scene, { sh });
+    const lines = () => output.stdout().split("\n").length - 1;
+    const linesAre = (count: number) =>
+      until(
+        () => lines() === count,
+        patiently(10_000),
+        () => output.stdout(),
+      );
+    await linesAre(1);
+    mustSucceed(await scene.verb("kill", "--all", id, "USR1"));
+    await linesAre(2);
+    expect(output.stdout()).toBe("ready\nunharmed\n");
+    expect((await scene.state(id))?.status).toBe("running");
+    mustSucceed(await scene.delete(id, "--force"));
+  });
+
+  test("with --all leaves a paused container paused, with the signal for later", async () => {
+    const scene = await openScene();
+    const sh = "trap 'echo got' USR1; echo ready; while :; do usleep 5000; done";
+    const { id, output } = await started(scene, { sh });
+    const shows = (text: string) =>
+      until(
+        () => output.stdout() === text,
+        patiently(10_000),
+        () => output.stdout(),
+      );
+    await shows("ready\n");
+    mustSucceed(await scene.verb("pause", id));
+    mustSucceed(await scene.verb("kill", "--all", id, "USR1"));
+    expect((await scene.state(id))?.status).toBe("paused");
+    mustSucceed(await scene.verb("resume", id));
+    await shows("ready\ngot\n");
+    mustSucceed(await scene.delete(id, "--force"));
+  });
+
   test("KILL ends all processes where the pid namespace is the host's", async () => {
     const scene = await openScene();
     const { id } = await started(scene, {

@@ -21,13 +21,13 @@ const V1_TRIES_UNTIL_THAW = 100;
 /**
  * Freezes a container; returns when every process has stopped.
  * @throws TareError `no_cgroup` where the container has no freezer, `system` where some process
- *   would not stop in ten seconds: the container is then thawed again.
+ *   would not stop in `msMax` (ten seconds): the container is then thawed again.
  */
-export function freezeCgroup(sys: Sys, state: CgroupState): void {
+export function freezeCgroup(sys: Sys, state: CgroupState, msMax = FREEZE_MS_MAX): void {
   using dir = openFreezer(sys, state);
   try {
-    if (dir.version === 1) freezeV1(sys, dir.fd);
-    else freezeV2(sys, dir.fd);
+    if (dir.version === 1) freezeV1(sys, dir.fd, msMax);
+    else freezeV2(sys, dir.fd, msMax);
   } catch (error) {
     // Who is told that it failed must not find it done.
     writeControl(sys, dir.fd, ...thawed(dir.version));
@@ -111,8 +111,8 @@ function openFreezer(sys: Sys, state: CgroupState) {
  * v1 cannot freeze what keeps forking: the state stays FREEZING until it is asked for again, now and
  * then after a thaw. On a busy machine a process must first get a processor to stop on.
  */
-function freezeV1(sys: Sys, dir: Fd): void {
-  const end = monotonicMs(sys) + FREEZE_MS_MAX;
+function freezeV1(sys: Sys, dir: Fd, msMax: number): void {
+  const end = monotonicMs(sys) + msMax;
   for (let tries = 1; monotonicMs(sys) < end; tries++) {
     mustWrite(sys, dir, "freezer.state", "FROZEN");
     if ((readControl(sys, dir, "freezer.state") ?? "").trim() === "FROZEN") return;
@@ -122,15 +122,15 @@ function freezeV1(sys: Sys, dir: Fd): void {
     } else if (tries > V1_TRIES_WITHOUT_PAUSE) sys.sleep_ms(1);
   }
   writeControl(sys, dir, "freezer.state", "THAWED");
-  throw notFrozen(`some process is still running after ${FREEZE_MS_MAX} ms`);
+  throw notFrozen(`some process is still running after ${msMax} ms`);
 }
 
 /** The kernel says in cgroup.events when all have stopped, and wakes who polls it. */
-function freezeV2(sys: Sys, dir: Fd): void {
+function freezeV2(sys: Sys, dir: Fd, msMax: number): void {
   const events = "cgroup.events";
   using file = new OwnedFd(sys, check(openBelow(sys, dir, events, O_RDONLY), "openat2", events));
   mustWrite(sys, dir, "cgroup.freeze", "1");
-  const end = monotonicMs(sys) + FREEZE_MS_MAX;
+  const end = monotonicMs(sys) + msMax;
   for (;;) {
     const text = new Uint8Array(256);
     const length = check(sys.pread(file.fd, text, 0), "pread", events);
@@ -141,7 +141,7 @@ function freezeV2(sys: Sys, dir: Fd): void {
     sys.poll(new Int32Array([file.fd, POLLPRI, 0]), left);
   }
   writeControl(sys, dir, "cgroup.freeze", "0");
-  throw notFrozen(`some process is still running after ${FREEZE_MS_MAX} ms`);
+  throw notFrozen(`some process is still running after ${msMax} ms`);
 }
 
 function mustWrite(sys: Sys, dir: Fd, file: string, value: string): void {

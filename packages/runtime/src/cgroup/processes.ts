@@ -8,7 +8,6 @@ import { SIGKILL } from "../sys/abi-process.ts";
 import { monotonicMs } from "../sys/clock.ts";
 import type { OwnedFd } from "../sys/owned-fd.ts";
 import type { Fd, Sys } from "../sys/types.ts";
-import { isFrozen } from "./freezer.ts";
 import type { CgroupState } from "./state.ts";
 import { openCgroup, readControl, readProcs, walkBelow, writeControl } from "./tree.ts";
 
@@ -36,27 +35,6 @@ export function oomKills(sys: Sys, state: CgroupState): number {
     kills += Number(line?.slice("oom_kill ".length) ?? 0);
   }
   return kills;
-}
-
-/**
- * Sends a signal to every process of a container; the answer is how many there were. KILL waits for
- * their end, as killAll. For the others v1 freezes them meanwhile, so that no number can pass to
- * another process.
- */
-export function signalAll(sys: Sys, state: CgroupState, signal: number): number {
-  if (signal === SIGKILL) return killAll(sys, state);
-  if (state.planned === true) return 0;
-  using opened = openDirs(sys, state);
-  const { dirs } = opened;
-  const wasFrozen = dirs.some(({ fd }) => isFrozen(sys, fd));
-  if (!wasFrozen) setFreezer(sys, dirs, "FROZEN");
-  try {
-    const pids = pidsIn(sys, dirs);
-    for (const pid of pids) sys.kill(pid, signal);
-    return pids.size;
-  } finally {
-    if (!wasFrozen) setFreezer(sys, dirs, "THAWED");
-  }
 }
 
 /**
@@ -89,7 +67,12 @@ export function killAll(sys: Sys, state: CgroupState): number {
   }
 }
 
-type Dir = { readonly fd: Fd; readonly version: 1 | 2; readonly controllers: readonly string[] };
+/** An open cgroup of a container. */
+export type Dir = {
+  readonly fd: Fd;
+  readonly version: 1 | 2;
+  readonly controllers: readonly string[];
+};
 
 /** Whether there is a v2 cgroup, and so the kernel has killed all that is in it. */
 function killWhole(sys: Sys, dirs: readonly Dir[]): boolean {
@@ -118,7 +101,8 @@ function setFreezer(sys: Sys, dirs: readonly Dir[], value: "FROZEN" | "THAWED"):
   }
 }
 
-function pidsIn(sys: Sys, dirs: readonly Dir[]): Set<number> {
+/** Their processes and those below, as numbers of our pid namespace. */
+export function pidsIn(sys: Sys, dirs: readonly Dir[]): Set<number> {
   const pids = new Set<number>();
   for (const { fd } of dirs) addPids(sys, fd, pids);
   return pids;
@@ -132,7 +116,7 @@ function addPids(sys: Sys, dir: Fd, into: Set<number>): void {
 }
 
 /** Those of a container's cgroups that still exist. */
-function openDirs(sys: Sys, state: CgroupState) {
+export function openDirs(sys: Sys, state: CgroupState) {
   const opened = new DisposableStack();
   const dirs: Dir[] = [];
   try {

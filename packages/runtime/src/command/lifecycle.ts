@@ -2,7 +2,7 @@
 
 import { TareError } from "@tare/spec/error.ts";
 import { thawCgroup } from "../cgroup/freezer.ts";
-import { signalAll } from "../cgroup/processes.ts";
+import { signalAll } from "../cgroup/signal.ts";
 import { parseCgroupState } from "../cgroup/state.ts";
 import { destroy } from "../container/destroy.ts";
 import { listenerTaker } from "../container/listener.ts";
