@@ -1,6 +1,6 @@
 /** `start`, `state`, `kill`, `delete`: commands for containers that exist. */
 
-import { TareError } from "@tare/spec/error.ts";
+import { TareError, toReport } from "@tare/spec/error.ts";
 import { thawCgroup } from "../cgroup/freezer.ts";
 import { signalAll } from "../cgroup/signal.ts";
 import { parseCgroupState } from "../cgroup/state.ts";
@@ -49,7 +49,7 @@ export const COMMANDS: Commands = {
 };
 
 function runStart(context: Context): number {
-  const { sys, args } = context;
+  const { sys, args, log } = context;
   const id = containerId(args);
   const { directory, record, status } = known(context, id);
   if (status !== "created")
@@ -61,7 +61,12 @@ function runStart(context: Context): number {
   try {
     runHooks(sys, "poststart", poststart, toState(record, "running"));
   } catch (error) {
-    remove(sys, directory, record);
+    try {
+      remove(sys, directory, record);
+    } catch (left) {
+      // Why the start failed is what the caller must learn; what is left stays recorded.
+      log.warn(toReport(left).message);
+    }
     throw error;
   }
   if (pidfd !== undefined) notify?.waitReady(pidfd.fd, record.pid ?? 0, undefined);

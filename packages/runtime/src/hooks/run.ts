@@ -10,7 +10,7 @@ import { errnoText } from "../sys/abi-errno.ts";
 import { CLOSE_RANGE_CLOEXEC, NO_FD } from "../sys/abi-file.ts";
 import { SIG_SETMASK, SIGCHLD, SIGKILL } from "../sys/abi-process.ts";
 import { POLLIN } from "../sys/abi-socket.ts";
-import { check, errnoOf } from "../sys/check.ts";
+import { check, errnoOf, SysError } from "../sys/check.ts";
 import { retried, writeAll } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import type { Fd, Sys } from "../sys/types.ts";
@@ -49,12 +49,26 @@ function failed(name: HookName, index: number, hook: Hook, failure: string): Tar
   return new TareError("hook_failed", `Cannot go on: ${what}: "${hook.path}": ${failure}`);
 }
 
-/** What went wrong with a hook, or undefined. */
+/** What went wrong with a hook, or undefined; one that could not even begin has failed, too. */
 function runHook(
   sys: Sys,
   hook: Hook,
   input: string,
   confinement?: Confinement,
+): string | undefined {
+  try {
+    return runToEnd(sys, hook, input, confinement);
+  } catch (error) {
+    if (error instanceof SysError) return error.message;
+    throw error;
+  }
+}
+
+function runToEnd(
+  sys: Sys,
+  hook: Hook,
+  input: string,
+  confinement: Confinement | undefined,
 ): string | undefined {
   using state = stateFile(sys, input);
   const pid = check(sys.clone3(0, SIGCHLD, NO_FD), "clone3");
