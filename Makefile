@@ -80,8 +80,8 @@ tripwire: setup-test dist/tare-host-dev ## each system call of each command fail
 	$(BUN) tests/tripwire/run.ts --seconds --every 20
 
 fuzz: setup-test build dist/tare-host-dev ## tens of thousands of changed documents, records and command lines
-	TARE_FUZZ_CASES=50000 $(BUN) test ./tests/fuzz
-	TARE_FUZZ_REAL=5000 $(BUN) test ./tests/e2e/fuzz.test.ts --timeout=3600000
+	TARE_SEED=$${TARE_SEED:-$$(date +%s)} TARE_FUZZ_CASES=50000 $(BUN) test ./tests/fuzz
+	TARE_SEED=$${TARE_SEED:-$$(date +%s)} TARE_FUZZ_REAL=5000 $(BUN) test ./tests/e2e/fuzz.test.ts --timeout=3600000
 
 test-vm: setup-test build ## the end-to-end files in a virtual machine with cgroup v2 alone
 	$(BUN) tests/vm/run.ts $(FILES)

@@ -15,7 +15,7 @@ import {
 import { join } from "node:path";
 import { mustSucceed } from "../harness/fixtures.ts";
 import { IMAGE_NAME, IMAGE_TAG, images } from "../harness/images.ts";
-import { run } from "../harness/run.ts";
+import { run, until } from "../harness/run.ts";
 import { type Cli, IMAGE, openCli, openLoadedCli } from "./cli-scene.ts";
 
 // On a busy machine a whole test takes seconds.
@@ -378,10 +378,15 @@ describe("tare images and rmi", () => {
 
   test("an image in use is not taken from under a container", async () => {
     const cli = await openLoadedCli();
-    const running = cli.sh("sleep 1; ls /t | wc -l");
-    await Bun.sleep(400);
+    const gate = join(cli.scene.dir, "gate");
+    mkdirSync(gate);
+    const line = "touch /gate/up; until [ -e /gate/go ]; do sleep 0.1; done; ls /t | wc -l";
+    const running = cli.sh(line, "-v", `${gate}:/gate`);
+    const isUp = () => existsSync(join(gate, "up"));
+    await until(isUp, 30_000, () => "a container that runs");
     const refused = await cli.tare(["rmi", IMAGE]);
     expect([refused.code, refused.stderr.includes("uses it")]).toEqual([1, true]);
+    writeFileSync(join(gate, "go"), "");
     expect((await running).code).toBe(0);
     expect((await cli.tare(["rmi", IMAGE])).code).toBe(0);
   });

@@ -1,9 +1,10 @@
 /**
- * The runtime is killed at a random moment, fifty times: after `delete --force` nothing is left.
- * Every process of the runtime counts, so each round kills one of those alive at the moment.
+ * The runtime is killed at fifty moments: after `delete --force` nothing is left. Every process of
+ * the runtime counts, so each round kills one of those alive at the moment.
  */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { Random } from "../fuzz/random.ts";
 import { findProcesses } from "../harness/census.ts";
 import { patiently } from "../harness/places.ts";
 import { OutputFiles, runToFiles } from "../harness/run.ts";
@@ -12,14 +13,16 @@ import { openScene, type Scene, type SceneBundle } from "../harness/scene.ts";
 setDefaultTimeout(patiently(180_000));
 
 const ROUNDS = 50;
+/** The same delays each time. */
+const random = new Random(1);
 /** Longer than a start takes anywhere; short delays are the most frequent, see below. */
 const DELAY_MS_MAX = 40;
 
 async function killOneLater(scene: Scene, starter: number): Promise<void> {
-  await Bun.sleep(Math.random() ** 2 * DELAY_MS_MAX);
+  await Bun.sleep(random.fraction() ** 2 * DELAY_MS_MAX);
   const ours = findProcesses(scene.scope).map(({ pid }) => pid);
   const victims = ours.filter((pid) => pid === starter || isRuntime(pid));
-  const victim = victims[Math.floor(Math.random() * victims.length)];
+  const victim = victims[random.below(victims.length)];
   if (victim === undefined) return;
   try {
     process.kill(victim, "SIGKILL");
@@ -97,7 +100,7 @@ test("delete: killed in the middle, a second delete --force finishes it", async 
         stdout: "ignore",
         stderr: "ignore",
       });
-      await Bun.sleep(Math.random() * 10);
+      await Bun.sleep(random.fraction() * 10);
       child.kill("SIGKILL");
       await child.exited;
     });

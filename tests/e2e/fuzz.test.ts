@@ -1,4 +1,4 @@
-/** Configurations changed at random, made and deleted for real; `make fuzz` tries 5,000. */
+/** Configurations changed at random, the same each time, made and deleted for real; `make fuzz` tries 5,000. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { Random } from "../fuzz/random.ts";
 import { RealFuzz } from "../fuzz/real.ts";
@@ -7,9 +7,9 @@ import { openScene } from "../harness/scene.ts";
 
 setDefaultTimeout(patiently(3_600_000));
 
-const { TARE_FUZZ_REAL = "300", TARE_SEED } = process.env;
+const { TARE_FUZZ_REAL = "300", TARE_SEED = "1" } = process.env;
 const CASES = Number(TARE_FUZZ_REAL);
-const FIRST_SEED = Number(TARE_SEED ?? Date.now() % 1_000_000_000);
+const FIRST_SEED = Number(TARE_SEED);
 const FOUND_MAX = 10;
 
 test("a changed config.json is taken or refused in one line, and nothing stays", async () => {

@@ -1,6 +1,6 @@
 /**
  * Every error path, in slices: system calls fail, are cut short, or are the last of their process, on
- * the development host. Which, says a seed that is printed; `make tripwire` tries all.
+ * the development host. The same of them each time; `make tripwire` tries all, TARE_SEED others.
  */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
@@ -21,10 +21,10 @@ import {
 
 setDefaultTimeout(patiently(180_000));
 
-/** Of each command; all of them together stay below a minute and a half. */
-const SLICE_MS = 80_000 / SCENARIOS.length;
-const { TARE_SEED } = process.env;
-const seed = Number(TARE_SEED ?? Date.now() % 1_000_000);
+/** Of each command. */
+const CASES = 30;
+const { TARE_SEED = "1" } = process.env;
+const seed = Number(TARE_SEED);
 
 type Choice = (stage: Stage, expected: Baseline) => Promise<Case | undefined>;
 
@@ -41,7 +41,6 @@ function chooser(random: Random, fails: readonly Case[], deaths: readonly Case[]
 
 test.each(SCENARIOS)("$name: what fails in it leaves nothing", async (scenario) => {
   requireRoot();
-  console.log(`${scenario.name}: TARE_SEED=${seed}`);
   const random = new Random(seed);
   const variant = random.pick(scenario.variants);
   const stage = await Stage.open();
@@ -49,18 +48,15 @@ test.each(SCENARIOS)("$name: what fails in it leaves nothing", async (scenario) 
     const expected = await baseline(stage, scenario, variant);
     const fails = casesOf(scenario, variant, expected);
     const choose = chooser(random, fails, deathsOf(scenario, variant, expected));
-    const end = performance.now() + SLICE_MS;
-    let tried = 0;
-    while (performance.now() < end) {
+    for (let count = 0; count < CASES; count++) {
       const one = await choose(stage, expected);
-      if (one === undefined) continue;
-      const finding = await tryCase(stage, one, expected);
-      tried++;
+      const finding = one === undefined ? undefined : await tryCase(stage, one, expected);
       expect(
-        finding === undefined ? [] : [describeCase(one), ...finding.faults, finding.stderr],
+        finding === undefined
+          ? []
+          : [describeCase(finding.case), ...finding.faults, finding.stderr],
       ).toEqual([]);
     }
-    expect(tried).toBeGreaterThan(0);
   } finally {
     await stage.close();
   }

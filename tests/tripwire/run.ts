@@ -1,7 +1,7 @@
 /**
  * `bun tests/tripwire/run.ts [--deaths | --seconds] [--every N] [--variant V] [--only TEXT] [SCENARIO...]`:
  * each call fails for each reason (or its process is killed there, or a second one fails after it);
- * prints each finding and `N tried, N found` last. `--seed N` shifts what `--every` takes.
+ * prints each finding and `N tried, N found` last. `--seed N`, another each time, shifts what `--every` takes.
  */
 import { parseArgs } from "node:util";
 import { Random } from "../fuzz/random.ts";
@@ -29,7 +29,7 @@ const { values, positionals } = parseArgs({
     variant: { type: "string" },
     only: { type: "string" },
     every: { type: "string", default: "1" },
-    seed: { type: "string", default: "0" },
+    seed: { type: "string", default: String(Date.now() % 1_000_000) },
   },
 });
 
@@ -59,6 +59,7 @@ function print({ case: one, faults, stderr }: Finding): void {
   console.log(`${describeCase(one)}\n  ${lines.join("\n")}\n  | ${stderr.trim()}`);
 }
 
+console.log(`--seed ${values.seed}`);
 const stage = await Stage.open();
 let tried = 0;
 let found = 0;

@@ -231,7 +231,9 @@ const exec: Scenario = {
     const report = stage.takeReport();
     const died = wires.some(({ action }) => action.kind === "die");
     const { stdout } = await stage.run("ps", "--format", "json", stage.id);
-    if (!died && (JSON.parse(stdout) as number[]).length !== 1) {
+    // Where even SIGKILL is refused, it stays.
+    const refused = played.calls.some(({ name, answer }) => name === "kill" && answer < 0);
+    if (!died && !refused && (JSON.parse(stdout) as number[]).length !== 1) {
       throw new Error(`It leaves a process in the container: ${stdout}`);
     }
     await must(stage.run("delete", "--force", stage.id));

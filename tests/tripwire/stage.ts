@@ -14,7 +14,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { type BundleConfig, DEFAULT_NAMESPACES } from "../harness/bundle.ts";
-import { busyboxRootfs, programs } from "../harness/fixtures.ts";
+import { busyboxRootfs, copyRootfs, programs } from "../harness/fixtures.ts";
 import { patiently, REPO } from "../harness/places.ts";
 import { OutputFiles, type Ran, runToFiles, until } from "../harness/run.ts";
 import { Scene, type SceneBundle } from "../harness/scene.ts";
@@ -108,6 +108,7 @@ export class Stage {
   /** A directory that every container has as /out. */
   readonly out: string;
   readonly #program: string;
+  readonly #rootfs: string;
   readonly #bundles = new Map<Variant, SceneBundle>();
   readonly #closers: (() => void)[] = [];
   #files = 0;
@@ -119,11 +120,16 @@ export class Stage {
     }
     await programs();
     const mark = `tare-trip-${process.pid}-${Math.random().toString(36).slice(2, 6)}`;
-    return new Stage(new Scene(mark, await busyboxRootfs(), false));
+    const scene = new Scene(mark, await busyboxRootfs(), false);
+    const rootfs = await copyRootfs(scene.rootfs, join(scene.dir, "rootfs"));
+    // Nobody but root of the machine may make it there, and a mapped container is not that.
+    mkdirSync(join(rootfs, "out"), { recursive: true });
+    return new Stage(scene, rootfs);
   }
 
-  private constructor(scene: Scene) {
+  private constructor(scene: Scene, rootfs: string) {
     this.scene = scene;
+    this.#rootfs = rootfs;
     this.out = join(scene.dir, "out");
     mkdirSync(this.out, { mode: 0o777 });
     Bun.spawnSync(["chmod", "777", this.out]);
@@ -152,6 +158,7 @@ export class Stage {
     let bundle = this.#bundles.get(variant);
     if (bundle === undefined) {
       bundle = this.scene.bundle({
+        rootfs: this.#rootfs,
         sh: `${REPORT}\n[ ! -e /out/stay ] || exec sleep 1000`,
         mounts: [{ destination: "/out", source: this.out, options: ["bind", "rw"] }],
         edit: (config) => {

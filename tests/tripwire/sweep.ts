@@ -13,7 +13,8 @@ export type Case = {
   readonly scenario: Scenario;
   readonly variant: Variant;
   readonly wires: readonly Wire[];
-  readonly call: Call;
+  /** The name of the call that each wire is for; who is scheduled first may put another in its place. */
+  readonly names: readonly string[];
   /** Of a second failure: the line that told of the first, which must not be lost. */
   readonly told?: string;
 };
@@ -53,7 +54,7 @@ export function casesOf(scenario: Scenario, variant: Variant, { calls }: Baselin
     actionsOn(call).map((action) => ({
       scenario,
       variant,
-      call,
+      names: [call.name],
       wires: [{ process: call.process, index: call.index, action }],
     })),
   );
@@ -64,7 +65,7 @@ export function deathsOf(scenario: Scenario, variant: Variant, { calls }: Baseli
   return calls.map((call) => ({
     scenario,
     variant,
-    call,
+    names: [call.name],
     wires: [{ process: call.process, index: call.index, action: { kind: "die" } }],
   }));
 }
@@ -74,14 +75,12 @@ export async function secondsOf(stage: Stage, one: Case): Promise<Case[]> {
   const { ran, calls } = await one.scenario.play(stage, one.variant, one.wires);
   await cleanUp(stage, one, undefined);
   const [first] = one.wires;
-  const at = calls.findIndex(
-    ({ process, index }) => process === first?.process && index === first.index,
-  );
+  const at = first === undefined ? -1 : calls.findIndex((call) => isAt(call, first));
   const told = ran.code === 0 ? undefined : ran.stderr.split("\n")[0];
   return calls.slice(at + 1).flatMap((call) =>
     [...actionsOn(call), { kind: "die" } as const].map((action) => ({
       ...one,
-      call,
+      names: [...one.names, call.name],
       wires: [...one.wires, { process: call.process, index: call.index, action }],
       // Where the telling itself fails, there is nobody to tell.
       ...(told === undefined || TELLING.has(call.name) ? {} : { told }),
@@ -91,13 +90,17 @@ export async function secondsOf(stage: Stage, one: Case): Promise<Case[]> {
 
 const TELLING: ReadonlySet<string> = new Set(["sendmsg", "recvmsg", "write"]);
 
-/** `create usual: openat2 #3 of 2 EMFILE`. */
-export function describeCase({ scenario, variant, call, wires }: Case): string {
-  const what = wires.map(({ process, index, action }) => {
+function isAt(call: Call, { process, index }: Wire): boolean {
+  return call.process === process && call.index === index;
+}
+
+/** `create usual: openat2 #3 of 2: EMFILE`. */
+export function describeCase({ scenario, variant, names, wires }: Case): string {
+  const what = wires.map(({ process, index, action }, at) => {
     const how = action.kind === "fail" ? errnoName(action.errno) : action.kind;
-    return `#${index} of ${process}: ${how}`;
+    return `${names[at]} #${index} of ${process}: ${how}`;
   });
-  return `${scenario.name} ${variant}: ${call.name} ${what.join(", then ")}`;
+  return `${scenario.name} ${variant}: ${what.join(", then ")}`;
 }
 
 /** Plays a case, judges it, and leaves the stage clean. */
@@ -119,14 +122,14 @@ export async function tryCase(
   return faults.length === 0 ? undefined : { case: one, faults, stderr };
 }
 
-function judge(one: Case, { ran, report }: Outcome, expected: Baseline): string[] {
-  const [wire] = one.wires;
+function judge(one: Case, { ran, calls, report }: Outcome, expected: Baseline): string[] {
   if (one.wires.some(({ action }) => action.kind === "die")) {
     return ran.timedOut ? ["it hangs"] : [];
   }
-  if (one.wires.length > 1) return judgeSecond(one, ran);
+  const made = one.wires.map((wire) => calls.find((call) => isAt(call, wire))?.name);
+  if (one.wires.length > 1) return judgeSecond(one, made, ran);
   if (ran.code !== 0) {
-    const interrupted = wire !== undefined && mustGoOn(one.call, wire.action);
+    const interrupted = one.wires.some(({ action }) => mustGoOn(made[0], action));
     return [...(interrupted ? ["it is not tried again"] : []), ...judgeFailure(ran)];
   }
   // Where a mount is made by another way, it may stand elsewhere in the table.
@@ -134,18 +137,21 @@ function judge(one: Case, { ran, report }: Outcome, expected: Baseline): string[
   return [`it succeeds, but the container is another:\n${difference(expected.report, report)}`];
 }
 
-function judgeSecond({ told, call }: Case, ran: Ran): string[] {
-  if (TELLING.has(call.name)) return ran.timedOut ? ["it hangs"] : [];
-  const isLost = told !== undefined && !anyPid(ran.stderr).includes(anyPid(told));
+function judgeSecond({ told, names }: Case, made: readonly (string | undefined)[], ran: Ran) {
+  if (TELLING.has(made[1] ?? "")) return ran.timedOut ? ["it hangs"] : [];
+  // What another call would have told is not known.
+  const isLost =
+    told !== undefined && made[0] === names[0] && !anyPid(ran.stderr).includes(anyPid(told));
   return [...(isLost ? [`the first error is lost: ${told}`] : []), ...judgeFailure(ran)];
 }
 
-/** A message may name a process, which is another each time. */
+/** A message may name a process, which is another each time: in a path, or as what a call was made on. */
 function anyPid(text: string): string {
-  return text.replaceAll(/\/proc\/\d+/g, "/proc/PID");
+  return text.replaceAll(/\/proc\/\d+/g, "/proc/PID").replaceAll(/"\d+"/g, '"PID"');
 }
 
-function mustGoOn({ name }: Call, action: Action): boolean {
+function mustGoOn(name: string | undefined, action: Action): boolean {
+  if (name === undefined) return false;
   // What must be written at once fails where that is not done.
   if (action.kind === "shorten") return name !== "write";
   return action.kind === "fail" && errnoName(action.errno) === "EINTR" && INTERRUPTIBLE.has(name);
