@@ -15,18 +15,16 @@ export function machinePlatform(): Platform {
 }
 
 /**
- * The configuration of an image that can run here.
- * @throws TareError `bad_input`; `unsupported` for another machine's.
+ * The configuration of an image that can run here, or on what was asked for.
+ * @throws TareError `bad_input`; `unsupported` for another platform's.
  */
-export function readUsableConfig(text: string): ImageConfig {
+export function readUsableConfig(text: string, asked?: Platform): ImageConfig {
   const config = parseImageConfig(text);
-  const wanted = machinePlatform();
+  const wanted = asked ?? machinePlatform();
   if (!fitsPlatform(config, wanted)) {
-    const [is, here] = [formatPlatform(config), formatPlatform(wanted)];
-    throw new TareError(
-      "unsupported",
-      `Cannot use the image: it is for ${is}, this machine is ${here}`,
-    );
+    const [is, want] = [formatPlatform(config), formatPlatform(wanted)];
+    const here = asked === undefined ? `this machine is ${want}` : `${want} was asked for`;
+    throw new TareError("unsupported", `Cannot use the image: it is for ${is}, ${here}`);
   }
   if (config.diffIds.length > LAYERS_MAX) {
     throw new TareError(

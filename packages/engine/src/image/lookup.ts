@@ -25,8 +25,15 @@ export function findImage(store: Store, word: string): StoredImage {
   if (image !== undefined) return image;
   if (reference === undefined) parseReference(word);
   throw new TareError("not_found", `Cannot find image "${word}": it is not in the store`, {
-    hint: 'Bring it in with "tare load -i ARCHIVE" or "tare import TARBALL NAME" (there is no registry client yet); the image @host is this machine\'s own root file system, copied on write',
+    hint: 'Bring it in with "tare pull NAME", "tare load -i ARCHIVE" or "tare import TARBALL NAME"; the image @host is this machine\'s own root file system, copied on write',
   });
+}
+
+/** Whether `findImage` would find one. */
+export function hasImage(store: Store, word: string): boolean {
+  const reference = tryReference(word);
+  const image = (reference && imageOfReference(store, reference)) ?? imageOfId(store, word);
+  return image !== undefined;
 }
 
 /** Layers of an image as chain ids, topmost first. */

@@ -39,7 +39,7 @@ export type IncomingImage = {
   readonly source?: string | undefined;
 };
 
-export type LayerEvent = "exists" | "fetched" | "unpacked";
+export type LayerEvent = "exists" | "waiting" | "fetched" | "unpacked";
 
 export type StageOptions = {
   /** Layers that are fetched and unpacked at the same time. */
@@ -126,10 +126,7 @@ async function stageLayers(
     below: () => Promise<StagedLayer[]>,
     signal: AbortSignal,
   ): Promise<StagedLayer> => {
-    if (known !== undefined) {
-      options.onLayer?.(index, "exists");
-      return known;
-    }
+    if (known !== undefined) return known;
     const aside = `${staging}/incoming-${index}`;
     const path = `${staging}/layer-${index}`;
     const bytes = noticed(incoming.open(signal), () => options.onLayer?.(index, "fetched"));
@@ -144,7 +141,11 @@ async function stageLayers(
     options.onLayer?.(index, "unpacked");
     return { chainId, diffId, blob: taken.digest, size: taken.size, path };
   };
-  return await takeInOrder(planLayers(engine, image), options.parallel, stage);
+  const planned = planLayers(engine, image);
+  for (const { index, known } of planned) {
+    options.onLayer?.(index, known === undefined ? "waiting" : "exists");
+  }
+  return await takeInOrder(planned, options.parallel, stage);
 }
 
 function rootOf(engine: Engine, layer: StagedLayer): string {

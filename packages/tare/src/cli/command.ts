@@ -12,6 +12,10 @@ export type Surroundings = {
   /** Directory of the executable, where the other programs are. */
   readonly programs: string;
   readonly settings: EngineSettings;
+  /** The file that says how registries are reached, where the command line names one. */
+  readonly registriesFile?: string;
+  /** Docker's directory, with passwords of registries, where the command line names one. */
+  readonly dockerDirectory?: string;
   readonly isTerminal: (fd: 0 | 1 | 2) => Promise<boolean>;
   /** The caller's user id. */
   readonly uid: number;

@@ -26,6 +26,13 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./images.ts")).IMAGES,
   },
   {
+    name: "pull",
+    usage: "NAME[:TAG|@DIGEST]",
+    help: "Bring in an image from a registry",
+    aliases: ["image pull"],
+    load: async () => (await import("./pull.ts")).PULL,
+  },
+  {
     name: "load",
     usage: "",
     help: "Bring in images from an archive (docker save or OCI layout)",

@@ -7,10 +7,22 @@ import { parseLine } from "./flag.ts";
 import { parseSwitch, parseText } from "./values.ts";
 
 const GLOBAL_FLAGS = {
+  config: {
+    name: "config",
+    arg: "DIR",
+    help: "Docker's directory, with passwords of registries",
+    parse: parseText,
+  },
   dataRoot: {
     name: "data-root",
     arg: "DIR",
     help: "Where images and containers are kept",
+    parse: parseText,
+  },
+  registries: {
+    name: "registries",
+    arg: "FILE",
+    help: "How registries are reached",
     parse: parseText,
   },
   runRoot: {
@@ -37,7 +49,12 @@ export async function main(words: readonly string[], around: Surroundings): Prom
     const dataRoot = values.dataRoot ?? around.settings.dataRoot;
     const runRoot = values.runRoot ?? around.settings.runRoot;
     const settings = { ...around.settings, dataRoot, runRoot };
-    return await runCommand(entry, rest, { ...around, settings });
+    return await runCommand(entry, rest, {
+      ...around,
+      settings,
+      ...(values.registries === undefined ? undefined : { registriesFile: values.registries }),
+      ...(values.config === undefined ? undefined : { dockerDirectory: values.config }),
+    });
   } catch (error) {
     around.complain(printFailure(error));
     return name === "run" ? runStatus(error) : EXIT_FAILURE;

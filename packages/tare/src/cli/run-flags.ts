@@ -14,6 +14,7 @@ import { TareError } from "@tare/spec/error.ts";
 import { envFileLines } from "./env-file.ts";
 import { BadValue, type FlagValues } from "./flag.ts";
 import { type MountText, parseMount } from "./mount-syntax.ts";
+import { PLATFORM_FLAG } from "./platform-flag.ts";
 import {
   isDigits,
   parseCpus,
@@ -150,6 +151,7 @@ export const RUN_FLAGS = {
     help: "Most processes and threads (default 2048; -1 for no limit)",
     parse: parseInteger,
   },
+  platform: PLATFORM_FLAG,
   privileged: {
     name: "privileged",
     help: "Every capability and device, no filter, nothing masked: as good as root on the host",
@@ -158,7 +160,7 @@ export const RUN_FLAGS = {
   pull: {
     name: "pull",
     arg: "missing|always|never",
-    help: "When to fetch the image; there is no registry client yet",
+    help: "When to fetch the image from its registry (default missing)",
     parse: parsePull,
   },
   readOnly: { name: "read-only", help: "Mount the root file system read-only", parse: parseSwitch },

@@ -4,12 +4,13 @@ import type { RuntimeTraits } from "@tare/engine/container/prepare.ts";
 import { sweepContainers } from "@tare/engine/container/records.ts";
 import type { ContainerRequest } from "@tare/engine/container/request.ts";
 import { runContainer, type Stdio } from "@tare/engine/container/run.ts";
-import { openEngine } from "@tare/engine/engine.ts";
+import { type Engine, openEngine } from "@tare/engine/engine.ts";
+import { hasImage } from "@tare/engine/image/lookup.ts";
 import { TareError } from "@tare/spec/error.ts";
 import type { Command, Surroundings } from "./command.ts";
 import { printFailure, runStatus } from "./failure.ts";
 import { parseLine } from "./flag.ts";
-import { RUN_FLAGS, toRequest } from "./run-flags.ts";
+import { RUN_FLAGS, type RunValues, toRequest } from "./run-flags.ts";
 
 const OWN_RUNTIME = "tare-runtime";
 const FILE_BYTES_MAX = 4 * 1024 * 1024;
@@ -33,10 +34,10 @@ async function runRun(words: readonly string[], around: Surroundings): Promise<n
     around.print(commandHelp(RUN));
     return 0;
   }
-  const request = toRequest(line.values, line.positionals, { ...around, readFile });
-  if (line.values.pull === "always") throw noRegistry();
+  const asked = toRequest(line.values, line.positionals, { ...around, readFile });
   const runtime = findRuntime(line.values.runtime ?? OWN_RUNTIME, around);
   const engine = openEngine(around.settings);
+  const request = await withImage(engine, asked, line.values, around);
   const stdio = await chooseStdio(request, around);
   // What a crash left is swept while the container runs: it costs the user no time.
   let sweep: Promise<string[]> = Promise.resolve([]);
@@ -89,10 +90,19 @@ function isExecutable(path: string): boolean {
   }
 }
 
-function noRegistry(): TareError {
-  return new TareError("unsupported", "Cannot use --pull always: there is no registry client yet", {
-    hint: 'Bring the image in with "tare load -i ARCHIVE" and leave --pull out',
-  });
+/** The request, with its image in the store if it can be; the code that fetches is loaded for that alone. */
+async function withImage(
+  engine: Engine,
+  request: ContainerRequest,
+  { pull = "missing", platform }: RunValues,
+  around: Surroundings,
+): Promise<ContainerRequest> {
+  const { root } = request;
+  if (root.kind !== "image" || pull === "never") return request;
+  if (pull === "missing" && hasImage(engine.store, root.reference)) return request;
+  const { fetchImage } = await import("./fetch-image.ts");
+  const reference = await fetchImage(engine, root.reference, { pull, platform }, around);
+  return { ...request, root: { kind: "image", reference } };
 }
 
 /** The text of a file that a flag names; a pipe of the shell's, `<(...)`, is one too. */

@@ -1,0 +1,49 @@
+/** `pull` from a registry as others fill it: what comes in is what skopeo put there. */
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { IMAGE_TAG, images } from "../harness/images.ts";
+import { skopeoCopy, startRegistry } from "../harness/registry.ts";
+import { type Cli, openCli } from "./cli-scene.ts";
+
+setDefaultTimeout(180_000);
+
+/** A registry with the fixture image as `test/busybox:1.0`. */
+async function openFilled(): Promise<{ cli: Cli; host: string; name: string }> {
+  const cli = await openCli();
+  const { host } = await startRegistry(cli.scene);
+  const name = `${host}/test/busybox:1.0`;
+  const { ociLayout } = await images();
+  await skopeoCopy(`oci:${ociLayout}:${IMAGE_TAG}`, `docker://${name}`);
+  return { cli, host, name };
+}
+
+test("pull brings an image in, says what Docker says, and the second time moves nothing", async () => {
+  const { cli, name } = await openFilled();
+  const first = await cli.tare(["pull", name]);
+  expect([first.stderr, first.code]).toEqual(["", 0]);
+  const lines = first.stdout.split("\n");
+  expect(lines[0]).toBe("1.0: Pulling from test/busybox");
+  expect(lines.filter((line) => line.endsWith(": Pull complete"))).toHaveLength(2);
+  expect(first.stdout).toMatch(/^Digest: sha256:[0-9a-f]{64}$/m);
+  expect(lines.slice(-3)).toEqual([`Status: Downloaded newer image for ${name}`, name, ""]);
+  expect((await cli.run(name)).stdout).toBe("hello from the image\n1000\n/home/test\n");
+
+  const second = await cli.tare(["pull", name]);
+  expect(second.stdout.match(/: Already exists$/gm)).toHaveLength(2);
+  expect(second.stdout).toContain(`Status: Image is up to date for ${name}\n`);
+  expect(readdirSync(join(cli.dataRoot, "layers"))).toHaveLength(2);
+  expect(readdirSync(join(cli.dataRoot, "tmp"))).toEqual([]);
+});
+
+test("run fetches what is missing, tells it on standard error, and --pull never does not", async () => {
+  const { cli, name } = await openFilled();
+  const never = await cli.run("--pull", "never", name);
+  expect([never.code, never.stdout]).toEqual([125, ""]);
+  const ran = await cli.run(name);
+  expect(ran.stdout).toBe("hello from the image\n1000\n/home/test\n");
+  expect(ran.stderr).toStartWith(`Unable to find image '${name}' locally\n`);
+  expect((await cli.run(name)).stderr).toBe("");
+  const always = await cli.run("--pull", "always", name);
+  expect(always.stderr).toContain(`Status: Image is up to date for ${name}\n`);
+});
