@@ -237,6 +237,20 @@ test("update tells systemd and the kernel; what either refuses changes nothing",
   const refused = await update("--pids-limit", "40");
   expect(refused.code).toBe(1);
   expect(limit()).toBe("30");
+  stage.systemd.behave.clear();
+  // What is refused after systemd has been told.
+  const later = await update(
+    "--pids-limit",
+    "50",
+    "--cpu-quota",
+    "70000",
+    "--l3-cache-schema",
+    "L3:0=f",
+  );
+  expect(later.code).toBe(1);
+  expect(limit()).toBe("30");
+  const again = Object.fromEntries(stage.systemd.last("SetUnitProperties")?.properties ?? []);
+  expect(again).toMatchObject({ TasksMax: 30n, CPUQuotaPerSecUSec: 130_000n });
   expect((await runtime(stage, "delete", "--force", bundle.id)).code).toBe(0);
 });
 

@@ -33,8 +33,10 @@ export function updateLimits(sys: Sys, cgroup: OpenCgroup, resources: Resources)
   const planned = planUpdate(cgroup.state, resources, readInForce(sys, cgroup));
   const writes = systemd?.withWholePercents(planned) ?? planned;
   const done: Undo[] = [];
+  let isTold = false;
   const undo = (): void => {
     for (const { dir, file, value } of done.toReversed()) writeControl(sys, dir, file, value);
+    if (unit !== undefined && isTold) tellAgain(() => systemd?.updateUnit(sys, unit, done));
   };
   try {
     turnOn(sys, cgroup, writes);
@@ -42,11 +44,21 @@ export function updateLimits(sys: Sys, cgroup: OpenCgroup, resources: Resources)
     for (const write of waiting) replace(sys, cgroup, write, done, false);
     // After the kernel, which refuses what systemd would only log.
     if (unit !== undefined) systemd?.updateUnit(sys, unit, writes);
+    isTold = true;
   } catch (error) {
     undo();
     throw error;
   }
   return undo;
+}
+
+/** What systemd knows from before, it writes again some time; who learns why the update failed comes first. */
+function tellAgain(tell: () => void): void {
+  try {
+    tell();
+  } catch (error) {
+    if (!(error instanceof TareError)) throw error;
+  }
 }
 
 /** What a plan must know; of v1 the kernel itself knows how memory and swap belong together. */

@@ -67,24 +67,24 @@ function runUpdate(context: Context): number {
   }
   const policy = newPolicy(sys, record, asked);
   using cgroup = openState(sys, parseCgroupState(record.cgroup));
-  const undo = updateLimits(sys, cgroup, asked);
+  const undo = [updateLimits(sys, cgroup, asked)];
   try {
-    updateCaches(context, record);
+    undo.push(updateCaches(context, record));
     if (policy !== undefined) updateDevices(sys, cgroup, policy);
   } catch (error) {
-    undo();
+    for (const step of undo.toReversed()) step();
     throw error;
   }
   if (policy !== undefined) directory.noteLater({ devices: asked.devices });
   return 0;
 }
 
-/** The two options that are not of cgroups. */
-function updateCaches({ sys, args }: Context, { resctrl }: Record): void {
+/** The two options that are not of cgroups; the answer takes back what they did. */
+function updateCaches({ sys, args }: Context, { resctrl }: Record): () => void {
   const l3CacheSchema = args.options.get("l3-cache-schema") ?? "";
   const memBwSchema = args.options.get("mem-bw-schema") ?? "";
-  if (l3CacheSchema === "" && memBwSchema === "") return;
-  updateSchemata(sys, resctrl, {
+  if (l3CacheSchema === "" && memBwSchema === "") return () => undefined;
+  return updateSchemata(sys, resctrl, {
     ...(l3CacheSchema === "" ? {} : { l3CacheSchema }),
     ...(memBwSchema === "" ? {} : { memBwSchema }),
   });

@@ -8,6 +8,7 @@ import { check, errnoOf, SysError } from "../sys/check.ts";
 import { readText, writeTextAt } from "../sys/file.ts";
 import type { Sys } from "../sys/types.ts";
 import {
+  linesBefore,
   missingLine,
   planResctrl,
   planState,
@@ -86,7 +87,7 @@ function makeGroup(sys: Sys, path: string): void {
 }
 
 /**
- * Other schemata for a container that has a group.
+ * Other schemata for a container that has a group, all or none; the answer takes them back.
  * @throws TareError `bad_input` for a line that is none of the kind, `unsupported` without resctrl,
  *   `system` in the kernel's words where it refuses them.
  */
@@ -94,7 +95,7 @@ export function updateSchemata(
   sys: Sys,
   state: Pick<ResctrlState, "join"> | undefined,
   asked: Pick<IntelRdt, "l3CacheSchema" | "memBwSchema">,
-): void {
+): () => void {
   const { l3CacheSchema } = asked;
   if (!hasResctrl(sys)) {
     const what =
@@ -107,7 +108,28 @@ export function updateSchemata(
     throw new TareError("bad_state", `Cannot update: ${why}`);
   }
   const { schemata } = planResctrl({ ...asked, schemata: [], enableMonitoring: false }, "", "");
-  writeSchemata(sys, { group, schemata });
+  const before = linesBefore(
+    schemata,
+    readText(sys, `${group}/schemata`, SCHEMATA_BYTES_MAX) ?? "",
+  );
+  // Why it failed is what the caller must learn, not that this did too.
+  const undo = () => ignoreErrors(() => writeSchemata(sys, { group, schemata: before }));
+  try {
+    writeSchemata(sys, { group, schemata });
+  } catch (error) {
+    // The kernel has taken the lines before the one that it refused.
+    undo();
+    throw error;
+  }
+  return undo;
+}
+
+function ignoreErrors(action: () => void): void {
+  try {
+    action();
+  } catch (error) {
+    if (!(error instanceof TareError)) throw error;
+  }
 }
 
 function writeSchemata(

@@ -112,6 +112,13 @@ export function missingLine(wanted: readonly string[], present: string): string 
   });
 }
 
+/** Of a group's `schemata` the lines that `wanted` will replace, to be written again. */
+export function linesBefore(wanted: readonly string[], present: string): readonly string[] {
+  const resources = new Set(wanted.map((line) => parseLine(line).resource));
+  const lines = present.split("\n").map((line) => line.trim());
+  return lines.filter((line) => line !== "" && resources.has(parseLine(line).resource));
+}
+
 /** `L3:0=7f0;1=1f`; the kernel pads with blanks and with zeros. */
 function parseLine(line: string): { resource: string; values: ReadonlyMap<string, string> } {
   const colon = line.indexOf(":");

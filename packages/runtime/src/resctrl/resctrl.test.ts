@@ -3,7 +3,14 @@ import { encodeUtf8 } from "@tare/spec/bytes.ts";
 import type { IntelRdt } from "@tare/spec/oci-runtime.ts";
 import { EEXIST, ENOENT, ENOSPC } from "../sys/abi-errno.ts";
 import { scriptedSys } from "../sys/scripted-sys.ts";
-import { hasResctrl, joinResctrl, prepareResctrl, putInto, removeResctrl } from "./apply.ts";
+import {
+  hasResctrl,
+  joinResctrl,
+  prepareResctrl,
+  putInto,
+  removeResctrl,
+  updateSchemata,
+} from "./apply.ts";
 import { missingLine, planResctrl, planState, resctrlRoot } from "./plan.ts";
 
 const NONE: IntelRdt = { schemata: [], enableMonitoring: false };
@@ -91,7 +98,9 @@ function tree(
   directories: readonly string[],
   files: Readonly<Record<string, string>> = {},
   failing: Readonly<Record<string, number>> = {},
+  failures = Number.POSITIVE_INFINITY,
 ) {
+  let failed = 0;
   const present = new Set([ROOT, ...directories]);
   const texts = new Map(Object.entries({ "/proc/self/mountinfo": MOUNTINFO, ...files }));
   const written: string[] = [];
@@ -120,7 +129,7 @@ function tree(
     },
     write: (fd: number, bytes: Uint8Array) => {
       const path = open.get(fd)?.path ?? "";
-      if (failing[path] !== undefined) return -failing[path];
+      if (failing[path] !== undefined && failed++ < failures) return -failing[path];
       written.push(`${path.slice(ROOT.length)} < ${String.fromCharCode(...bytes).trim()}`);
       return bytes.length;
     },
@@ -181,6 +190,22 @@ describe("in a resctrl tree", () => {
     expect(() => join(full, {})).toThrow("(Out of CLOSIDs)");
     const bad = tree([], status, { [`${ROOT}/x/schemata`]: 22 });
     expect(() => join(bad, { schemata: ["L3:0=zz"] })).toThrow("(Out of CLOSIDs)");
+  });
+
+  test("other schemata are all there, or those before", () => {
+    const path = `${ROOT}/x/schemata`;
+    const before = { [path]: "    MB:0= 90\n    L3:0=00f\n    L2:0=1\n" };
+    const asked = { l3CacheSchema: "L3:0=3", memBwSchema: "MB:0=20" };
+    const world = tree([`${ROOT}/x`], before);
+    const undo = updateSchemata(world.sys, { join: [`${ROOT}/x`] }, asked);
+    expect(world.written).toEqual(["/x/schemata < L3:0=3\nMB:0=20"]);
+    undo();
+    expect(world.written.slice(1)).toEqual(["/x/schemata < MB:0= 90\nL3:0=00f"]);
+    // The made-up kernel refuses the first write alone.
+    const refusing = tree([`${ROOT}/x`], before, { [path]: 22 }, 1);
+    const update = () => updateSchemata(refusing.sys, { join: [`${ROOT}/x`] }, asked);
+    expect(update).toThrow("linux.intelRdt");
+    expect(refusing.written).toEqual(["/x/schemata < MB:0= 90\nL3:0=00f"]);
   });
 
   test("a later process is put into the same groups", () => {

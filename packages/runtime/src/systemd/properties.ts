@@ -12,6 +12,9 @@ import type { Value } from "../dbus/signature.ts";
 /** A property of a unit, by its name on D-Bus. */
 export type Property = { readonly name: string; readonly signature: string; readonly value: Value };
 
+/** What a file has, or is to have. */
+export type LimitValue = Pick<LimitWrite, "file" | "value">;
+
 /** "infinity" */
 const INFINITY = 0xffff_ffff_ffff_ffffn;
 const PERIOD_USEC = 100_000n;
@@ -66,13 +69,13 @@ export function unitProperties(
 }
 
 /** Whether any of the limits is one that only newer versions of systemd know, so that it is asked. */
-export function needsVersion(writes: readonly LimitWrite[]): boolean {
+export function needsVersion(writes: readonly LimitValue[]): boolean {
   return writes.some(({ file }) => file === "cpu.idle" || file === "memory.oom.group");
 }
 
 /** The properties for limits; a value that systemd has no words for is left to the write. */
 export function limitProperties(
-  writes: readonly LimitWrite[],
+  writes: readonly LimitValue[],
   systemdVersion: number,
 ): readonly Property[] {
   const isIdle = systemdVersion >= IDLE_VERSION && lastValue(writes, "cpu.idle") === "1";
@@ -86,7 +89,7 @@ export function limitProperties(
 
 /** Properties that systemd takes only when the unit is made. */
 export function creationProperties(
-  writes: readonly LimitWrite[],
+  writes: readonly LimitValue[],
   systemdVersion: number,
 ): readonly Property[] {
   const group = lastValue(writes, "memory.oom.group");
@@ -94,7 +97,7 @@ export function creationProperties(
   return [{ name: "OOMPolicy", signature: "s", value: group === "1" ? "kill" : "continue" }];
 }
 
-function oneProperty({ file, value }: LimitWrite): readonly Property[] {
+function oneProperty({ file, value }: LimitValue): readonly Property[] {
   const mask = MASKS.get(file);
   if (mask !== undefined) {
     const bits = maskOf(value);
@@ -128,7 +131,7 @@ function ioWeightOfBfq(weight: bigint): bigint {
  * Quotas in whole percents, rounded up, since that is what systemd keeps: what is written is then what
  * it would write.
  */
-export function withWholePercents<Write extends LimitWrite>(
+export function withWholePercents<Write extends LimitValue>(
   writes: readonly Write[],
 ): readonly Write[] {
   const cfsPeriod = limitOf(lastValue(writes, "cpu.cfs_period_us") ?? "") ?? PERIOD_USEC;
@@ -164,7 +167,7 @@ function upToPercent(usec: bigint): bigint {
   return ((usec + PERCENT_USEC - 1n) / PERCENT_USEC) * PERCENT_USEC;
 }
 
-function quotaProperties(writes: readonly LimitWrite[]): readonly Property[] {
+function quotaProperties(writes: readonly LimitValue[]): readonly Property[] {
   const max = lastValue(writes, "cpu.max");
   if (max !== undefined) {
     const { quota, period } = readCpuMax(max);
@@ -189,7 +192,7 @@ function readCpuMax(value: string) {
   return { quota: limitOf(quota), period: limitOf(period ?? ""), words };
 }
 
-function lastValue(writes: readonly LimitWrite[], file: string): string | undefined {
+function lastValue(writes: readonly LimitValue[], file: string): string | undefined {
   return writes.findLast((write) => write.file === file)?.value.trim();
 }
 

@@ -10,7 +10,6 @@ import { adoptCgroup } from "../cgroup/adopt.ts";
 import { DEFAULT_DEVICES } from "../cgroup/default-devices.ts";
 import { devicePolicy } from "../cgroup/device-rules.ts";
 import type { CgroupHost } from "../cgroup/host.ts";
-import type { LimitWrite } from "../cgroup/limit.ts";
 import { type CgroupLocation, splitPath } from "../cgroup/path.ts";
 import type { CgroupPlan } from "../cgroup/plan.ts";
 import {
@@ -31,6 +30,7 @@ import { deviceProperties } from "./devices.ts";
 import { isUserManager, Manager } from "./manager.ts";
 import {
   creationProperties,
+  type LimitValue,
   limitProperties,
   needsVersion,
   type Property,
@@ -162,7 +162,7 @@ export function stopScope(sys: Sys, unit: UnitState): void {
 }
 
 /** Tells systemd the limits that a container has from now on, so that it keeps them. */
-export function updateUnit(sys: Sys, unit: UnitState, writes: readonly LimitWrite[]): void {
+export function updateUnit(sys: Sys, unit: UnitState, writes: readonly LimitValue[]): void {
   using manager = Manager.open(sys, unit.isUser);
   const version = needsVersion(writes) ? manager.version() : 0;
   manager.setProperties(unit.name, limitProperties(writes, version));
