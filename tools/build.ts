@@ -70,7 +70,7 @@ const PROGRAMS: Readonly<Record<string, Program>> = {
   },
   "tare-helper": {
     entry: "bin/helper.ts",
-    parts: { unpack: "verb/unpack.ts" },
+    parts: { unpack: "verb/unpack.ts", pack: "verb/pack.ts" },
     keptParts: [],
     sealedFor: [],
   },

@@ -50,7 +50,7 @@ const cases: [words: string[], code: number, said: RegExp, hint?: RegExp][] = [
   [["load", "-i", "/etc/passwd"], 1, /Cannot read the archive/],
   [["load", "-i", "/etc"], 1, /it is no regular file/],
   [["load", "x"], 1, /want -i ARCHIVE/],
-  [["import"], 1, /want one tarball/],
+  [["import"], 1, /want 1 to 2 words/],
   [["import", "/etc/passwd", "name"], 1, /Cannot read the archive/],
   [["import", "/dev/null", "name"], 1, /no regular file/],
   [["import", "/etc/passwd", "Bad Name"], 1, /Bad Name/],

@@ -7,17 +7,68 @@ export type Accounts = { readonly passwd: string; readonly group: string };
 
 /** Reads passwd and group out of layers, topmost first, or out of one directory. */
 export async function readAccounts(engine: Engine, roots: readonly string[]): Promise<Accounts> {
-  const child = Bun.spawn([engine.settings.helper, "accounts", "--roots", roots.join(":")], {
+  const said = await askHelper(engine, ["accounts", "--roots", roots.join(":")]);
+  return JSON.parse(said.toString("utf8")) as Accounts;
+}
+
+/**
+ * What a verb prints.
+ * @throws TareError that of the helper
+ */
+export async function askHelper(engine: Engine, words: readonly string[]): Promise<Buffer> {
+  const child = Bun.spawn([engine.settings.helper, ...words], {
     stdio: ["ignore", "pipe", "pipe"],
     env: {},
   });
   const [stdout, stderr] = await Promise.all([
-    new Response(child.stdout).text(),
+    new Response(child.stdout).arrayBuffer(),
     new Response(child.stderr).text(),
     child.exited,
   ]);
   if (child.exitCode !== 0) throw helperError(stderr);
-  return JSON.parse(stdout) as Accounts;
+  return Buffer.from(stdout);
+}
+
+/**
+ * Runs a verb that writes to the descriptor `out`.
+ * @throws TareError that of the helper
+ */
+export async function runHelper(
+  engine: Engine,
+  words: readonly string[],
+  out: number,
+): Promise<void> {
+  const child = Bun.spawn([engine.settings.helper, ...words], {
+    stdio: ["ignore", out, "pipe"],
+    env: {},
+  });
+  const [stderr] = await Promise.all([new Response(child.stderr).text(), child.exited]);
+  if (child.signalCode === "SIGPIPE") {
+    throw new TareError("system", "Cannot write the archive: its reader has ended");
+  }
+  if (child.exitCode !== 0) throw helperError(stderr);
+}
+
+/**
+ * What a verb prints, in pieces; a reader that stops early ends the helper.
+ * @throws TareError that of the helper, behind its last byte
+ */
+export async function* streamHelper(
+  engine: Engine,
+  words: readonly string[],
+): AsyncGenerator<Uint8Array> {
+  const child = Bun.spawn([engine.settings.helper, ...words], {
+    stdio: ["ignore", "pipe", "pipe"],
+    env: {},
+  });
+  const complaint = new Response(child.stderr).text();
+  try {
+    yield* child.stdout;
+    await child.exited;
+    if (child.exitCode !== 0) throw helperError(await complaint);
+  } finally {
+    child.kill("SIGKILL");
+  }
 }
 
 /** The error that a helper wrote as its last line. */

@@ -26,6 +26,7 @@ import {
 } from "./records.ts";
 import type { ContainerRequest } from "./request.ts";
 import { readRuntimeLog } from "./runtime-log.ts";
+import { wordsOf } from "./words.ts";
 
 /** Descriptors that become the container's 0, 1 and 2. */
 export type Stdio = readonly [
@@ -118,6 +119,9 @@ function makeContainer(
   for (const [name, text] of prepared.files) writeOwned(`${aside}/${name}`, text, root);
   writeFileSync(`${aside}/config.json`, printConfig(prepared.config), { mode: 0o600 });
   writeFileSync(`${aside}/owner.json`, JSON.stringify(owner), { mode: 0o600 });
+  if (hasRow({ name: request.name, removes: isThrownAway(request) })) {
+    writeFileSync(`${aside}/words.json`, JSON.stringify(wordsOf(request)), { mode: 0o600 });
+  }
   renameSync(aside, path);
   try {
     const record = {

@@ -3,6 +3,8 @@
  *   with-rootfs   mount a root file system in a namespace of our own, then become another program
  *   unpack        an image layer from standard input, by descriptors
  *   accounts      print passwd and group of a root file system
+ *   pack          a directory, a container's root or what it changed, as a tar archive to standard output
+ *   changes       print what a container changed
  * Called by the engine only. An error is one JSON line, on standard error or in `--log FILE`.
  */
 
@@ -11,15 +13,15 @@ import { type ErrorReport, TareError, toReport } from "@tare/spec/error.ts";
 import { openUserNamespace } from "../container/user-namespace.ts";
 import { readAccounts } from "../rootfs/accounts.ts";
 import { enterMountNamespace, mountDirectory, mountOverlay } from "../rootfs/overlay.ts";
-import { AT_FDCWD, O_CREAT, O_WRONLY } from "../sys/abi-file.ts";
+import { AT_FDCWD, O_APPEND, O_CREAT, O_WRONLY } from "../sys/abi-file.ts";
 import { check } from "../sys/check.ts";
 import { openAt, writeAll } from "../sys/file.ts";
 import { loadPart } from "../sys/part.ts";
 import type { Fd } from "../sys/types.ts";
+import type { UpperOptions } from "../verb/pack.ts";
 
 const STDOUT = 1 as Fd;
 const STDERR = 2 as Fd;
-const O_APPEND = 0o2000;
 const EXIT_FAILURE = 125;
 
 /** Words after the verb: `--name value`, switches, and what follows `--`. */
@@ -57,7 +59,7 @@ class Words {
   }
 }
 
-const SWITCHES = ["--volatile", "--user-xattr", "--ask"];
+const SWITCHES = ["--volatile", "--user-xattr", "--ask", "--layer"];
 
 /** Called by the host; the answer is the exit status. */
 export function main(): number {
@@ -67,8 +69,10 @@ export function main(): number {
     if (verb === "with-rootfs") withRootfs(words);
     else if (verb === "unpack") unpackLayer(words);
     else if (verb === "accounts") printAccounts(words);
-    else
-      throw new TareError("bad_input", `Cannot do "${verb}": want with-rootfs, unpack, accounts`);
+    else if (verb === "pack") pack(words);
+    else if (verb === "changes") {
+      loadPart(sys, "tare-helper~pack").printChanges(sys, upperOptions(words), STDOUT);
+    } else throw new TareError("bad_input", `Cannot do "${verb}": there is no such verb`);
     return 0;
   } catch (error) {
     complain(toReport(error), words.get("--log"));
@@ -125,6 +129,33 @@ function unpackLayer(words: Words): void {
     bytesMax: most === undefined ? undefined : Number(most),
     ask: words.has("--ask"),
   });
+}
+
+/** `--directory D [--map ...]`, or the words of `upperOptions` with `--layer` for the changes alone. */
+function pack(words: Words): void {
+  const part = loadPart(sys, "tare-helper~pack");
+  const directory = words.get("--directory");
+  if (directory !== undefined) part.packDirectory(sys, directory, outsideIds(words), STDOUT);
+  else if (words.has("--layer")) part.packLayer(sys, upperOptions(words), STDOUT);
+  else part.packWhole(sys, upperOptions(words), STDOUT);
+}
+
+/** `--upper U --lower A:B --target T [--map FIRST:SIZE:FIRST:SIZE] [--stubs A:B] [--user-xattr]`. */
+function upperOptions(words: Words): UpperOptions {
+  return {
+    upper: words.want("--upper"),
+    lower: words.list("--lower"),
+    target: words.want("--target"),
+    ids: outsideIds(words),
+    stubs: words.list("--stubs"),
+    userXattr: words.has("--user-xattr"),
+  };
+}
+
+function outsideIds(words: Words): UpperOptions["ids"] {
+  const [uid, uids, gid, gids] = words.list("--map").map(Number);
+  if (uid === undefined || uids === undefined) return undefined;
+  return { uid, uids, gid: gid ?? uid, gids: gids ?? uids };
 }
 
 /** `--roots A:B`, topmost first: one JSON line `{passwd, group}`. */

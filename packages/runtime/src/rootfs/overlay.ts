@@ -57,6 +57,9 @@ function makeOverlay(sys: Sys, plan: OverlayPlan, lower: readonly string[]): Own
   setLower(sys, context.fd, lower);
   set("upperdir", plan.upper);
   set("workdir", plan.work);
+  // Marks that say where content is would make no layer of the upper directory, when it is committed.
+  set("redirect_dir", "nofollow");
+  set("metacopy", "off");
   if (plan.volatile) set("volatile");
   if (plan.userXattr) set("userxattr");
   try {
@@ -64,6 +67,22 @@ function makeOverlay(sys: Sys, plan: OverlayPlan, lower: readonly string[]): Own
   } catch (error) {
     throw isUnsuited(error) ? unsuited(plan, error) : error;
   }
+}
+
+/**
+ * A tree of at least two layers, topmost first, to look at: nowhere attached, never written. The upper
+ * layer of a container may be one of them, even while the container runs.
+ */
+export function openReadOnlyOverlay(
+  sys: Sys,
+  layers: readonly string[],
+  options: { readonly userXattr: boolean },
+): OwnedFd {
+  using context = openContext(sys, "overlay");
+  configure(sys, context.fd, "overlay", "source", "overlay");
+  setLower(sys, context.fd, layers);
+  if (options.userXattr) configure(sys, context.fd, "overlay", "userxattr");
+  return finish(sys, context.fd, "overlay", 0);
 }
 
 /** What overlayfs answers for a file system that cannot be an upper layer. */
@@ -107,7 +126,8 @@ function mapLower(sys: Sys, plan: OverlayPlan, userns: Fd): readonly string[] {
   });
 }
 
-function mapTree(sys: Sys, tree: Fd, source: string, userns: Fd): void {
+/** Shows a tree that is nowhere attached yet with the ids of `userns`. */
+export function mapTree(sys: Sys, tree: Fd, source: string, userns: Fd): void {
   const ret = sys.mount_setattr(tree, "", AT_EMPTY_PATH, MOUNT_ATTR_IDMAP, 0, 0, userns);
   if (errnoOf(ret) !== EINVAL) {
     check(ret, "mount_setattr", source);
@@ -118,7 +138,8 @@ function mapTree(sys: Sys, tree: Fd, source: string, userns: Fd): void {
   });
 }
 
-function attach(sys: Sys, mount: Fd, target: string): void {
+/** Puts a mount on a directory. */
+export function attach(sys: Sys, mount: Fd, target: string): void {
   const ret = sys.move_mount(mount, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH);
   check(ret, "move_mount", target);
 }

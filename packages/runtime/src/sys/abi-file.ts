@@ -18,6 +18,7 @@ export const O_CREAT = 0o100;
 export const O_EXCL = 0o200;
 export const O_NOCTTY = 0o400;
 export const O_TRUNC = 0o1000;
+export const O_APPEND = 0o2000;
 export const O_NONBLOCK = 0o4000;
 // The next two are swapped on some architectures (arm, powerpc); x86, riscv and s390 agree.
 export const O_DIRECTORY = 0o200000;
@@ -46,6 +47,7 @@ export const X_OK = 1;
 
 export const F_GETFD = 1;
 export const F_SETFD = 2;
+export const F_GETFL = 3;
 export const F_SETFL = 4;
 export const F_DUPFD_CLOEXEC = 1030;
 export const FD_CLOEXEC = 1;

@@ -47,6 +47,27 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./import.ts")).IMPORT,
   },
   {
+    name: "commit",
+    usage: "CONTAINER [NAME[:TAG]]",
+    help: "Make an image of a container with what it has changed",
+    aliases: ["container commit"],
+    load: async () => (await import("./commit.ts")).COMMIT,
+  },
+  {
+    name: "diff",
+    usage: "CONTAINER",
+    help: "List what a container has added, changed and deleted",
+    aliases: ["container diff"],
+    load: async () => (await import("./diff.ts")).DIFF,
+  },
+  {
+    name: "export",
+    usage: "CONTAINER",
+    help: "Write the root file system of a container as a tar archive",
+    aliases: ["container export"],
+    load: async () => (await import("./export.ts")).EXPORT,
+  },
+  {
     name: "rmi",
     usage: "IMAGE [IMAGE...]",
     help: "Remove images",

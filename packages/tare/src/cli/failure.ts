@@ -37,7 +37,8 @@ function printReport(report: ErrorReport): string {
   return `tare: ${oneLine(report.message)}\n${hint}`;
 }
 
-function oneLine(text: string): string {
+/** The text with its control characters spelled out. */
+export function oneLine(text: string): string {
   let line = "";
   for (const char of text) {
     const code = char.codePointAt(0) ?? 0;

@@ -23,3 +23,21 @@ export function refuseWords(what: string, positionals: readonly string[]): void 
   if (word === undefined) return;
   throw new TareError("bad_input", `Cannot ${what} "${word}": no name is wanted here`);
 }
+
+/**
+ * The words of a command that takes so many.
+ * @throws TareError `bad_input`, with how the command is written
+ */
+export function wantWords(
+  command: string,
+  positionals: readonly string[],
+  { least, most }: { readonly least: number; readonly most: number },
+  usage: string,
+): readonly string[] {
+  const count = positionals.length;
+  if (count >= least && count <= most) return positionals;
+  const wanted = least === most ? `${least}` : `${least} to ${most}`;
+  throw new TareError("bad_input", `Cannot ${command}: want ${wanted} words, got ${count}`, {
+    hint: `tare ${command} ${usage}`,
+  });
+}

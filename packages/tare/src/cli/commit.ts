@@ -1,0 +1,68 @@
+/** `tare commit`: an image of a container with what it has changed. */
+import { commitContainer } from "@tare/engine/container/commit.ts";
+import { findContainer } from "@tare/engine/container/find.ts";
+import { openEngine } from "@tare/engine/engine.ts";
+import { parseReference } from "@tare/spec/reference.ts";
+import type { Command, Surroundings } from "./command.ts";
+import { readLine, wantWords } from "./read-line.ts";
+import { parseSwitch, parseText } from "./values.ts";
+
+const FLAGS = {
+  author: {
+    name: "author",
+    short: "a",
+    arg: "NAME",
+    help: "Who made it, as 'Ada <ada@example.org>'",
+    parse: parseText,
+  },
+  change: {
+    name: "change",
+    short: "c",
+    arg: "INSTRUCTION",
+    help: "Apply an instruction of a Dockerfile, as 'ENV A=1'; may come several times",
+    repeat: true,
+    parse: parseText,
+  },
+  message: {
+    name: "message",
+    short: "m",
+    arg: "TEXT",
+    help: "What the history says of it",
+    parse: parseText,
+  },
+  pause: {
+    name: "pause",
+    short: "p",
+    help: "Hold a running container still meanwhile (default true)",
+    parse: parseSwitch,
+  },
+} as const;
+
+export const COMMIT = {
+  summary: {
+    name: "commit",
+    usage: "CONTAINER [NAME[:TAG]]",
+    help: "Make an image of a container with what it has changed",
+  },
+  flags: FLAGS,
+  interspersed: true,
+  needsRoot: true,
+  run: runCommit,
+} satisfies Command;
+
+async function runCommit(words: readonly string[], around: Surroundings): Promise<number> {
+  const line = readLine(COMMIT, words, around);
+  if (line === undefined) return 0;
+  const limits = { least: 1, most: 2 };
+  const [word = "", name] = wantWords("commit", line.positionals, limits, "CONTAINER [NAME]");
+  const { author, change, message, pause = true } = line.values;
+  const engine = openEngine(around.settings);
+  const container = findContainer(engine, word);
+  const names = name === undefined ? [] : [parseReference(name)];
+  // Whoever interrupts us must not leave the container paused for good.
+  around.onSignal(() => {});
+  const created = new Date().toISOString();
+  const options = { names, author, message, changes: change, pause, created };
+  around.print(`${await commitContainer(engine, container, options)}\n`);
+  return 0;
+}
