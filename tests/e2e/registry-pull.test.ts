@@ -47,3 +47,14 @@ test("run fetches what is missing, tells it on standard error, and --pull never 
   const always = await cli.run("--pull", "always", name);
   expect(always.stderr).toContain(`Status: Image is up to date for ${name}\n`);
 });
+
+test("a registry that is not there is told, and the container's status is 125", async () => {
+  const cli = await openCli();
+  for (const words of [["--pull", "always"], []]) {
+    const ran = await cli.run(...words, "127.0.0.1:1/none", "true");
+    expect([ran.code, ran.stdout]).toEqual([125, ""]);
+    expect(ran.stderr).toEndWith("tare: Cannot talk to 127.0.0.1:1: connection refused\n");
+  }
+  expect((await cli.tare(["pull", "127.0.0.1:1/none"])).code).toBe(1);
+  expect(readdirSync(join(cli.dataRoot, "tmp"))).toEqual([]);
+});
