@@ -70,7 +70,7 @@ const PROGRAMS: Readonly<Record<string, Program>> = {
   },
   "tare-helper": {
     entry: "bin/helper.ts",
-    parts: { unpack: "verb/unpack.ts", pack: "verb/pack.ts" },
+    parts: { unpack: "verb/unpack.ts", pack: "verb/pack.ts", volume: "volume/apply.ts" },
     keptParts: [],
     sealedFor: [],
   },

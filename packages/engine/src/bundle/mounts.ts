@@ -8,7 +8,15 @@ import type { MountRequest } from "../container/request.ts";
 const SHM_BYTES = 64 * 1024 * 1024;
 
 /** A mount whose source on the host is known. */
-export type ResolvedMount = Exclude<MountRequest, { kind: "volume" }>;
+export type ResolvedMount =
+  | Exclude<MountRequest, { kind: "volume" | "image" }>
+  | {
+      readonly kind: "filesystem";
+      readonly type: string;
+      readonly source: string;
+      readonly options: readonly string[];
+      readonly target: string;
+    };
 
 /** Files the engine writes for each container, by their place inside. */
 export type GeneratedFiles = ReadonlyMap<string, string>;
@@ -73,9 +81,13 @@ function toMount(request: ResolvedMount): Mount {
   if (request.kind === "tmpfs") {
     return mount(request.target, "tmpfs", "tmpfs", request.options);
   }
+  if (request.kind === "filesystem") {
+    return mount(request.target, request.type, request.source, request.options);
+  }
   const options = [request.recursive ? "rbind" : "bind", request.propagation];
   // "ro" is the topmost mount alone: what is mounted below it would stay writable.
   if (request.readonly) options.push(...(request.recursive ? ["ro", "rro"] : ["ro"]));
+  if (request.idmap !== undefined) options.push(request.idmap);
   return mount(request.target, "bind", request.source, options);
 }
 

@@ -7,7 +7,6 @@ import type { Digest } from "@tare/spec/digest.ts";
 import { TareError } from "@tare/spec/error.ts";
 import { type ImageDefaults, parseImageConfig } from "@tare/spec/oci-image-config.ts";
 import type { Config } from "@tare/spec/oci-runtime.ts";
-import type { ResolvedMount } from "../bundle/mounts.ts";
 import { NO_DEFAULTS } from "../bundle/process.ts";
 import { hostnameOf, toConfig } from "../bundle/to-config.ts";
 import type { Engine } from "../engine.ts";
@@ -15,11 +14,13 @@ import { type Accounts, readAccounts } from "../helper.ts";
 import { readHostFacts } from "../host/facts.ts";
 import { findImage, layersOf } from "../image/lookup.ts";
 import { layerPath } from "../store/store.ts";
+import { imageVolumes, planStorage, type StoragePlan } from "../volume/plan.ts";
+import type { Ids } from "../volume/records.ts";
 import { allDevices, findDevices } from "./devices.ts";
 import { generatedFiles, generatedTargets } from "./generated-files.ts";
 import { type IdMappings, idMappings } from "./id-mappings.ts";
 import { containerPath } from "./records.ts";
-import type { ContainerRequest, MountRequest } from "./request.ts";
+import type { ContainerRequest } from "./request.ts";
 import { chooseSeccomp } from "./seccomp.ts";
 import { resolveAccount } from "./user.ts";
 
@@ -37,8 +38,7 @@ export type Prepared = {
   readonly idMappings: IdMappings;
   /** Files to write into the container's directory, by name. */
   readonly files: ReadonlyMap<string, string>;
-  /** Directories to make for mounts: those of the container and those of the store. */
-  readonly directories: readonly string[];
+  readonly storage: StoragePlan;
 };
 
 export type RuntimeTraits = {
@@ -57,9 +57,6 @@ type RootSource = {
   readonly hiddenPaths: readonly string[];
 };
 
-/** Where `-v NAME:/path` finds its directory, and where a nameless volume of the container is. */
-type MountPlaces = { readonly volumes: string; readonly own: string };
-
 /** @throws TareError `bad_input`, `not_found` */
 export async function prepare(
   engine: Engine,
@@ -70,19 +67,25 @@ export async function prepare(
   const host = readHostFacts();
   const source = await findRoot(engine, request);
   const directory = containerPath(engine.store, id);
-  const places = { volumes: `${engine.store.root}/volumes`, own: `${directory}/volumes` };
-  const { mounts, directories } = resolveMounts(request, source.defaults, places);
+  const maps = idMappings(request.userNamespace);
+  const user = resolveAccount(request.user ?? source.defaults.user ?? "", await source.accounts());
+  const storage = planStorage({
+    store: engine.store,
+    mounts: [...request.mounts, ...imageVolumes(request, source.defaults.volumes)],
+    directory,
+    thrownAway: isThrownAway(request),
+    user: outsideIds(user, maps),
+  });
   const files = generatedFiles(request, hostnameOf(id, request, host));
   const targets = generatedTargets(request, [...files.keys()]);
-  const maps = idMappings(request.userNamespace);
   const config = toConfig({
     id,
     request,
     image: source.defaults,
-    user: resolveAccount(request.user ?? source.defaults.user ?? "", await source.accounts()),
+    user,
     host,
-    rootfs: rootfsPath(source.root, maps),
-    mounts,
+    rootfs: rootfsPath(source.root, maps, storage),
+    mounts: storage.mounts,
     generated: new Map(targets.map((name) => [`/etc/${name}`, `${directory}/${name}`])),
     devices: request.privileged ? allDevices() : findDevices(request.devices),
     initPath: request.init ? engine.settings.init : undefined,
@@ -92,12 +95,26 @@ export async function prepare(
     newestRuntime: runtime.own,
   });
   const { root, image, name: imageName } = source;
-  return { id, config, root, image, imageName, idMappings: maps, files, directories };
+  return { id, config, root, image, imageName, idMappings: maps, files, storage };
 }
 
 /** Relative to the bundle where we mount it, else the caller's directory itself. */
-function rootfsPath(root: RootPlan, maps: IdMappings): string {
-  return root.kind === "directory" && maps.uid.length === 0 ? root.path : "rootfs";
+function rootfsPath(root: RootPlan, maps: IdMappings, storage: StoragePlan): string {
+  return root.kind === "directory" && !needsHelper(root, maps, storage) ? root.path : "rootfs";
+}
+
+/** Whether tare-helper has anything to mount or to do before the runtime starts. */
+export function needsHelper(root: RootPlan, maps: IdMappings, storage: StoragePlan): boolean {
+  return root.kind === "overlay" || maps.uid.length > 0 || storage.work.length > 0;
+}
+
+/** A view of the host is always thrown away: that is its promise. */
+export function isThrownAway(request: ContainerRequest): boolean {
+  return request.remove || request.root.kind === "host";
+}
+
+function outsideIds({ uid, gid }: Ids, maps: IdMappings): Ids {
+  return { uid: (maps.uid[0]?.hostID ?? 0) + uid, gid: (maps.gid[0]?.hostID ?? 0) + gid };
 }
 
 async function findRoot(engine: Engine, request: ContainerRequest): Promise<RootSource> {
@@ -152,62 +169,4 @@ function directoryRoot(engine: Engine, path: string): RootSource {
     name: path,
     hiddenPaths: [],
   };
-}
-
-type MountPlan = { readonly mounts: ResolvedMount[]; readonly directories: string[] };
-
-/** Volumes become bind mounts of directories that are made when the container is. */
-function resolveMounts(
-  request: ContainerRequest,
-  defaults: ImageDefaults,
-  places: MountPlaces,
-): MountPlan {
-  const directories: string[] = [];
-  const wanted = [...request.mounts, ...imageVolumes(request, defaults)];
-  const mounts = wanted.map((mount, index): ResolvedMount => {
-    if (mount.kind === "tmpfs") return mount;
-    if (mount.kind === "bind") {
-      if (mount.createSource) directories.push(mount.source);
-      else if (!existsSync(mount.source)) throw sourceMissing(mount.source);
-      return mount;
-    }
-    const source =
-      mount.name === undefined ? `${places.own}/${index}` : `${places.volumes}/${mount.name}/data`;
-    directories.push(source);
-    const { target, readonly } = mount;
-    return {
-      kind: "bind",
-      source,
-      target,
-      readonly,
-      recursive: true,
-      propagation: "rprivate",
-      createSource: true,
-    };
-  });
-  return { mounts, directories: directories.filter((path) => !existsSync(path)) };
-}
-
-/**
- * An image's volumes are in the container's writable layer, with the content and owner that the
- * image gives them; only under a read-only root they need a directory of their own.
- */
-function imageVolumes(request: ContainerRequest, defaults: ImageDefaults): MountRequest[] {
-  if (!request.readOnly) return [];
-  const taken = new Set(request.mounts.map((mount) => mount.target));
-  return defaults.volumes
-    .filter((target) => isPathInside(target) && !taken.has(target))
-    .map((target) => ({ kind: "volume", target, readonly: false }));
-}
-
-/** A volume with ".." could name a place outside; the root itself is none (CVE-2022-23648). */
-function isPathInside(target: string): boolean {
-  const parts = target.split("/").filter((part) => part !== "");
-  return target.startsWith("/") && parts.length > 0 && !parts.includes("..");
-}
-
-function sourceMissing(path: string): TareError {
-  return new TareError("not_found", `Cannot mount "${path}": it does not exist`, {
-    hint: "-v makes a missing directory, --mount does not",
-  });
 }

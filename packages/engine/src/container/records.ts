@@ -16,6 +16,8 @@ export type ContainerRecord = {
   /** Absolute path of the runtime. */
   readonly runtime: string;
   readonly removes: boolean;
+  /** Names of the volumes that it uses. */
+  readonly volumes: readonly string[];
 };
 
 /** What the directory of a container says without the database. */
@@ -23,6 +25,10 @@ export type OwnerFile = {
   readonly owner: OwnerTag;
   readonly runtime: string;
   readonly image: Digest | undefined;
+  /** Names of volumes; absent in directories of an older version. */
+  readonly volumes?: readonly string[];
+  /** Whether a row says the same. */
+  readonly hasRow?: boolean;
 };
 
 /**
@@ -63,30 +69,43 @@ export function insertContainer(store: Store, record: ContainerRecord): void {
         record.runtime,
         record.removes ? 1 : 0,
       ]);
+      for (const volume of new Set(record.volumes)) {
+        store.db.run("INSERT INTO container_volumes VALUES (?, ?)", [record.id, volume]);
+      }
       store.db.run("UPDATE images SET used = ? WHERE id = ?", [created, record.image ?? ""]);
     })();
   } catch (cause) {
     const message = cause instanceof Error ? cause.message : "";
     if (message.includes("UNIQUE")) throw nameTaken(record.name ?? record.id);
     if (!message.includes("FOREIGN KEY")) throw cause;
-    throw imageGone(record.imageName);
+    throw usedThingGone(record.imageName);
   }
 }
 
 /**
- * For a container without a row, once its directory stands. Who removes the image looks at directories
- * under the lock that is taken here: so either that one sees the directory, or this one sees that the
- * image is gone.
+ * For a container without a row, once its directory stands. Who removes an image or a volume looks at
+ * directories under the lock that is taken here: so either that one sees the directory, or this one
+ * sees that what it uses is gone.
  * @throws TareError `not_found`
  */
-export function confirmImage(store: Store, image: Digest, name: string): void {
-  const sql = "SELECT 1 FROM images WHERE id = ?";
-  const isThere = store.db.transaction(() => store.db.query(sql).get(image) !== null).immediate();
-  if (!isThere) throw imageGone(name);
+export function confirmUse(store: Store, record: ContainerRecord): void {
+  const { image, volumes } = record;
+  if (image === undefined && volumes.length === 0) return;
+  const has = (table: string, key: string, value: string) =>
+    store.db.query(`SELECT 1 FROM ${table} WHERE ${key} = ?`).get(value) !== null;
+  const isThere = store.db
+    .transaction(
+      () =>
+        (image === undefined || has("images", "id", image)) &&
+        volumes.every((volume) => has("volumes", "name", volume)),
+    )
+    .immediate();
+  if (!isThere) throw usedThingGone(record.imageName);
 }
 
-function imageGone(name: string): TareError {
-  return new TareError("not_found", `Cannot run "${name}": the image was removed`);
+function usedThingGone(name: string): TareError {
+  const message = `Cannot run "${name}": the image or a volume was removed`;
+  return new TareError("not_found", message, { hint: "Run the command again" });
 }
 
 /**
@@ -181,7 +200,8 @@ async function sweepContainer(engine: Engine, id: string): Promise<void> {
 /** 128 + SIGKILL. */
 const EXIT_KILLED = 137;
 
-function readOwner(store: Store, id: string): OwnerFile | undefined {
+/** What the directory of a container says; undefined for what is none. */
+export function readOwner(store: Store, id: string): OwnerFile | undefined {
   try {
     const text = readFileSync(`${containerPath(store, id)}/owner.json`, "utf8");
     return JSON.parse(text) as OwnerFile;

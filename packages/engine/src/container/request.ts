@@ -25,13 +25,30 @@ export type MountRequest =
       readonly propagation: Propagation;
       /** Make the source a directory where it is missing, as `-v` does and `--mount` does not. */
       readonly createSource: boolean;
+      /** Give all of it to the container's user, as podman's `U`. */
+      readonly chown?: boolean;
+      /** Show other owners: `idmap`, those of the user namespace, or `idmap=uids=...;gids=...`. */
+      readonly idmap?: string;
     }
   | {
       readonly kind: "volume";
-      /** Absent: an anonymous volume that goes with its container. */
+      /** Absent: a new one that nobody else has. */
       readonly name?: string;
       readonly target: string;
       readonly readonly: boolean;
+      /** Leave a new volume empty, whatever the image has there. */
+      readonly noCopy?: boolean;
+      /** A file or directory in the volume, in place of all of it. */
+      readonly subpath?: string;
+      readonly chown?: boolean;
+      readonly idmap?: string;
+    }
+  | {
+      /** The files of an image, read-only. */
+      readonly kind: "image";
+      readonly reference: string;
+      readonly target: string;
+      readonly subpath?: string;
     }
   | { readonly kind: "tmpfs"; readonly target: string; readonly options: readonly string[] };
 

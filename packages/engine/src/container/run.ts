@@ -8,11 +8,20 @@ import { TareError, toReport } from "@tare/spec/error.ts";
 import { printConfig } from "../bundle/print.ts";
 import type { Engine } from "../engine.ts";
 import { ownTag } from "../store/owner.ts";
+import type { Store } from "../store/store.ts";
+import { DRIVER } from "../volume/options.ts";
+import { createVolume, findVolume, type Ids, removeVolume } from "../volume/records.ts";
 import type { IdMappings } from "./id-mappings.ts";
-import { type Prepared, prepare, type RuntimeTraits } from "./prepare.ts";
+import {
+  isThrownAway,
+  needsHelper,
+  type Prepared,
+  prepare,
+  type RuntimeTraits,
+} from "./prepare.ts";
 import {
   checkNameFree,
-  confirmImage,
+  confirmUse,
   containerPath,
   deleteContainer,
   deleteDirectory,
@@ -80,11 +89,6 @@ export async function runContainer(
 
 const EXIT_ENGINE_FAILED = 125;
 
-/** A view of the host is always thrown away: that is its promise. */
-function isThrownAway(request: ContainerRequest): boolean {
-  return request.remove || request.root.kind === "host";
-}
-
 /** What cannot be tidied is told, but the command's exit status stands. */
 function finish(engine: Engine, request: ContainerRequest, id: string, exitCode: number): string[] {
   try {
@@ -111,7 +115,16 @@ function makeContainer(
 ): void {
   const { store } = engine;
   const { id } = prepared;
-  const owner: OwnerFile = { owner: ownTag(), runtime: runtime.path, image: prepared.image };
+  const removes = isThrownAway(request);
+  const volumes = prepared.storage.volumes.flatMap(({ name }) => name ?? []);
+  const row = { name: request.name, removes };
+  const owner: OwnerFile = {
+    owner: ownTag(),
+    runtime: runtime.path,
+    image: prepared.image,
+    volumes,
+    hasRow: hasRow(row),
+  };
   const aside = `${store.root}/tmp/${owner.owner}-${id}`;
   const path = containerPath(store, id);
   const root = rootOwner(prepared.idMappings);
@@ -124,23 +137,42 @@ function makeContainer(
   }
   renameSync(aside, path);
   try {
+    makeVolumes(store, prepared, root);
     const record = {
+      ...row,
       id,
-      name: request.name,
       image: prepared.image,
       imageName: prepared.imageName,
       command: prepared.config.process?.args ?? [],
       owner: owner.owner,
       runtime: runtime.path,
-      removes: isThrownAway(request),
+      volumes,
     };
-    if (hasRow(record)) insertContainer(store, record);
-    else if (record.image !== undefined) confirmImage(store, record.image, record.imageName);
-    const volumes = [`${path}/volumes`, `${store.root}/volumes`];
-    for (const directory of prepared.directories) makeSource(directory, volumes, root);
+    if (hasRow(row)) insertContainer(store, record);
+    else confirmUse(store, record);
+    for (const directory of prepared.storage.directories) makeParents(directory);
   } catch (error) {
     discard(engine, request, id);
+    dropAnonymous(store, prepared);
     throw error;
+  }
+}
+
+/** Named ones that are missing get their rows; those of the container alone only a directory. */
+function makeVolumes(store: Store, prepared: Prepared, root: Ids): void {
+  for (const { name, anonymous, room } of prepared.storage.volumes) {
+    if (name === undefined) makeOwnVolume(room, root);
+    else if (findVolume(store, name) === undefined) {
+      const empty = new Map<string, string>();
+      createVolume(store, { name, driver: DRIVER, options: empty, labels: empty, anonymous }, root);
+    }
+  }
+}
+
+/** What was made for a container that never was. */
+function dropAnonymous(store: Store, prepared: Prepared): void {
+  for (const { name, anonymous } of prepared.storage.volumes) {
+    if (anonymous && name !== undefined) removeVolume(store, name, { force: true });
   }
 }
 
@@ -149,6 +181,11 @@ function makeDirectories(aside: string, prepared: Prepared, root: Ids): void {
   mkdirSync(aside, { mode: 0o710 });
   chownSync(aside, 0, root.gid);
   mkdirSync(`${aside}/rootfs`, { mode: 0o755 });
+  if (prepared.storage.work.length > 0) {
+    const work = JSON.stringify(prepared.storage.work);
+    writeFileSync(`${aside}/storage.json`, work, { mode: 0o600 });
+    mkdirSync(`${aside}/mounts`, { mode: 0o711 });
+  }
   if (prepared.root.kind === "directory") return;
   mkdirSync(`${aside}/work`, { mode: 0o700 });
   // The upper directory is the container's "/": its mode is what a process inside sees.
@@ -156,19 +193,15 @@ function makeDirectories(aside: string, prepared: Prepared, root: Ids): void {
   giveTo(`${aside}/upper`, root);
 }
 
-/**
- * Directories of the caller's belong to root; those of volumes to the container's root, in one that
- * only its group may pass.
- */
-function makeSource(directory: string, volumes: readonly string[], root: Ids): void {
-  makeParents(directory);
-  if (!volumes.some((room) => directory.startsWith(`${room}/`))) return;
-  const parent = directory.slice(0, directory.lastIndexOf("/"));
-  chmodSync(parent, 0o710);
-  chownSync(parent, 0, root.gid);
-  giveTo(directory, root);
+/** In one that only the group of the container's root may pass, as volumes with a name are. */
+function makeOwnVolume(room: string, root: Ids): void {
+  mkdirSync(`${room}/data`, { recursive: true, mode: 0o755 });
+  chmodSync(room, 0o710);
+  chownSync(room, 0, root.gid);
+  giveTo(`${room}/data`, root);
 }
 
+/** Directories of the caller's belong to root. */
 function makeParents(directory: string): void {
   try {
     mkdirSync(directory, { recursive: true, mode: 0o755 });
@@ -177,8 +210,6 @@ function makeParents(directory: string): void {
     throw new TareError("bad_input", message, { cause });
   }
 }
-
-type Ids = { readonly uid: number; readonly gid: number };
 
 /** The outside ids of the container's root. */
 function rootOwner(maps: IdMappings): Ids {
@@ -261,14 +292,24 @@ function commandLine(
     "json",
   ];
   const run = [runtime.path, ...global, "run", "--bundle", path, ...liveness, prepared.id];
+  if (!needsHelper(prepared.root, prepared.idMappings, prepared.storage)) return run;
   const mapped = mapOption(prepared.idMappings);
-  if (prepared.root.kind === "directory" && mapped.length === 0) return run;
+  const storage = prepared.storage.work.length === 0 ? [] : ["--storage", `${path}/storage.json`];
   const mount =
     prepared.root.kind === "directory"
       ? ["--directory", prepared.root.path]
       : overlayOptions(engine, request, prepared.root.lower, path);
   const target = ["--target", `${path}/rootfs`, "--log", log];
-  return [engine.settings.helper, "with-rootfs", ...mount, ...mapped, ...target, "--", ...run];
+  return [
+    engine.settings.helper,
+    "with-rootfs",
+    ...mount,
+    ...mapped,
+    ...storage,
+    ...target,
+    "--",
+    ...run,
+  ];
 }
 
 function overlayOptions(

@@ -127,6 +127,7 @@ describe("images", () => {
       owner: ownTag(),
       runtime: "/bin/false",
       removes: false,
+      volumes: [],
     });
     expect(() => removeImage(store, "a")).toThrow(/container web uses it/);
     expect(() => removeImage(store, id, { force: true })).toThrow(/container web uses it/);

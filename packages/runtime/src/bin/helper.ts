@@ -80,7 +80,7 @@ export function main(): number {
   }
 }
 
-/** `--lower A:B --upper U --work W` or `--directory D`; `--target T [--map FIRST:SIZE:FIRST:SIZE] -- PROGRAM ARGS`. */
+/** `--lower A:B --upper U --work W` or `--directory D`; `--target T [--map FIRST:SIZE:FIRST:SIZE] [--storage FILE] -- PROGRAM ARGS`. */
 function withRootfs(words: Words): void {
   const target = words.want("--target");
   enterMountNamespace(sys);
@@ -98,6 +98,10 @@ function withRootfs(words: Words): void {
       userXattr: words.has("--user-xattr"),
     };
     mountOverlay(sys, plan, userns);
+  }
+  const storage = words.get("--storage");
+  if (storage !== undefined) {
+    loadPart(sys, "tare-helper~volume").applyStorage(sys, storage, target, userns);
   }
   if (userns !== undefined) sys.close(userns);
   become(words.rest);

@@ -12,6 +12,7 @@ import { AT_EMPTY_PATH, AT_FDCWD, AT_RECURSIVE } from "../sys/abi-file.ts";
 import {
   MNT_DETACH,
   MOUNT_ATTR_IDMAP,
+  MOUNT_ATTR_RDONLY,
   MOVE_MOUNT_F_EMPTY_PATH,
   MS_REC,
   MS_SLAVE,
@@ -109,7 +110,11 @@ export function mountDirectory(
  * Copies each lower layer's mount with mapped ids. Overlayfs takes only layers that are attached,
  * so they hang in a tmpfs at the target until the overlay holds them.
  */
-function mapLower(sys: Sys, plan: OverlayPlan, userns: Fd): readonly string[] {
+function mapLower(
+  sys: Sys,
+  plan: Pick<OverlayPlan, "lower" | "target">,
+  userns: Fd,
+): readonly string[] {
   check(sys.mount("tmpfs", plan.target, "tmpfs", 0, "mode=700"), "mount", plan.target);
   return plan.lower.map((path, index) => {
     const place = `${plan.target}/${index}`;
@@ -124,6 +129,32 @@ function mapLower(sys: Sys, plan: OverlayPlan, userns: Fd): readonly string[] {
     sys.close(tree);
     return place;
   });
+}
+
+/**
+ * Shows the layers of an image at `target`, read-only, with the ids of `userns` if there is one. A
+ * single layer is shown as it is: overlayfs wants two of them where none is for writing.
+ */
+export function mountLayers(
+  sys: Sys,
+  lower: readonly string[],
+  target: string,
+  userns: Fd | undefined,
+): void {
+  const [only, another] = lower;
+  if (only !== undefined && another === undefined) {
+    mountDirectory(sys, only, target, userns);
+  } else {
+    const layers = userns === undefined ? lower : mapLower(sys, { lower, target }, userns);
+    using context = openContext(sys, "overlay");
+    configure(sys, context.fd, "overlay", "source", "overlay");
+    setLower(sys, context.fd, layers);
+    using mount = finish(sys, context.fd, "overlay", 0);
+    if (userns !== undefined) check(sys.umount2(target, MNT_DETACH), "umount", target);
+    attach(sys, mount.fd, target);
+  }
+  const ret = sys.mount_setattr(AT_FDCWD, target, 0, MOUNT_ATTR_RDONLY, 0, 0, -1 as Fd);
+  check(ret, "mount_setattr", target);
 }
 
 /** Shows a tree that is nowhere attached yet with the ids of `userns`. */

@@ -374,7 +374,7 @@ describe("names", () => {
 
 test("statx(2) is read where the kernel's header has its fields", () => {
   const fields =
-    "stx_mode stx_uid stx_gid stx_ino stx_size stx_rdev_major stx_rdev_minor stx_dev_major stx_dev_minor stx_mtime.tv_sec stx_mtime.tv_nsec";
+    "stx_mode stx_uid stx_gid stx_ino stx_size stx_rdev_major stx_rdev_minor stx_dev_major stx_dev_minor stx_mtime.tv_sec stx_mtime.tv_nsec stx_nlink";
   const names = fields.split(" ");
   const body = `struct statx s; memset(&s, 0, sizeof s);
     ${names.map((name, index) => `s.${name} = ${index + 1} * 257;`).join(" ")}
@@ -389,6 +389,7 @@ test("statx(2) is read where the kernel's header has its fields", () => {
   } as unknown as Sys;
   expect(statAt(sys, 3 as Fd, "x", 0)).toEqual({
     mode: 257,
+    nlink: 12 * 257,
     uid: 2 * 257,
     gid: 3 * 257,
     ino: (1n << 60n) + 4n * 257n,

@@ -44,6 +44,7 @@ type Parts = {
   readonly "tare-runtime~console": typeof import("../terminal/console.ts");
   readonly "tare-helper~unpack": typeof import("../verb/unpack.ts");
   readonly "tare-helper~pack": typeof import("../verb/pack.ts");
+  readonly "tare-helper~volume": typeof import("../volume/apply.ts");
 };
 
 /** The exports of a part; the second call of the same name gives the same module. */

@@ -8,6 +8,7 @@ const STATX_BASIC_STATS = 0x7ff;
 
 export type Stat = {
   readonly mode: number;
+  readonly nlink: number;
   readonly uid: number;
   readonly gid: number;
   readonly ino: bigint;
@@ -30,6 +31,7 @@ export function statAt(sys: Sys, dirfd: Fd, path: string | Uint8Array, flags: nu
   const view = new DataView(bytes.buffer);
   return {
     mode: view.getUint16(28, true),
+    nlink: view.getUint32(16, true),
     uid: view.getUint32(20, true),
     gid: view.getUint32(24, true),
     ino: view.getBigUint64(32, true),

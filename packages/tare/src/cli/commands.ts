@@ -88,6 +88,38 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./rm.ts")).RM,
   },
   {
+    name: "volume create",
+    usage: "[NAME]",
+    help: "Make a volume",
+    load: async () => (await import("./volume-create.ts")).VOLUME_CREATE,
+  },
+  {
+    name: "volume ls",
+    usage: "",
+    help: "List volumes",
+    aliases: ["volume list"],
+    load: async () => (await import("./volume-ls.ts")).VOLUME_LS,
+  },
+  {
+    name: "volume inspect",
+    usage: "VOLUME [VOLUME...]",
+    help: "Show volumes as JSON",
+    load: async () => (await import("./volume-inspect.ts")).VOLUME_INSPECT,
+  },
+  {
+    name: "volume rm",
+    usage: "VOLUME [VOLUME...]",
+    help: "Remove volumes with their content",
+    aliases: ["volume remove"],
+    load: async () => (await import("./volume-rm.ts")).VOLUME_RM,
+  },
+  {
+    name: "volume prune",
+    usage: "",
+    help: "Remove volumes that are not used",
+    load: async () => (await import("./volume-prune.ts")).VOLUME_PRUNE,
+  },
+  {
     name: "version",
     usage: "",
     help: "Print versions",

@@ -19,6 +19,22 @@ const cases: [flag: MountText["flag"], text: string, want: object][] = [
   ["-v", "/a:/b:ro,z,rslave", { ...bind, readonly: true, propagation: "rslave" }],
   ["-v", "./a:/b/", { ...bind, source: "/home/me/./a" }],
   ["-v", "data:/b", { kind: "volume", name: "data", target: "/b", readonly: false }],
+  [
+    "-v",
+    "data:/b:nocopy,U",
+    { kind: "volume", name: "data", target: "/b", readonly: false, noCopy: true, chown: true },
+  ],
+  ["-v", "/a:/b:idmap", { ...bind, idmap: "idmap" }],
+  [
+    "--mount",
+    "source=d2,target=/b,volume-subpath=./x//y",
+    { kind: "volume", name: "d2", target: "/b", readonly: false, subpath: "x/y" },
+  ],
+  [
+    "--mount",
+    "type=image,source=busybox,target=/b,image-subpath=bin",
+    { kind: "image", reference: "busybox", target: "/b", subpath: "bin" },
+  ],
   ["-v", "/b", { kind: "volume", target: "/b", readonly: false }],
   ["--mount", "type=bind,source=/a,target=/b", { ...bind, createSource: false }],
   ["--mount", "type=bind,src=/a,dst=/b,ro", { ...bind, createSource: false, readonly: true }],

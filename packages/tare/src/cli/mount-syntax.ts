@@ -3,6 +3,7 @@
  * the current directory, which is an argument: Docker takes `-v ./data:/data` relative to it.
  */
 import type { MountRequest, Propagation } from "@tare/engine/container/request.ts";
+import { isVolumeName } from "@tare/engine/volume/records.ts";
 import { BadValue } from "./flag.ts";
 import { isDigits, parseSize, parseSwitch, parseText } from "./values.ts";
 
@@ -15,8 +16,16 @@ const PROPAGATIONS: readonly Propagation[] = [
   "rslave",
 ];
 
-/** Options of `-v` that change nothing here: consistency hints of other systems, and nocopy. */
-const IGNORED_OPTIONS = ["consistent", "cached", "delegated", "nocopy"];
+/** Options of `-v`; those of the second line change nothing here: the defaults, SELinux, other systems. */
+const VOLUME_WORDS = ["ro", "readonly", "nocopy", "U"].concat([
+  "rw",
+  "copy",
+  "z",
+  "Z",
+  "consistent",
+  "cached",
+  "delegated",
+]);
 
 const TMPFS_DEFAULTS = ["nosuid", "nodev", "noexec"];
 
@@ -38,9 +47,12 @@ function parseVolume(text: string, directory: string): MountRequest {
     return { kind: "volume", target: targetPath(parts[0] ?? ""), readonly: false };
   }
   const [source = "", second = "", options] = parts;
-  const { readonly, propagation, recursive } = parseVolumeOptions(options);
+  const { readonly, propagation, recursive, noCopy, ...extras } = parseVolumeOptions(options);
   const target = targetPath(second);
-  if (!isPath(source)) return { kind: "volume", name: volumeName(source), target, readonly };
+  if (!isPath(source)) {
+    const name = volumeName(source);
+    return { kind: "volume", name, target, readonly, ...(noCopy ? { noCopy } : {}), ...extras };
+  }
   return {
     kind: "bind",
     source: absolute(source, directory),
@@ -49,21 +61,38 @@ function parseVolume(text: string, directory: string): MountRequest {
     recursive,
     propagation,
     createSource: true,
+    ...extras,
   };
 }
 
-type BindOptions = { readonly: boolean; propagation: Propagation; recursive: boolean };
+type VolumeOptions = {
+  readonly readonly: boolean;
+  readonly propagation: Propagation;
+  readonly recursive: boolean;
+  readonly noCopy: boolean;
+  readonly chown?: boolean;
+  readonly idmap?: string;
+};
 
-function parseVolumeOptions(text: string | undefined): BindOptions {
-  const options: BindOptions = { readonly: false, propagation: "rprivate", recursive: true };
-  for (const word of text?.split(",") ?? []) {
-    if (word === "ro" || word === "readonly") options.readonly = true;
-    else if (isPropagation(word)) options.propagation = word;
-    else if (word === "z" || word === "Z" || word === "rw" || IGNORED_OPTIONS.includes(word))
-      continue;
-    else throw new BadValue(`there is no option "${word}"`);
+function parseVolumeOptions(text: string | undefined): VolumeOptions {
+  const words = text === undefined ? [] : text.split(",");
+  for (const word of words) {
+    const isKnown = VOLUME_WORDS.includes(word) || isPropagation(word) || isIdmap(word);
+    if (!isKnown) throw new BadValue(`there is no option "${word}"`);
   }
-  return options;
+  const idmap = words.findLast(isIdmap);
+  return {
+    readonly: words.includes("ro") || words.includes("readonly"),
+    propagation: words.findLast(isPropagation) ?? "rprivate",
+    recursive: true,
+    noCopy: words.includes("nocopy"),
+    ...(words.includes("U") ? { chown: true } : {}),
+    ...(idmap === undefined ? {} : { idmap }),
+  };
+}
+
+function isIdmap(word: string): boolean {
+  return word === "idmap" || word.startsWith("idmap=");
 }
 
 /** `type=bind,source=/a,target=/b,readonly`. */
@@ -78,11 +107,69 @@ function parseLongMount(text: string, directory: string): MountRequest {
   const kind = fields.get("type") ?? "volume";
   if (kind === "tmpfs") return { kind, target, options: longTmpfsOptions(fields) };
   if (kind === "bind") return longBind(fields, target, directory);
-  if (kind !== "volume") throw new BadValue(`there is no type "${kind}": bind, volume or tmpfs`);
-  refuseUnknown(fields, ["type", "source", "target", "readonly", "volume-nocopy"]);
+  if (kind === "image") return longImage(fields, target);
+  if (kind === "volume") return longVolume(fields, target);
+  throw new BadValue(`there is no type "${kind}": bind, volume, tmpfs or image`);
+}
+
+function longVolume(fields: ReadonlyMap<string, string>, target: string): MountRequest {
+  const known = ["type", "source", "target", "readonly", "volume-nocopy", "volume-subpath"];
+  refuseUnknown(fields, [...known, "chown", "idmap"]);
   const source = fields.get("source");
-  const readonly = parseSwitch(fields.get("readonly") ?? "false");
-  return { kind, target, readonly, ...(source === undefined ? {} : { name: volumeName(source) }) };
+  const noCopy = parseSwitch(fields.get("volume-nocopy") ?? "false");
+  const subpath = fields.get("volume-subpath");
+  return {
+    kind: "volume",
+    target,
+    readonly: parseSwitch(fields.get("readonly") ?? "false"),
+    ...(source === undefined ? {} : { name: volumeName(source) }),
+    ...(noCopy ? { noCopy } : {}),
+    ...(subpath === undefined ? {} : { subpath: relativePath(subpath) }),
+    ...longExtras(fields),
+  };
+}
+
+function longImage(fields: ReadonlyMap<string, string>, target: string): MountRequest {
+  refuseUnknown(fields, [
+    "type",
+    "source",
+    "target",
+    "readonly",
+    "image-subpath",
+    "rw",
+    "readwrite",
+  ]);
+  const writes = fields.get("rw") ?? fields.get("readwrite") ?? "false";
+  if (parseSwitch(writes) || !parseSwitch(fields.get("readonly") ?? "true")) {
+    throw new BadValue("an image is mounted read-only");
+  }
+  const reference = fields.get("source") ?? "";
+  if (reference === "") throw new BadValue("an image mount wants source=IMAGE");
+  const subpath = fields.get("image-subpath");
+  return {
+    kind: "image",
+    reference,
+    target,
+    ...(subpath === undefined ? {} : { subpath: relativePath(subpath) }),
+  };
+}
+
+/** `chown` and `idmap`, as podman has them; `idmap` alone takes the ids of the user namespace. */
+function longExtras(fields: ReadonlyMap<string, string>): { chown?: boolean; idmap?: string } {
+  const idmap = fields.get("idmap");
+  return {
+    ...(parseSwitch(fields.get("chown") ?? "false") ? { chown: true } : {}),
+    ...(idmap === undefined ? {} : { idmap: idmap === "true" ? "idmap" : `idmap=${idmap}` }),
+  };
+}
+
+/** A path in a volume or an image: tare-helper resolves it there, where links lead nowhere else. */
+function relativePath(text: string): string {
+  const parts = text.split("/").filter((part) => part !== "" && part !== ".");
+  if (text.startsWith("/") || parts.length === 0 || parts.includes("..")) {
+    throw new BadValue(`the subpath "${text}" is not a relative path without ".."`);
+  }
+  return parts.join("/");
 }
 
 const LONG_ALIASES = new Map([
@@ -98,7 +185,7 @@ function longBind(
   directory: string,
 ): MountRequest {
   const known = ["type", "source", "target", "readonly", "bind-propagation", "bind-recursive"];
-  refuseUnknown(fields, [...known, "consistency"]);
+  refuseUnknown(fields, [...known, "consistency", "chown", "idmap"]);
   const propagation = fields.get("bind-propagation") ?? "rprivate";
   if (!isPropagation(propagation)) throw new BadValue(`there is no propagation "${propagation}"`);
   const recursive = fields.get("bind-recursive") ?? "enabled";
@@ -115,6 +202,7 @@ function longBind(
     recursive: recursive === "enabled",
     propagation,
     createSource: false,
+    ...longExtras(fields),
   };
 }
 
@@ -184,17 +272,10 @@ function absolute(path: string, directory: string): string {
 }
 
 function volumeName(text: string): string {
-  const chars = [...text];
-  const fine = chars.length >= 2 && chars.length <= 128 && !"._-".includes(chars[0] ?? "");
-  if (fine && chars.every(isNameChar)) return text;
+  if (isVolumeName(text)) return text;
   throw new BadValue(
     `"${text}" is neither a path (/a, ./a) nor a volume name (letters, digits, "_", ".", "-")`,
   );
-}
-
-function isNameChar(char: string): boolean {
-  const letter = (char >= "a" && char <= "z") || (char >= "A" && char <= "Z");
-  return letter || isDigits(char) || char === "_" || char === "." || char === "-";
 }
 
 function isPropagation(word: string): word is Propagation {

@@ -6,6 +6,16 @@ import type { Command, Surroundings } from "./command.ts";
 import { EXIT_FAILURE, printFailure } from "./failure.ts";
 import { endLeftovers } from "./leftovers.ts";
 import { readLine } from "./read-line.ts";
+import { parseSwitch } from "./values.ts";
+
+const FLAGS = {
+  volumes: {
+    name: "volumes",
+    short: "v",
+    help: "Remove volumes without a name of their own, too",
+    parse: parseSwitch,
+  },
+} as const;
 
 export const RM = {
   summary: {
@@ -13,7 +23,7 @@ export const RM = {
     usage: "CONTAINER [CONTAINER...]",
     help: "Remove containers that have ended",
   },
-  flags: {},
+  flags: FLAGS,
   interspersed: true,
   needsRoot: true,
   run: runRm,
@@ -30,7 +40,7 @@ async function runRm(words: readonly string[], around: Surroundings): Promise<nu
   let status = 0;
   for (const word of line.positionals) {
     try {
-      removeContainer(engine, word);
+      removeContainer(engine, word, { volumes: line.values.volumes ?? false });
       around.print(`${word}\n`);
     } catch (error) {
       around.complain(printFailure(error));

@@ -1,0 +1,224 @@
+/**
+ * Volumes: a row, and for most a directory `volumes/<name>/data`. The directory comes first and the
+ * row goes first, so that a row always has its directory; a directory without a row is what a crash left.
+ */
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+} from "node:fs";
+import { TareError } from "@tare/spec/error.ts";
+import { readOwner } from "../container/records.ts";
+import { type Filter, passes } from "../store/filter.ts";
+import { isAlive, ownTag } from "../store/owner.ts";
+import type { Store } from "../store/store.ts";
+import { diskUsage } from "../store/usage.ts";
+import { volumeForm } from "./options.ts";
+
+export type Volume = {
+  readonly name: string;
+  readonly driver: string;
+  readonly options: ReadonlyMap<string, string>;
+  readonly labels: ReadonlyMap<string, string>;
+  /** ISO 8601. */
+  readonly created: string;
+  /** Made for a container that named none. */
+  readonly anonymous: boolean;
+};
+
+/** Outside ids of who may use it: the root of a container. */
+export type Ids = { readonly uid: number; readonly gid: number };
+
+const NAME_BYTES = 32;
+const NAME_LENGTH_MAX = 255;
+
+type Row = {
+  readonly name: string;
+  readonly driver: string;
+  readonly options: string;
+  readonly labels: string;
+  readonly created: string;
+  readonly anonymous: number;
+};
+
+/** A new name, as Docker gives to volumes without one. */
+export function randomName(): string {
+  return crypto.getRandomValues(new Uint8Array(NAME_BYTES)).toHex();
+}
+
+/** Letters, digits, "_", ".", "-", and the first a letter or digit; at least two of them. */
+export function isVolumeName(text: string): boolean {
+  return text.length <= NAME_LENGTH_MAX && /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/.test(text);
+}
+
+/** The directory that holds `data`. */
+export function volumeRoom(store: Store, name: string): string {
+  return `${store.root}/volumes/${name}`;
+}
+
+export function findVolume(store: Store, name: string): Volume | undefined {
+  const row = store.db.query<Row, [string]>("SELECT * FROM volumes WHERE name = ?").get(name);
+  return row === null ? undefined : toVolume(row);
+}
+
+/** All of them, by name. */
+export function listVolumes(store: Store): Volume[] {
+  return store.db.query<Row, []>("SELECT * FROM volumes ORDER BY name").all().map(toVolume);
+}
+
+function toVolume(row: Row): Volume {
+  const mapOf = (text: string) =>
+    new Map(Object.entries(JSON.parse(text) as Record<string, string>));
+  const { name, driver, created } = row;
+  return {
+    name,
+    driver,
+    created,
+    options: mapOf(row.options),
+    labels: mapOf(row.labels),
+    anonymous: row.anonymous !== 0,
+  };
+}
+
+/**
+ * Makes a volume; one that is there with the same driver and options is answered as it is.
+ * @throws TareError `bad_input` for a name or options that cannot be; `conflict` for other options.
+ */
+export function createVolume(
+  store: Store,
+  wanted: Omit<Volume, "created">,
+  owner: Ids = { uid: 0, gid: 0 },
+): Volume {
+  if (!isVolumeName(wanted.name)) {
+    throw new TareError("bad_input", `Cannot make volume "${wanted.name}": it is no volume name`, {
+      hint: 'Letters, digits, "_", "." and "-", at least two, a letter or digit first',
+    });
+  }
+  volumeForm(wanted.options);
+  return store.db.transaction(() => makeVolume(store, wanted, owner)).immediate();
+}
+
+function makeVolume(store: Store, wanted: Omit<Volume, "created">, owner: Ids): Volume {
+  const { name, driver } = wanted;
+  const there = findVolume(store, name);
+  const [options, labels] = [wanted.options, wanted.labels].map((map) =>
+    JSON.stringify(Object.fromEntries(map)),
+  );
+  if (there !== undefined) {
+    if (JSON.stringify(Object.fromEntries(there.options)) === options) return there;
+    throw new TareError("conflict", `Cannot make volume "${name}": it exists with other options`);
+  }
+  const room = volumeRoom(store, name);
+  rmSync(room, { recursive: true, force: true });
+  mkdirSync(`${room}/data`, { recursive: true, mode: 0o755 });
+  // Only the group of the container's root may pass: below are programs with setuid bits.
+  chmodSync(room, 0o710);
+  chownSync(room, 0, owner.gid);
+  chownSync(`${room}/data`, owner.uid, owner.gid);
+  const created = new Date().toISOString();
+  store.db.run("INSERT INTO volumes VALUES (?, ?, ?, ?, ?, ?)", [
+    name,
+    driver,
+    options ?? "{}",
+    labels ?? "{}",
+    created,
+    wanted.anonymous ? 1 : 0,
+  ]);
+  return { ...wanted, created };
+}
+
+/** Containers that use a volume, as people call them: kept ones, and running ones without a row. */
+export function usersOf(store: Store, volume: string): string[] {
+  const rows = store.db
+    .query<{ id: string; name: string | null }, [string]>(
+      `SELECT id, name FROM containers JOIN container_volumes ON container = id WHERE volume = ?`,
+    )
+    .all(volume);
+  const kept = rows.map(({ id, name }) => name ?? id.slice(0, 12));
+  return [...kept, ...runningUsers(store, volume)];
+}
+
+function runningUsers(store: Store, volume: string): string[] {
+  const ids = readdirSync(`${store.root}/containers`).filter((id) => {
+    const file = readOwner(store, id);
+    return file?.hasRow !== true && file?.volumes?.includes(volume) === true && isAlive(file.owner);
+  });
+  return ids.map((id) => id.slice(0, 12));
+}
+
+/**
+ * Removes a volume with its content; `force` minds no missing one.
+ * @throws TareError `not_found`; `conflict` while a container, running or kept, uses it.
+ */
+export function removeVolume(store: Store, name: string, options: { force?: boolean } = {}): void {
+  const removed = store.db
+    .transaction(() => {
+      if (findVolume(store, name) === undefined) return false;
+      const [user] = usersOf(store, name);
+      if (user !== undefined) throw inUse(name, user);
+      store.db.run("DELETE FROM volumes WHERE name = ?", [name]);
+      return true;
+    })
+    .immediate();
+  if (removed) deleteRoom(store, name);
+  else if (options.force !== true) throw noVolume(name);
+}
+
+/** A name may be given again at once, so the directory is moved aside under the lock if it is still nobody's. */
+function deleteRoom(store: Store, name: string): void {
+  const aside = `${store.root}/tmp/${ownTag()}-${crypto.randomUUID()}`;
+  store.db
+    .transaction(() => {
+      const room = volumeRoom(store, name);
+      if (findVolume(store, name) === undefined && existsSync(room)) renameSync(room, aside);
+    })
+    .immediate();
+  rmSync(aside, { recursive: true, force: true });
+}
+
+export function noVolume(name: string): TareError {
+  return new TareError("not_found", `Cannot find volume "${name}": there is none`);
+}
+
+function inUse(name: string, user: string): TareError {
+  return new TareError("conflict", `Cannot remove volume "${name}": container ${user} uses it`, {
+    hint: `End that container, or remove it with "tare rm ${user}"`,
+  });
+}
+
+export type PrunedVolumes = { readonly names: readonly string[]; readonly bytes: number };
+
+/** Removes volumes that nobody uses: those without a name of their own, or all. */
+export function pruneVolumes(store: Store, all: boolean, filter: Filter): PrunedVolumes {
+  const names: string[] = [];
+  let bytes = 0;
+  for (const volume of listVolumes(store)) {
+    const { name, labels, created } = volume;
+    if ((!all && !volume.anonymous) || !passes(filter, labels, created)) continue;
+    if (usersOf(store, name).length > 0) continue;
+    const size = diskUsage(volumeRoom(store, name)).bytes;
+    try {
+      removeVolume(store, name);
+    } catch (error) {
+      // Somebody has begun to use it, or has removed it.
+      if (error instanceof TareError) continue;
+      throw error;
+    }
+    names.push(name);
+    bytes += size;
+  }
+  return { names, bytes };
+}
+
+/** Volumes that were made for a container without a name, in use by nobody else. */
+export function anonymousVolumesOf(store: Store, container: string): string[] {
+  const sql = `SELECT name FROM volumes JOIN container_volumes ON volume = name
+    WHERE container = ?1 AND anonymous = 1
+    AND name NOT IN (SELECT volume FROM container_volumes WHERE container <> ?1)`;
+  const rows = store.db.query<{ name: string }, [string]>(sql).all(container);
+  return rows.map(({ name }) => name);
+}
