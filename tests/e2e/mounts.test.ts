@@ -226,6 +226,37 @@ test("an id-mapped source may lie on earlier mounts of the container", async () 
   expect(ran).toMatchObject({ stdout: "7\n", code: 0 });
 });
 
+test("so it may in a user namespace", async () => {
+  const maps = [{ containerID: 0, hostID: 100_000, size: 65_536 }];
+  const scene = await openScene();
+  const rootfs = await copyRootfs(scene.rootfs, join(scene.dir, "rootfs"));
+  const source = join(scene.dir, "source");
+  for (const path of [join(source, "inner"), join(rootfs, "first"), join(rootfs, "second")]) {
+    mkdirSync(path, { recursive: true });
+  }
+  writeFileSync(join(source, "inner/file"), "");
+  chownSync(join(source, "inner/file"), 1000, 1000);
+  const map = [{ containerID: 1000, hostID: 105_000, size: 10 }];
+  const ran = await scene.runIn({
+    rootfs,
+    args: ["stat", "-c", "%u:%g", "/second/file"],
+    linux: { uidMappings: maps, gidMappings: maps },
+    mounts: [
+      bind(source, "/first"),
+      {
+        ...bind(join(rootfs, "first/inner"), "/second", "idmap"),
+        uidMappings: map,
+        gidMappings: map,
+      },
+    ],
+    edit: (config) => {
+      config.ociVersion = "1.1.0";
+      config.linux.namespaces.push({ type: "user" });
+    },
+  });
+  expect(mustSucceed(ran).stdout).toBe("5000:5000\n");
+});
+
 describe("propagation", () => {
   const cases: [option: string, seesLater: boolean, tag: RegExp][] = [
     ["rprivate", false, /^$/],

@@ -100,6 +100,18 @@ function failType(place: Place, key: string, want: string, index = -1): never {
   failAt(place, key, `want ${want}, got ${quoteJson(got)}`, index);
 }
 
+function failNone(
+  place: Place,
+  key: string,
+  allowed: ReadonlySet<string>,
+  fault: string,
+  index = -1,
+): never {
+  const value = place.fields[key];
+  const got = quoteJson(index < 0 ? value : (value as unknown[])[index]);
+  failAt(place, key, `${fault}want one of ${[...allowed].join(", ")}, got ${got}`, index);
+}
+
 /** Whether the field is there and not null. */
 export function hasField(place: Place, key: string): boolean {
   const value = place.fields[key];
@@ -134,10 +146,15 @@ function failAbsolute(place: Place, key: string, path: string, index = -1): neve
 }
 
 /** One of the strings in `allowed`. */
-export function readOneOf<T extends string>(place: Place, key: string, allowed: ReadonlySet<T>): T {
+export function readOneOf<T extends string>(
+  place: Place,
+  key: string,
+  allowed: ReadonlySet<T>,
+  fault = "",
+): T {
   const value = place.fields[key];
   if (allowed.has(value as T)) return value as T;
-  failType(place, key, `one of ${[...allowed].join(", ")}`);
+  failNone(place, key, allowed, fault);
 }
 
 /** The array of strings of a field; empty where it is absent. */
@@ -153,10 +170,10 @@ export function readStrings(place: Place, key: string): readonly string[] {
 }
 
 /** As `readStrings`, each of them one of `allowed`. */
-export function readAllOf(place: Place, key: string, allowed: ReadonlySet<string>) {
+export function readAllOf(place: Place, key: string, allowed: ReadonlySet<string>, fault = "") {
   const values = readStrings(place, key);
   const wrong = values.findIndex((value) => !allowed.has(value));
-  if (wrong >= 0) failType(place, key, `one of ${[...allowed].join(", ")}`, wrong);
+  if (wrong >= 0) failNone(place, key, allowed, fault, wrong);
   return values;
 }
 

@@ -242,15 +242,17 @@ function readIntelRdt(place: Place, key: string): IntelRdt | undefined {
   };
 }
 
+/** Its faults are known by runc's words. */
 function readMemoryPolicy(place: Place, key: string): MemoryPolicy | undefined {
   const inner = readOptionalObject(place, key);
   if (inner === undefined) return undefined;
   const nodes = readOptionalString(inner, "nodes");
   if (nodes !== undefined && idMask(nodes) === undefined) {
-    failAt(inner, "nodes", `want a list of nodes such as 0-3,7, got ${quoteJson(nodes)}`);
+    const why = `invalid memory policy node: want a list such as 0-3,7, got ${quoteJson(nodes)}`;
+    failAt(inner, "nodes", why);
   }
-  const mode = readOneOf(inner, "mode", POLICY_MODES);
-  const flags = readAllOf(inner, "flags", POLICY_FLAGS);
+  const mode = readOneOf(inner, "mode", POLICY_MODES, "invalid memory policy mode: ");
+  const flags = readAllOf(inner, "flags", POLICY_FLAGS, "invalid memory policy flag: ");
   return nodes === undefined ? { mode, flags } : { mode, flags, nodes };
 }
 

@@ -201,6 +201,18 @@ describe("memory policy", () => {
     expect(() => policyOf({ mode, nodes })).toThrow("linux.memoryPolicy.nodes");
   });
 
+  test("the words of a refusal are runc's", () => {
+    const nodes = "0-7";
+    expect(() => policyOf({ nodes })).toThrow("invalid memory policy mode");
+    expect(() => policyOf({ mode: "MPOL_DEFAULT", nodes })).toThrow(
+      "mode requires 0 nodes but got 8",
+    );
+    const flagged = { mode: "MPOL_BIND", nodes, flags: ["badflag"] };
+    expect(() => policyOf(flagged)).toThrow("invalid memory policy flag");
+    const large = { mode: "MPOL_BIND", nodes: "0-9876543210" };
+    expect(() => policyOf(large)).toThrow("invalid memory policy node");
+  });
+
   test.each(["MPOL_MAGIC", "", 3])("mode %j is refused", (mode) => {
     expect(() => policyOf({ mode })).toThrow("linux.memoryPolicy.mode");
   });

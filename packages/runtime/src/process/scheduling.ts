@@ -222,7 +222,8 @@ function nodeMask({ mode, nodes = "" }: MemoryPolicy): Uint8Array {
   }
   const isNone = mode === "MPOL_DEFAULT" || mode === "MPOL_LOCAL";
   if (isNone && mask.length > 0) {
-    throw wrong("linux.memoryPolicy.nodes", nodes, `${mode} takes no nodes`);
+    const why = `${mode} mode requires 0 nodes but got ${bitsIn(mask)}`;
+    throw wrong("linux.memoryPolicy.nodes", nodes, why);
   }
   if (!isNone && mode !== "MPOL_PREFERRED" && mask.length === 0) {
     throw wrong("linux.memoryPolicy.nodes", nodes, `${mode} needs a node`);
@@ -231,6 +232,12 @@ function nodeMask({ mode, nodes = "" }: MemoryPolicy): Uint8Array {
   const padded = new Uint8Array(mask.length + MASK_BYTES_MORE);
   padded.set(mask);
   return padded;
+}
+
+function bitsIn(mask: Uint8Array): number {
+  let count = 0;
+  for (const byte of mask) for (let left = byte; left !== 0; left &= left - 1) count++;
+  return count;
 }
 
 /** Names of all modes, for `features`. */
