@@ -69,7 +69,8 @@ try {
     for (const variant of scenario.variants) {
       if (values.variant !== undefined && values.variant !== variant) continue;
       const before = await baseline(stage, scenario, variant);
-      console.log(`${scenario.name} ${variant}: ${before.calls.length} calls`);
+      const calls = `${scenario.name} ${variant}: ${before.calls.length} calls`;
+      const triedBefore = tried;
       for await (const one of casesToTry(stage, scenario, variant, before)) {
         tried++;
         const finding = await tryCase(stage, one, before);
@@ -77,6 +78,7 @@ try {
         found++;
         print(finding);
       }
+      console.log(`${calls}, ${tried - triedBefore} tried`);
     }
   }
 } finally {

@@ -162,13 +162,41 @@ class Attempt {
     this.#sys.kill(this.#stage, SIGKILL);
   }
 
+  /** Ends both. Why is known to the caller: what fails here is not told. */
   #end(): undefined {
+    const isKilled = this.#kill(this.#stage);
+    this.#pid ??= this.#unheard();
     this.#channel.close();
-    for (const pid of [this.#stage, ...(this.#pid === undefined ? [] : [this.#pid])]) {
-      this.#sys.kill(pid, SIGKILL);
-      waitFor(this.#sys, pid);
-    }
+    // One that may not be killed gets no more answers, and ends for want of them.
+    if (!isKilled) this.#reap(this.#stage);
+    if (this.#pid !== undefined) this.#kill(this.#pid);
     this.#pid = undefined;
+  }
+
+  /** Waiting for one that was not killed could take for ever. */
+  #kill(pid: number): boolean {
+    if (errnoOf(this.#sys.kill(pid, SIGKILL)) !== 0) return false;
+    this.#reap(pid);
+    return true;
+  }
+
+  #reap(pid: number): void {
+    retried(() => this.#sys.wait4(pid, new Int32Array(1), 0));
+  }
+
+  /** Where receiving failed, the stage may have told of a process that nobody else knows. */
+  #unheard(): number | undefined {
+    try {
+      for (;;) {
+        const set = Int32Array.of(this.#channel.fd, POLLIN, 0);
+        if (check(this.#sys.poll(set, 0), "poll") === 0) return undefined;
+        const message = this.#channel.receive()?.message;
+        if (message === undefined) return undefined;
+        if (message.kind === "pid") return message.pid;
+      }
+    } catch {
+      return undefined;
+    }
   }
 
   /** In a frozen cgroup the stage waits for ever: then a signal ends us, and the stage when it can. */
