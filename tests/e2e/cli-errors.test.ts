@@ -46,7 +46,7 @@ const cases: [words: string[], code: number, said: RegExp, hint?: RegExp][] = [
   [["run", "--name", "a/b", IMAGE, "true"], 125, /--name "a\/b"/],
   [["load", "-i", "/no/such"], 1, /Cannot open "\/no\/such"/],
   [["load", "-i", "/etc/passwd"], 1, /Cannot read the archive/],
-  [["load", "-i", "/etc"], 1, /it is no regular file/],
+  [["load", "-i", "/etc"], 1, /has no manifest.json and no index.json/, /tare import/],
   [["load", "x"], 1, /want -i ARCHIVE/],
   [["import"], 1, /want 1 to 2 words/],
   [["import", "/etc/passwd", "name"], 1, /Cannot read the archive/],

@@ -2,7 +2,7 @@
  * An image archive as a set of named pieces of one plain file. Nothing of it is ever unpacked by
  * its names: they are only keys of a map, so a name can lead nowhere.
  */
-import { closeSync, constants, fstatSync, openSync, readSync, writeSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readSync, statSync, writeSync } from "node:fs";
 import { TareError } from "@tare/spec/error.ts";
 import { TarReader } from "@tare/spec/tar.ts";
 import type { TarEntry } from "@tare/spec/tar-entry.ts";
@@ -19,7 +19,21 @@ const SPOOLED_BYTES_MAX = 1024 ** 4;
 /** Where an archive comes from: a path, or standard input. */
 export type ArchiveSource = { readonly path: string } | "stdin";
 
-export class Archive implements Disposable {
+/** The pieces of an archive by name. */
+export type Archive = Disposable & {
+  /** Links inside of the archive are followed. */
+  find(name: string): Piece | undefined;
+};
+
+/** @throws TareError `corrupt` where there is no such piece. */
+export function wantPiece(archive: Archive, name: string): Piece {
+  const piece = archive.find(name);
+  if (piece !== undefined) return piece;
+  throw new TareError("corrupt", `Cannot read the archive: it lacks "${name.slice(0, 200)}"`);
+}
+
+/** A tar file. */
+class TarArchive implements Archive {
   readonly #fd: number;
   readonly #pieces = new Map<string, Piece>();
   readonly #links = new Map<string, string>();
@@ -44,13 +58,6 @@ export class Archive implements Disposable {
       at = next;
     }
     return undefined;
-  }
-
-  /** @throws TareError `corrupt` where there is no such piece. */
-  want(name: string): Piece {
-    const piece = this.find(name);
-    if (piece !== undefined) return piece;
-    throw new TareError("corrupt", `Cannot read the archive: it lacks "${name.slice(0, 200)}"`);
   }
 
   [Symbol.dispose](): void {
@@ -78,11 +85,63 @@ export class Archive implements Disposable {
 }
 
 /**
- * Opens an archive; one that is compressed or comes through a pipe is written out to `spool` first.
+ * An OCI layout in a directory. What is in it is a stranger's: from the directory's descriptor, each step
+ * is one name that is no link, and only regular files are opened.
+ */
+class DirectoryArchive implements Archive {
+  readonly #opened: number[] = [];
+  readonly #root: number;
+
+  constructor(path: string) {
+    this.#root = this.#open(path, constants.O_DIRECTORY);
+  }
+
+  find(name: string): Piece | undefined {
+    const parts = normalise(name).split("/");
+    const last = parts.pop() ?? "";
+    let at = this.#root;
+    try {
+      for (const part of parts) at = this.#open(step(at, part), NO_LINK | constants.O_DIRECTORY);
+      const fd = this.#open(step(at, last), NO_LINK | constants.O_NONBLOCK);
+      const stat = fstatSync(fd);
+      return stat.isFile() ? { fd, offset: 0, size: stat.size } : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    for (const fd of this.#opened) closeSync(fd);
+  }
+
+  #open(path: string, flags: number): number {
+    const fd = openSync(path, constants.O_RDONLY | flags);
+    this.#opened.push(fd);
+    return fd;
+  }
+}
+
+const NO_LINK = constants.O_NOFOLLOW;
+
+function step(directory: number, name: string): string {
+  return `/proc/self/fd/${directory}/${name}`;
+}
+
+/**
+ * Opens an archive, which may be a directory; one that is compressed or comes through a pipe is written out to `spool` first.
  * @throws TareError `not_found`, `corrupt`, `unsupported`
  */
 export async function openArchive(source: ArchiveSource, spool: string): Promise<Archive> {
-  return new Archive(await openPlain(source, spool));
+  const isDirectory =
+    source !== "stdin" && statSync(source.path, { throwIfNoEntry: false })?.isDirectory() === true;
+  if (isDirectory) return new DirectoryArchive(source.path);
+  const fd = await openPlain(source, spool);
+  try {
+    return new TarArchive(fd);
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
 }
 
 /** A descriptor of the plain bytes. */

@@ -8,13 +8,20 @@ import { type Digest, digestHex } from "@tare/spec/digest.ts";
 import { parseArchiveManifest } from "@tare/spec/docker-archive.ts";
 import { TareError } from "@tare/spec/error.ts";
 import { isIndexType } from "@tare/spec/media-type.ts";
-import { type Descriptor, parseIndex, parseManifest } from "@tare/spec/oci-image.ts";
-import { formatPlatform, selectPlatform } from "@tare/spec/platform.ts";
+import { checkLayout, type Descriptor, parseIndex, parseManifest } from "@tare/spec/oci-image.ts";
+import { formatPlatform, type Platform, selectPlatform } from "@tare/spec/platform.ts";
 import { parseReference, type Reference } from "@tare/spec/reference.ts";
 import type { Engine } from "../engine.ts";
 import type { StagedDocument } from "../store/blob-rows.ts";
 import { Staging, sweepStaging } from "../store/store.ts";
-import { type Archive, type ArchiveSource, openArchive, type Piece, readPiece } from "./archive.ts";
+import {
+  type Archive,
+  type ArchiveSource,
+  openArchive,
+  type Piece,
+  readPiece,
+  wantPiece,
+} from "./archive.ts";
 import { checkDigest, pieceChunks } from "./blob.ts";
 import { checkAlgorithm, checkImageManifest, machinePlatform, readUsableConfig } from "./config.ts";
 import { digestOf } from "./digest.ts";
@@ -23,6 +30,8 @@ import { bringIn, type IncomingLayer } from "./stage.ts";
 /** Of a manifest, an index or a configuration. */
 const DOCUMENT_BYTES_MAX = 4 * 1024 * 1024;
 const INDEX_DEPTH_MAX = 4;
+/** Of one archive. */
+const IMAGES_MAX = 10_000;
 /** Layers that are unpacked at a time. */
 const AT_ONCE = 3;
 
@@ -43,22 +52,30 @@ type ArchivedLayer = { readonly piece: Piece; readonly digest: Digest | undefine
  * Brings each image of the archive into the store.
  * @throws TareError `corrupt`, `bad_input`, `not_found`, `unsupported`; images before the faulty one stay.
  */
-export async function loadImages(engine: Engine, source: ArchiveSource): Promise<LoadedImage[]> {
+export async function loadImages(
+  engine: Engine,
+  source: ArchiveSource,
+  platform?: Platform,
+): Promise<LoadedImage[]> {
   sweepStaging(engine.store);
   using staging = new Staging(engine.store);
   using archive = await openArchive(source, `${staging.path}/spool`);
   const loaded: LoadedImage[] = [];
-  for (const image of listImages(archive)) {
-    loaded.push(await loadImage(engine, image));
+  for (const image of listImages(archive, platform)) {
+    loaded.push(await loadImage(engine, image, platform));
   }
   return loaded;
 }
 
-function listImages(archive: Archive): ArchivedImage[] {
-  const docker = archive.find("manifest.json");
+/** Of an archive that is both, the layout is read: its digests are checked, and the manifest is kept. */
+function listImages(archive: Archive, platform: Platform | undefined): ArchivedImage[] {
+  const [docker, index] = [archive.find("manifest.json"), archive.find("index.json")];
+  const layout = archive.find("oci-layout");
+  if (index !== undefined && (layout !== undefined || docker === undefined)) {
+    if (layout !== undefined) checkLayout(readText(layout, "oci-layout"));
+    return listOciImages(archive, index, platform);
+  }
   if (docker !== undefined) return listDockerImages(archive, docker);
-  const index = archive.find("index.json");
-  if (index !== undefined) return listOciImages(archive, index);
   throw new TareError(
     "bad_input",
     "Cannot load: the archive has no manifest.json and no index.json",
@@ -72,14 +89,22 @@ function listDockerImages(archive: Archive, manifest: Piece): ArchivedImage[] {
   return parseArchiveManifest(readText(manifest, "manifest.json")).map((image) => ({
     names: image.names.map(parseReference),
     manifest: undefined,
-    config: readText(archive.want(image.config), "the image's configuration"),
-    layers: image.layers.map((path) => ({ piece: archive.want(path), digest: undefined })),
+    config: readText(wantPiece(archive, image.config), "the image's configuration"),
+    layers: image.layers.map((path) => ({ piece: wantPiece(archive, path), digest: undefined })),
   }));
 }
 
-function listOciImages(archive: Archive, index: Piece): ArchivedImage[] {
-  return parseIndex(readText(index, "index.json")).manifests.map((descriptor) => {
-    const text = findManifest(archive, descriptor, INDEX_DEPTH_MAX);
+function listOciImages(
+  archive: Archive,
+  index: Piece,
+  platform: Platform | undefined,
+): ArchivedImage[] {
+  const { manifests } = parseIndex(readText(index, "index.json"));
+  if (manifests.length > IMAGES_MAX) {
+    throw new TareError("corrupt", `Cannot load: index.json names more than ${IMAGES_MAX} images`);
+  }
+  return manifests.map((descriptor) => {
+    const text = findManifest(archive, descriptor, platform, INDEX_DEPTH_MAX);
     const manifest = parseManifest(text);
     checkImageManifest(manifest);
     return {
@@ -94,13 +119,18 @@ function listOciImages(archive: Archive, index: Piece): ArchivedImage[] {
   });
 }
 
-/** Down through indexes to the manifest for this machine. */
-function findManifest(archive: Archive, descriptor: Descriptor, depth: number): string {
+/** Down through indexes to the manifest for this machine, or for what was asked for. */
+function findManifest(
+  archive: Archive,
+  descriptor: Descriptor,
+  platform: Platform | undefined,
+  depth: number,
+): string {
   const text = readDocument(archive, descriptor);
   if (!isIndexType(descriptor.mediaType)) return text;
-  const wanted = machinePlatform();
+  const wanted = platform ?? machinePlatform();
   const chosen = selectPlatform(parseIndex(text).manifests, wanted);
-  if (chosen !== undefined && depth > 0) return findManifest(archive, chosen, depth - 1);
+  if (chosen !== undefined && depth > 0) return findManifest(archive, chosen, platform, depth - 1);
   throw new TareError(
     "unsupported",
     `Cannot load the image: it has nothing for ${formatPlatform(wanted)}`,
@@ -123,7 +153,7 @@ function readDocument(archive: Archive, descriptor: Descriptor): string {
 
 function wantBlob(archive: Archive, descriptor: Descriptor): Piece {
   checkAlgorithm(descriptor.digest);
-  const piece = archive.want(`blobs/sha256/${digestHex(descriptor.digest)}`);
+  const piece = wantPiece(archive, `blobs/sha256/${digestHex(descriptor.digest)}`);
   if (piece.size === descriptor.size) return piece;
   throw new TareError(
     "corrupt",
@@ -142,13 +172,17 @@ function readText(piece: Piece, what: string): string {
   }
 }
 
-async function loadImage(engine: Engine, image: ArchivedImage): Promise<LoadedImage> {
+async function loadImage(
+  engine: Engine,
+  image: ArchivedImage,
+  platform: Platform | undefined,
+): Promise<LoadedImage> {
   const id = await bringIn(
     engine,
     {
       names: image.names,
       configText: image.config,
-      config: readUsableConfig(image.config),
+      config: readUsableConfig(image.config, platform),
       documents: image.manifest === undefined ? [] : [documentOf(image.manifest)],
       layers: image.layers.map(toIncoming),
     },

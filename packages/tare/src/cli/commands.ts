@@ -40,6 +40,13 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./load.ts")).LOAD,
   },
   {
+    name: "save",
+    usage: "IMAGE [IMAGE...]",
+    help: "Write images as one archive",
+    aliases: ["image save"],
+    load: async () => (await import("./save.ts")).SAVE,
+  },
+  {
     name: "import",
     usage: "FILE|- [NAME]",
     help: "Make an image from the tarball of a root file system",
@@ -66,6 +73,13 @@ export const COMMANDS: readonly CommandEntry[] = [
     help: "Write the root file system of a container as a tar archive",
     aliases: ["container export"],
     load: async () => (await import("./export.ts")).EXPORT,
+  },
+  {
+    name: "tag",
+    usage: "IMAGE NAME[:TAG]",
+    help: "Give an image another name",
+    aliases: ["image tag"],
+    load: async () => (await import("./tag.ts")).TAG,
   },
   {
     name: "rmi",

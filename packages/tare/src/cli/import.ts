@@ -3,8 +3,9 @@ import { openEngine } from "@tare/engine/engine.ts";
 import { importImage } from "@tare/engine/image/import.ts";
 import { parseReference } from "@tare/spec/reference.ts";
 import type { Command, Surroundings } from "./command.ts";
+import { PLATFORM_FLAG } from "./platform-flag.ts";
 import { readLine, wantWords } from "./read-line.ts";
-import { parsePlatformWord, parseText } from "./values.ts";
+import { parseText } from "./values.ts";
 
 const FLAGS = {
   change: {
@@ -22,12 +23,7 @@ const FLAGS = {
     help: "What the history says of it",
     parse: parseText,
   },
-  platform: {
-    name: "platform",
-    arg: "OS/ARCHITECTURE",
-    help: "What the programs in it run on (default this machine)",
-    parse: parsePlatformWord,
-  },
+  platform: { ...PLATFORM_FLAG, help: "What the programs in it run on (default this machine)" },
 } as const;
 
 export const IMPORT = {

@@ -5,6 +5,7 @@ import { loadImages } from "@tare/engine/image/load.ts";
 import { TareError } from "@tare/spec/error.ts";
 import { formatFamiliar } from "@tare/spec/reference.ts";
 import type { Command, Surroundings } from "./command.ts";
+import { PLATFORM_FLAG } from "./platform-flag.ts";
 import { readLine } from "./read-line.ts";
 import { parseSwitch, parseText } from "./values.ts";
 
@@ -13,9 +14,10 @@ const FLAGS = {
     name: "input",
     short: "i",
     arg: "ARCHIVE",
-    help: "Archive to read, plain or compressed with gzip or zstd (default standard input)",
+    help: "Archive to read, plain or compressed, or the directory of an OCI layout (default standard input)",
     parse: parseText,
   },
+  platform: PLATFORM_FLAG,
   quiet: { name: "quiet", short: "q", help: "Print nothing", parse: parseSwitch },
 } as const;
 
@@ -44,7 +46,7 @@ async function runLoad(words: readonly string[], around: Surroundings): Promise<
     });
   }
   const source = input === undefined ? "stdin" : { path: input };
-  const images = await loadImages(openEngine(around.settings), source);
+  const images = await loadImages(openEngine(around.settings), source, line.values.platform);
   if (quiet) return 0;
   for (const { id, names } of images) {
     if (names.length === 0) around.print(`Loaded image ID: ${shortDigest(id)}\n`);

@@ -1,6 +1,5 @@
 /** Parsers of single flag values: Docker's spellings to bytes, numbers and pairs. Pure. */
 import type { DeviceRequest, UlimitRequest } from "@tare/engine/container/request.ts";
-import { type Platform, parsePlatform } from "@tare/spec/platform.ts";
 import { BadValue } from "./flag.ts";
 
 const TRUE_WORDS = ["1", "t", "T", "true", "TRUE", "True"];
@@ -11,15 +10,6 @@ export function parseSwitch(text: string): boolean {
   if (TRUE_WORDS.includes(text)) return true;
   if (FALSE_WORDS.includes(text)) return false;
   throw new BadValue("want true or false");
-}
-
-/** A platform such as linux/arm64, linux/arm/v7, arm64. */
-export function parsePlatformWord(text: string): Platform {
-  try {
-    return parsePlatform(text);
-  } catch {
-    throw new BadValue("want a platform such as linux/arm64");
-  }
 }
 
 /** Any text but one with a NUL byte, which the kernel would cut. */
