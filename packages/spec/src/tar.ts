@@ -256,6 +256,7 @@ class DecimalLines {
   }
 }
 function isZero(block: Uint8Array): boolean {
+  if (block[0] !== 0) return false;
   for (const byte of block) if (byte !== 0) return false;
   return true;
 }

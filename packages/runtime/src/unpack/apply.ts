@@ -149,7 +149,7 @@ class Layer {
     const name = joinPath(path);
     const ret = openAt(this.#sys, this.#root, name, flags | O_DIRECTORY | O_NOFOLLOW, IN_ROOT);
     if (errnoOf(ret) === ENOENT || errnoOf(ret) === ENOTDIR) return undefined;
-    return check(ret, "openat2", printPath(name));
+    return check(ret, "openat2", name);
   }
 
   #rootMetadata(metadata: Metadata): void {
@@ -444,6 +444,7 @@ class Layer {
 
   #chown(dirfd: Fd, name: Uint8Array | "", metadata: Metadata, flags: number): void {
     const ret = this.#sys.fchownat(dirfd, name, metadata.uid, metadata.gid, flags);
+    if (errnoOf(ret) === 0) return;
     check(ret, `fchownat ${metadata.uid}:${metadata.gid}`);
   }
 

@@ -144,8 +144,9 @@ function splitPath(path: Uint8Array): Components {
     const end = slash < 0 ? path.length : slash;
     const part = path.subarray(start, end);
     start = end + 1;
-    if (part.length === 0 || (part.length === 1 && part[0] === DOT)) continue;
-    if (isDots(part)) throw refuse(path, 'it has a ".." in it');
+    if (part.length === 0) continue;
+    if (part[0] === DOT && part.length === 1) continue;
+    if (part[0] === DOT && isDots(part)) throw refuse(path, 'it has a ".." in it');
     if (part.length > NAME_BYTES_MAX) throw refuse(path, "a name is longer than 255 bytes");
     components.push(part);
   }
@@ -158,7 +159,7 @@ function isDots(name: Uint8Array): boolean {
 }
 
 function isWhiteoutName(name: Uint8Array): boolean {
-  return startsWith(name, WHITEOUT_PREFIX);
+  return name[0] === DOT && startsWith(name, WHITEOUT_PREFIX);
 }
 
 function startsWith(bytes: Uint8Array, prefix: readonly number[]): boolean {
