@@ -13,7 +13,7 @@ BUILD_PACKAGES="ca-certificates gcc libc6-dev make"
 RUN_PACKAGES="uidmap"
 # Test programs and root file systems, oracles (libseccomp, schemas, other runtimes and image tools),
 # and the virtual machine.
-TEST_PACKAGES="attr binutils busybox-static cpio crun docker-registry e2fsprogs file
+TEST_PACKAGES="attr binutils busybox-static bzip2 cpio crun docker-registry e2fsprogs file
   golang-github-opencontainers-image-spec-dev golang-github-opencontainers-specs-dev
   iproute2 jq kmod libcap2-bin libseccomp-dev linux-libc-dev mmdebstrap openssl podman procps python3-jsonschema
   python3-seccomp qemu-system-x86 runc skopeo strace tar uidmap umoci util-linux util-linux-extra

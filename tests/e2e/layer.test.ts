@@ -1,17 +1,26 @@
 /** Layers are taken in while they come, several at a time, and what fails leaves nothing. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { type Engine, openEngine } from "../../packages/engine/src/engine.ts";
+import { importImage } from "../../packages/engine/src/image/import.ts";
 import { type LayerTask, takeInOrder, takeLayer } from "../../packages/engine/src/image/layer.ts";
-import { makeDigest } from "../../packages/spec/src/digest.ts";
+import { digestHex, makeDigest } from "../../packages/spec/src/digest.ts";
 import { REPO } from "../harness/places.ts";
 import { openScene } from "../harness/scene.ts";
 import { tarball } from "../harness/tarball.ts";
 
 setDefaultTimeout(120_000);
+
+const IMPORT = {
+  name: undefined,
+  changes: [],
+  message: undefined,
+  platform: undefined,
+  created: "2026-01-01T00:00:00Z",
+};
 
 type World = { readonly engine: Engine; readonly dir: string };
 
@@ -24,6 +33,7 @@ async function openWorld(): Promise<World> {
     init: resolve(REPO, "dist/tare-init"),
     rootless: false,
   });
+  scene.defer(() => engine.store.db.close());
   const dir = join(scene.dir, "taken");
   mkdirSync(dir, { mode: 0o700 });
   return { engine, dir };
@@ -134,6 +144,29 @@ describe("a layer", () => {
   });
 });
 
+describe("a tarball that is imported", () => {
+  test("may be compressed with xz and bzip2; its layer then is plain", async () => {
+    for (const words of [["xz"], ["bzip2"]]) {
+      const { engine, dir } = await openWorld();
+      const path = join(dir, "tarball");
+      writeFileSync(path, piped(words, PLAIN));
+      await importImage(engine, { path }, IMPORT);
+      const blob = join(dir, `../data/blobs/sha256/${digestHex(sha256(PLAIN))}`);
+      expect(readFileSync(blob).equals(PLAIN)).toBe(true);
+    }
+  });
+
+  test("that is damaged in xz leaves nothing", async () => {
+    const { engine, dir } = await openWorld();
+    const path = join(dir, "tarball");
+    writeFileSync(path, piped(["xz"], PLAIN).subarray(0, -9));
+    await expect(importImage(engine, { path }, IMPORT)).rejects.toThrow("the xz stream");
+    for (const room of ["tmp", "layers", "blobs/sha256"]) {
+      expect(readdirSync(join(dir, "../data", room))).toEqual([]);
+    }
+  });
+});
+
 describe("layers of one image", () => {
   const below = tarball([
     { name: "mine", type: "directory", mode: 0o1770, uid: 5, gid: 6, mtime: 12345 },
@@ -209,4 +242,8 @@ describe("layers of one image", () => {
 /** RFC 8878, 3.1.2. */
 function skippable(): Buffer {
   return Buffer.concat([Buffer.from([0x5f, 0x2a, 0x4d, 0x18, 3, 0, 0, 0]), Buffer.from("abc")]);
+}
+
+function piped(words: string[], bytes: Uint8Array): Buffer {
+  return Buffer.from(Bun.spawnSync(words, { stdin: bytes }).stdout);
 }

@@ -56,6 +56,8 @@ export type Pending = {
   readonly sparsePairs: TarSegment[];
   longPath: Uint8Array | undefined;
   longLink: Uint8Array | undefined;
+  /** Of all those headers. */
+  bytes: number;
 };
 export const TYPE_GNU_LONG_NAME = 0x4c; // L
 export const TYPE_GNU_LONG_LINK = 0x4b; // K
@@ -188,6 +190,7 @@ export function newPending(): Pending {
     sparsePairs: [],
     longPath: undefined,
     longLink: undefined,
+    bytes: 0,
   };
 }
 

@@ -45,8 +45,10 @@ export type ByteSource = {
 };
 
 const BUFFER_BYTES = 1024 * 1024;
-/** A PAX header or a GNU long name. */
+/** The PAX headers and GNU long names of an entry together, and those for all entries. */
 const EXTENSION_BYTES_MAX = 1024 * 1024;
+/** The headers for all entries are looked through for each of them. */
+const GLOBAL_BYTES_MAX = 64 * 1024;
 const ENTRIES_MAX = 10_000_000;
 
 export class TarReader {
@@ -154,6 +156,8 @@ export class TarReader {
   }
 
   #extend(type: number, body: Uint8Array, pending: Pending): void {
+    pending.bytes += body.length;
+    if (pending.bytes > EXTENSION_BYTES_MAX) throw corrupt("an entry has too many headers");
     if (type === TYPE_GNU_LONG_NAME) pending.longPath = cutAtNul(body);
     else if (type === TYPE_GNU_LONG_LINK) pending.longLink = cutAtNul(body);
     else if (type === TYPE_PAX) readPax(body, pending);
@@ -161,6 +165,9 @@ export class TarReader {
       const all = newPending();
       readPax(body, all);
       for (const [key, value] of all.pax) this.#global.set(key, value);
+      let kept = 0;
+      for (const [key, value] of this.#global) kept += key.length + value.length;
+      if (kept > GLOBAL_BYTES_MAX) throw corrupt("the headers for all entries are too long");
     }
   }
 

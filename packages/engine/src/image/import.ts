@@ -7,6 +7,7 @@ import type { Reference } from "@tare/spec/reference.ts";
 import type { Engine } from "../engine.ts";
 import { type ArchiveSource, openRegular } from "./archive.ts";
 import { applyChanges } from "./changes.ts";
+import { decompress, detect, isLayerCompression } from "./compression.ts";
 import { machinePlatform } from "./config.ts";
 import { makeImage } from "./make.ts";
 
@@ -34,7 +35,7 @@ export async function importImage(
   const config = applyChanges({}, options.changes);
   return await makeImage(engine, {
     below: [],
-    layer: nonEmpty(openStream(source)),
+    layer: await layerBytes(nonEmpty(openStream(source))),
     created: options.created,
     names: options.name === undefined ? [] : [options.name],
     describe: (diffIds) => {
@@ -48,6 +49,18 @@ export async function importImage(
       });
     },
   });
+}
+
+/** The tarball as it is, but where no layer may be compressed so. */
+async function layerBytes(tarball: AsyncIterable<Uint8Array>): Promise<AsyncIterable<Uint8Array>> {
+  const { compression, bytes } = await detect(tarball);
+  return isLayerCompression(compression) ? bytes : decompress(bytes, compression);
+}
+
+/** The tarball as it is, but where no layer may be compressed so. */
+async function layerBytes(tarball: AsyncIterable<Uint8Array>): Promise<AsyncIterable<Uint8Array>> {
+  const { compression, bytes } = await detect(tarball);
+  return isLayerCompression(compression) ? bytes : decompress(bytes, compression);
 }
 
 async function* nonEmpty(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {

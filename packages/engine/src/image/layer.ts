@@ -12,7 +12,7 @@ import { TareError } from "@tare/spec/error.ts";
 import type { Engine } from "../engine.ts";
 import { helperError } from "../helper.ts";
 import { BlobWriter, checkDigest } from "./blob.ts";
-import { decompress, detectCompression, MAGIC_BYTES } from "./compression.ts";
+import { decompress, detect, isLayerCompression } from "./compression.ts";
 import { finishDigest } from "./digest.ts";
 
 /** What is to be done with a layer, and what is known of it; what is undefined is not checked. */
@@ -178,22 +178,18 @@ async function feed(bytes: AsyncGenerator<Uint8Array>, input: Bun.FileSink): Pro
 }
 
 /** The plain archive; which compression it has, its first bytes say. */
-async function* opened(bytes: AsyncGenerator<Uint8Array>): AsyncGenerator<Uint8Array> {
-  let head = new Uint8Array(0);
-  while (head.length < MAGIC_BYTES) {
-    const { value, done } = await bytes.next();
-    if (done === true) break;
-    head = Buffer.concat([head, value]);
+async function* opened(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const { compression, bytes } = await detect(source);
+  if (!isLayerCompression(compression)) {
+    throw new TareError(
+      "unsupported",
+      `Cannot use the layer: it is compressed with ${compression}`,
+      {
+        hint: "Image layers are plain, or compressed with gzip or zstd",
+      },
+    );
   }
-  yield* decompress(startingWith(head, bytes), detectCompression(head));
-}
-
-async function* startingWith(
-  head: Uint8Array,
-  rest: AsyncGenerator<Uint8Array>,
-): AsyncGenerator<Uint8Array> {
-  yield head;
-  yield* rest;
+  yield* decompress(bytes, compression);
 }
 
 type Helper = {

@@ -9,7 +9,7 @@ import { decodeLatin1 } from "@tare/spec/bytes.ts";
 import { assertNever, TareError } from "@tare/spec/error.ts";
 import type { TarReader } from "@tare/spec/tar.ts";
 import type { TarXattr } from "@tare/spec/tar-entry.ts";
-import { EEXIST, ENOENT, ENOTDIR, EOPNOTSUPP, EPERM } from "../sys/abi-errno.ts";
+import { EEXIST, EINVAL, ENOENT, ENOTDIR, EOPNOTSUPP, EPERM } from "../sys/abi-errno.ts";
 import {
   AT_EMPTY_PATH,
   AT_SYMLINK_NOFOLLOW,
@@ -41,6 +41,7 @@ import {
   type UnpackStep,
 } from "./plan.ts";
 import { removeTree } from "./remove.ts";
+import { DirectoryTimes } from "./times.ts";
 
 export type UnpackOptions = {
   /**
@@ -50,7 +51,7 @@ export type UnpackOptions = {
   readonly lower: () => readonly Fd[];
   /** The namespace of overlayfs' marks: `user` where the caller is not real root. */
   readonly marks: "trusted" | "user";
-  /** Most bytes of file content. */
+  /** Most bytes of file content, without holes. */
   readonly bytesMax: number;
 };
 
@@ -78,10 +79,10 @@ export function unpack(
   return { entries, bytes: layer.bytes };
 }
 
-type DirectoryTimes = { readonly path: Components; readonly metadata: Metadata };
-
 class Layer {
+  /** Of file content, with holes. */
   bytes = 0;
+  #stored = 0;
   readonly #sys: Sys;
   readonly #root: Fd;
   readonly #options: UnpackOptions;
@@ -89,9 +90,9 @@ class Layer {
   #parentPath: Components | undefined;
   #parent: Fd | undefined;
   /** Writing into a directory changes its time, so times are set at the end. */
-  readonly #times: DirectoryTimes[] = [];
-  /** Directories that were made for what is in them and that no entry described yet, by name. */
-  readonly #implied = new Map<string, Components>();
+  readonly #times = new DirectoryTimes();
+  /** Directories that were made for what is in them and that no entry described yet. */
+  readonly #implied = new Map<string, Uint8Array>();
 
   constructor(sys: Sys, root: Fd, options: UnpackOptions) {
     this.#sys = sys;
@@ -136,20 +137,19 @@ class Layer {
   finish(): void {
     this.#forgetParent();
     for (const path of this.#implied.values()) this.#looksAsBelow(path);
-    for (const { path, metadata } of this.#times) {
+    for (const { path, mtime, mtimeNs } of this.#times.all()) {
       const fd = this.#openAgain(path, O_PATH);
       if (fd === undefined) continue;
-      this.#setTimes(fd, "", metadata, AT_EMPTY_PATH);
+      this.#setTimes(fd, "", { mtime, mtimeNs }, AT_EMPTY_PATH);
       this.#sys.close(fd);
     }
   }
 
   /** A directory that was made before; undefined where a later entry of the archive replaced it. */
-  #openAgain(path: Components, flags: number): Fd | undefined {
-    const name = joinPath(path);
-    const ret = openAt(this.#sys, this.#root, name, flags | O_DIRECTORY | O_NOFOLLOW, IN_ROOT);
+  #openAgain(path: Uint8Array, flags: number): Fd | undefined {
+    const ret = openAt(this.#sys, this.#root, path, flags | O_DIRECTORY | O_NOFOLLOW, IN_ROOT);
     if (errnoOf(ret) === ENOENT || errnoOf(ret) === ENOTDIR) return undefined;
-    return check(ret, "openat2", name);
+    return check(ret, "openat2", path);
   }
 
   #rootMetadata(metadata: Metadata): void {
@@ -160,7 +160,7 @@ class Layer {
     );
     this.#setMetadata(fd, metadata);
     this.#sys.close(fd);
-    this.#times.push({ path: [], metadata });
+    this.#remember([], metadata);
   }
 
   #directory(step: Extract<UnpackStep, { op: "directory" }>): void {
@@ -181,19 +181,17 @@ class Layer {
     if (opaque) this.#opaqueFd(fd);
     this.#setMetadata(fd, step.metadata);
     this.#sys.close(fd);
-    const path = [...step.at, step.name];
-    this.#times.push({ path, metadata: step.metadata });
-    if (this.#implied.size > 0) this.#implied.delete(keyOf(path));
+    this.#remember([...step.at, step.name], step.metadata);
+  }
+
+  #remember(at: Components, { mtime, mtimeNs }: Metadata): void {
+    const path = joinPath(at);
+    this.#times.add({ path, mtime, mtimeNs });
+    if (this.#implied.size > 0) this.#implied.delete(decodeLatin1(path));
   }
 
   #file(step: Extract<UnpackStep, { op: "file" }>, content: TarReader): void {
-    this.bytes += step.size;
-    if (this.bytes > this.#options.bytesMax) {
-      throw new TareError(
-        "corrupt",
-        `Cannot unpack the layer: its files are larger than ${this.#options.bytesMax} bytes`,
-      );
-    }
+    this.#count(step);
     const parent = this.#parentOf(step.at);
     const fd = this.#createFile(parent, step.name);
     if (step.segments === undefined) this.#write(fd, content);
@@ -201,6 +199,17 @@ class Layer {
     this.#setMetadata(fd, step.metadata);
     this.#sys.close(fd);
     this.#setTimes(parent, step.name, step.metadata, AT_SYMLINK_NOFOLLOW);
+  }
+
+  /** Holes cost nothing, so what counts is what is stored; but whoever reads the file reads them all. */
+  #count({ size, segments }: Extract<UnpackStep, { op: "file" }>): void {
+    this.bytes += size;
+    this.#stored += segments?.reduce((sum, { length }) => sum + length, 0) ?? size;
+    const most = this.#options.bytesMax;
+    if (this.#stored <= most && size <= FILE_BYTES_MAX) return;
+    const what = size > FILE_BYTES_MAX ? "a file of it is" : "its files are";
+    const limit = size > FILE_BYTES_MAX ? FILE_BYTES_MAX : most;
+    throw new TareError("corrupt", `Cannot unpack the layer: ${what} larger than ${limit} bytes`);
   }
 
   #createFile(parent: Fd, name: Uint8Array): Fd {
@@ -262,7 +271,7 @@ class Layer {
   }
 
   #copyUp(target: Components, to: Fd, name: Uint8Array): void {
-    const source = findInLower(this.#sys, this.#options.lower(), target);
+    const source = findInLower(this.#sys, this.#options.lower(), joinPath(target));
     if (source === undefined) {
       throw new TareError(
         "corrupt",
@@ -275,9 +284,10 @@ class Layer {
   #node(step: Extract<UnpackStep, { op: "node" }>): void {
     const parent = this.#parentOf(step.at);
     const { type, major, minor, metadata } = step;
-    this.#create(parent, step.name, () =>
-      this.#sys.mknodat(parent, step.name, type | 0o600, major, minor),
-    );
+    const make = () => this.#sys.mknodat(parent, step.name, type | 0o600, major, minor);
+    // A device that a user namespace may not make is left out, as by every unpacker there.
+    const spared = this.#options.marks === "user" ? EPERM : undefined;
+    if (!this.#create(parent, step.name, make, spared)) return;
     this.#chown(parent, step.name, metadata, AT_SYMLINK_NOFOLLOW);
     this.#setXattrsOfLast(parent, step.name, metadata.xattrs);
     // Made a moment ago in a directory that nobody else reaches: it is no link.
@@ -314,15 +324,21 @@ class Layer {
     check(this.#sys.fsetxattr(fd, name, Uint8Array.of(0x79), 0), "fsetxattr", name);
   }
 
-  /** Makes a name, in place of what has it. */
-  #create(parent: Fd, name: Uint8Array, make: () => ReturnType<Sys["linkat"]>): void {
-    const first = make();
-    if (errnoOf(first) !== EEXIST) {
-      check(first, "create", name);
-      return;
+  /** Makes a name, in place of what has it; false where that fails with the error that is spared. */
+  #create(
+    parent: Fd,
+    name: Uint8Array,
+    make: () => ReturnType<Sys["linkat"]>,
+    spared?: number,
+  ): boolean {
+    let made = make();
+    if (errnoOf(made) === EEXIST) {
+      this.#clear(parent, name);
+      made = make();
     }
-    this.#clear(parent, name);
-    check(make(), "create", name);
+    if (errnoOf(made) === spared) return false;
+    check(made, "create", name);
+    return true;
   }
 
   #clear(parent: Fd, name: Uint8Array, known?: Stat): void {
@@ -378,13 +394,13 @@ class Layer {
     const there = openAt(this.#sys, this.#root, whole, O_PATH | O_DIRECTORY, IN_ROOT);
     if (errnoOf(there) !== ENOENT) return check(there, "openat2", whole);
     check(this.#sys.mkdirat(parent, name, 0o755), "mkdirat", whole);
-    if (this.#implied.size < IMPLIED_MAX) this.#implied.set(keyOf(path), path);
-    else this.#looksAsBelow(path);
+    if (this.#implied.size < IMPLIED_MAX) this.#implied.set(decodeLatin1(whole), whole);
+    else this.#looksAsBelow(whole);
     return this.#openLast(parent, name, O_RDONLY | O_DIRECTORY);
   }
 
   /** Else a directory that the archive does not name would lose its owner and mode. */
-  #looksAsBelow(path: Components): void {
+  #looksAsBelow(path: Uint8Array): void {
     const source = findInLower(this.#sys, this.#options.lower(), path);
     if (source === undefined) return;
     const fd = this.#openAgain(path, O_RDONLY);
@@ -435,21 +451,32 @@ class Layer {
     }
   }
 
-  /** Attributes that the file system cannot keep are lost, as with every other unpacker. */
+  /**
+   * What the file system cannot keep is lost, as with every other unpacker; so is what a user namespace
+   * may not set, and what the kernel takes for regular files and directories only (xattr(7), "user").
+   */
   #checkXattr(ret: ReturnType<Sys["fsetxattr"]>, xattr: TarXattr): void {
     const errno = errnoOf(ret);
-    const rootless = this.#options.marks === "user" && errno === EPERM;
-    if (errno !== EOPNOTSUPP && !rootless) check(ret, "setxattr", xattr.name);
+    if (errno === 0 || errno === EOPNOTSUPP) return;
+    const lost = this.#options.marks === "user" || printPath(xattr.name).startsWith("user.");
+    if (errno !== EPERM || !lost) check(ret, "setxattr", xattr.name);
   }
 
   #chown(dirfd: Fd, name: Uint8Array | "", metadata: Metadata, flags: number): void {
     const ret = this.#sys.fchownat(dirfd, name, metadata.uid, metadata.gid, flags);
-    if (errnoOf(ret) === 0) return;
-    check(ret, `fchownat ${metadata.uid}:${metadata.gid}`);
+    const errno = errnoOf(ret);
+    if (errno === 0) return;
+    const owner = `${metadata.uid}:${metadata.gid}`;
+    if (errno !== EINVAL) check(ret, `fchownat ${owner}`);
+    throw new TareError(
+      "unsupported",
+      `Cannot unpack the layer: this user namespace has no place for the owner ${owner}`,
+      { hint: "Give the user more ids in /etc/subuid and /etc/subgid" },
+    );
   }
 
-  #setTimes(dirfd: Fd, name: Uint8Array | "", metadata: Metadata, flags: number): void {
-    const { mtime, mtimeNs } = metadata;
+  #setTimes(dirfd: Fd, name: Uint8Array | "", times: Times, flags: number): void {
+    const { mtime, mtimeNs } = times;
     const ret = this.#sys.utimensat(dirfd, name, mtime, mtimeNs, mtime, mtimeNs, flags);
     check(ret, "utimensat");
   }
@@ -473,8 +500,13 @@ class Pieces {
   }
 }
 
+type Times = Pick<Metadata, "mtime" | "mtimeNs">;
+
+/** The most that ext4 takes. */
+const FILE_BYTES_MAX = 16 * 1024 ** 4;
+
 /** Directories that wait for the layers below; more of them are compared at once. */
-const IMPLIED_MAX = 10_000;
+const IMPLIED_MAX = 2000;
 
 /** What a failed write is said to be of: names are put into words only for errors. */
 const CONTENT = "a file of the layer";

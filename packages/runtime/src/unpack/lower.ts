@@ -22,11 +22,10 @@ import { check, errnoOf } from "../sys/check.ts";
 import { openAt } from "../sys/file.ts";
 import { type Stat, statAt } from "../sys/stat.ts";
 import type { Fd, Sys } from "../sys/types.ts";
-import { type Components, joinPath, printPath } from "./plan.ts";
+import { printPath } from "./plan.ts";
 
 /** The topmost layer's object of that name, as an O_PATH descriptor; undefined where it is nowhere or deleted. */
-export function findInLower(sys: Sys, lower: readonly Fd[], path: Components): Fd | undefined {
-  const name = joinPath(path);
+export function findInLower(sys: Sys, lower: readonly Fd[], name: Uint8Array): Fd | undefined {
   for (const layer of lower) {
     const resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
     const ret = openAt(sys, layer, name, O_PATH | O_NOFOLLOW, resolve);

@@ -1,5 +1,5 @@
 /** The program `tare`: the only place of the CLI that touches the process. */
-import { writeSync } from "node:fs";
+import { readFileSync, writeSync } from "node:fs";
 import { main } from "../cli/main.ts";
 
 const FORWARDED: readonly NodeJS.Signals[] = [
@@ -36,6 +36,12 @@ function writeWhole(fd: number, text: string): void {
   }
 }
 
+/** Whether we are root of less than the machine: the first namespace maps all ids onto themselves. */
+function inUserNamespace(): boolean {
+  const [inside, outside, count] = readFileSync("/proc/self/uid_map", "latin1").trim().split(/ +/);
+  return inside !== "0" || outside !== "0" || count !== "4294967295";
+}
+
 const status = await main(process.argv.slice(2), {
   env,
   directory: process.cwd(),
@@ -45,7 +51,7 @@ const status = await main(process.argv.slice(2), {
     runRoot: "/run/tare",
     helper: `${programs}/tare-helper`,
     init: `${programs}/tare-init`,
-    rootless: false,
+    rootless: inUserNamespace(),
   },
   // Loading this module costs as much as starting the program.
   isTerminal: async (fd) => (await import("node:tty")).isatty(fd),
