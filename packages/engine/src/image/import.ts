@@ -57,12 +57,6 @@ async function layerBytes(tarball: AsyncIterable<Uint8Array>): Promise<AsyncIter
   return isLayerCompression(compression) ? bytes : decompress(bytes, compression);
 }
 
-/** The tarball as it is, but where no layer may be compressed so. */
-async function layerBytes(tarball: AsyncIterable<Uint8Array>): Promise<AsyncIterable<Uint8Array>> {
-  const { compression, bytes } = await detect(tarball);
-  return isLayerCompression(compression) ? bytes : decompress(bytes, compression);
-}
-
 async function* nonEmpty(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   let size = 0;
   for await (const chunk of stream) {
