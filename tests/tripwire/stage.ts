@@ -159,7 +159,8 @@ export class Stage {
     if (bundle === undefined) {
       bundle = this.scene.bundle({
         rootfs: this.#rootfs,
-        sh: `${REPORT}\n[ ! -e /out/stay ] || exec sleep 1000`,
+        // Asked for first: with the report the file is taken away.
+        sh: `[ ! -e /out/stay ] || stay=yes\n${REPORT}\n[ -z "$stay" ] || exec sleep 1000`,
         mounts: [{ destination: "/out", source: this.out, options: ["bind", "rw"] }],
         edit: (config) => {
           config.linux.cgroupsPath = `/${this.id}`;
