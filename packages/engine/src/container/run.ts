@@ -3,14 +3,20 @@
  * the helper, which mounts the root file system in a namespace that dies with it), wait, clean up.
  * Killed at any point, this leaves nothing that `sweepContainers` does not find.
  */
-import { chmodSync, chownSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, existsSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { TareError, toReport } from "@tare/spec/error.ts";
 import { printConfig } from "../bundle/print.ts";
 import type { Engine } from "../engine.ts";
 import { ownTag } from "../store/owner.ts";
 import type { Store } from "../store/store.ts";
 import { DRIVER } from "../volume/options.ts";
-import { createVolume, findVolume, type Ids, removeVolume } from "../volume/records.ts";
+import {
+  createVolume,
+  findVolume,
+  type Ids,
+  removeVolume,
+  sweepVolumes,
+} from "../volume/records.ts";
 import type { IdMappings } from "./id-mappings.ts";
 import {
   isThrownAway,
@@ -162,7 +168,8 @@ function makeContainer(
 function makeVolumes(store: Store, prepared: Prepared, root: Ids): void {
   for (const { name, anonymous, room } of prepared.storage.volumes) {
     if (name === undefined) makeOwnVolume(room, root);
-    else if (findVolume(store, name) === undefined) {
+    else if (findVolume(store, name) === undefined || !existsSync(room)) {
+      sweepVolumes(store);
       const empty = new Map<string, string>();
       createVolume(store, { name, driver: DRIVER, options: empty, labels: empty, anonymous }, root);
     }

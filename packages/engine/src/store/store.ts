@@ -80,6 +80,11 @@ function refuseForeign(root: string): void {
   );
 }
 
+/** Whether a name at the top of the data root is ours: a room, the database or its journal. */
+export function isStoreName(name: string): boolean {
+  return ROOMS.some(([room]) => room === name) || name === "tare.db" || name.startsWith("tare.db-");
+}
+
 function makeRooms(root: string): void {
   try {
     mkdirSync(root, { recursive: true });

@@ -1,6 +1,6 @@
 /**
- * Volumes: a row, and for most a directory `volumes/<name>/data`. The directory comes first and the
- * row goes first, so that a row always has its directory; a directory without a row is what a crash left.
+ * Volumes: a row, and for most a directory `volumes/<name>/data`. The directory is made first and goes
+ * first, in one transaction with its row; what a crash leaves of that, `sweepVolumes` tells apart.
  */
 import {
   chmodSync,
@@ -155,29 +155,58 @@ function runningUsers(store: Store, volume: string): string[] {
  * @throws TareError `not_found`; `conflict` while a container, running or kept, uses it.
  */
 export function removeVolume(store: Store, name: string, options: { force?: boolean } = {}): void {
-  const removed = store.db
-    .transaction(() => {
-      if (findVolume(store, name) === undefined) return false;
-      const [user] = usersOf(store, name);
-      if (user !== undefined) throw inUse(name, user);
-      store.db.run("DELETE FROM volumes WHERE name = ?", [name]);
-      return true;
-    })
-    .immediate();
-  if (removed) deleteRoom(store, name);
-  else if (options.force !== true) throw noVolume(name);
+  const aside = `${store.root}/tmp/${ownTag()}-${crypto.randomUUID()}`;
+  const room = volumeRoom(store, name);
+  let isAside = false;
+  try {
+    const isThere = store.db
+      .transaction(() => {
+        if (findVolume(store, name) === undefined) return false;
+        const [user] = usersOf(store, name);
+        if (user !== undefined) throw inUse(name, user);
+        store.db.run("DELETE FROM volumes WHERE name = ?", [name]);
+        isAside = existsSync(room);
+        if (isAside) renameSync(room, aside);
+        return true;
+      })
+      .immediate();
+    if (!isThere && options.force !== true) throw noVolume(name);
+  } catch (error) {
+    if (isAside) renameSync(aside, room);
+    throw error;
+  }
+  rmSync(aside, { recursive: true, force: true });
 }
 
-/** A name may be given again at once, so the directory is moved aside under the lock if it is still nobody's. */
-function deleteRoom(store: Store, name: string): void {
-  const aside = `${store.root}/tmp/${ownTag()}-${crypto.randomUUID()}`;
+/**
+ * Makes good what a killed command left: a record whose directory is gone was being removed, an empty
+ * directory without a record was being made.
+ */
+export function sweepVolumes(store: Store): void {
   store.db
     .transaction(() => {
-      const room = volumeRoom(store, name);
-      if (findVolume(store, name) === undefined && existsSync(room)) renameSync(room, aside);
+      for (const { name } of listVolumes(store)) {
+        if (existsSync(volumeRoom(store, name)) || usersOf(store, name).length > 0) continue;
+        store.db.run("DELETE FROM volumes WHERE name = ?", [name]);
+      }
+      for (const name of readdirSync(`${store.root}/volumes`)) {
+        if (findVolume(store, name) === undefined && isEmpty(volumeRoom(store, name))) {
+          rmSync(volumeRoom(store, name), { recursive: true, force: true });
+        }
+      }
     })
     .immediate();
-  rmSync(aside, { recursive: true, force: true });
+}
+
+function isEmpty(room: string): boolean {
+  return !existsSync(`${room}/data`) || readdirSync(`${room}/data`).length === 0;
+}
+
+/** Records a directory that has none, with its content: nothing of a user's is thrown away. */
+export function adoptVolume(store: Store, name: string): void {
+  const created = new Date().toISOString();
+  const sql = "INSERT INTO volumes VALUES (?, 'local', '{}', '{}', ?, 0) ON CONFLICT DO NOTHING";
+  store.db.run(sql, [name, created]);
 }
 
 export function noVolume(name: string): TareError {

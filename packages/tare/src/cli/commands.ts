@@ -134,6 +134,30 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./volume-prune.ts")).VOLUME_PRUNE,
   },
   {
+    name: "container prune",
+    usage: "",
+    help: "Remove containers that have ended",
+    load: async () => (await import("./container-prune.ts")).CONTAINER_PRUNE,
+  },
+  {
+    name: "system df",
+    usage: "",
+    help: "Show what the data root takes on disk",
+    load: async () => (await import("./system-df.ts")).SYSTEM_DF,
+  },
+  {
+    name: "system check",
+    usage: "",
+    help: "Check the store against its records",
+    load: async () => (await import("./system-check.ts")).SYSTEM_CHECK,
+  },
+  {
+    name: "system prune",
+    usage: "",
+    help: "Remove what is not used",
+    load: async () => (await import("./system-prune.ts")).SYSTEM_PRUNE,
+  },
+  {
     name: "version",
     usage: "",
     help: "Print versions",

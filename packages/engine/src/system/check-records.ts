@@ -1,0 +1,102 @@
+/** The database itself, images against their layers, containers and volumes against their directories. */
+import { existsSync, mkdirSync, readdirSync } from "node:fs";
+import { parseImageConfig } from "@tare/spec/oci-image-config.ts";
+import { containerPath, readOwner } from "../container/records.ts";
+import { chainIds, digestOf } from "../image/digest.ts";
+import { takeAway } from "../image/remove.ts";
+import { isStoreName, type Store } from "../store/store.ts";
+import { adoptVolume, listVolumes, volumeRoom } from "../volume/records.ts";
+import type { Fault } from "./check.ts";
+
+export function recordFaults(store: Store): Fault[] {
+  return [
+    ...databaseFaults(store),
+    ...imageFaults(store),
+    ...containerFaults(store),
+    ...volumeFaults(store),
+    ...strangers(store),
+  ];
+}
+
+function databaseFaults(store: Store): Fault[] {
+  type Line = { readonly integrity_check: string };
+  const lines = store.db.query<Line, []>("PRAGMA integrity_check").all();
+  const texts = lines.map(({ integrity_check: text }) => text).filter((text) => text !== "ok");
+  const loose = store.db.query("PRAGMA foreign_key_check").all();
+  const all = [...texts, ...loose.map((row) => `a row without its parent: ${JSON.stringify(row)}`)];
+  return all.map((text) => ({ message: `The database is damaged: ${text}`, repair: undefined }));
+}
+
+type ImageRow = { readonly id: string; readonly config: string };
+
+function imageFaults(store: Store): Fault[] {
+  const rows = store.db.query<ImageRow, []>("SELECT id, config FROM images ORDER BY id").all();
+  return rows.flatMap((row) => {
+    const why = imageFault(store, row);
+    if (why === undefined) return [];
+    const remove = () => {
+      store.db.transaction(() => takeAway(store, row.id, { force: true })).immediate();
+      return "removed: pull or load it again";
+    };
+    return [{ message: `Image "${row.id}" ${why}`, repair: remove }];
+  });
+}
+
+function imageFault(store: Store, { id, config }: ImageRow): string | undefined {
+  if (digestOf(config) !== id) return "has another configuration than its id says";
+  const sql = "SELECT chain_id FROM image_layers WHERE image = ? ORDER BY position";
+  const rows = store.db.query<{ chain_id: string }, [string]>(sql).all(id);
+  const wanted = chainIds(parseImageConfig(config).diffIds);
+  const same =
+    wanted.length === rows.length && wanted.every((each, at) => each === rows[at]?.chain_id);
+  return same ? undefined : "has other layers than its configuration says";
+}
+
+/** Rows alone are what a crash left of a removal; directories alone have gone in the sweep. */
+function containerFaults(store: Store): Fault[] {
+  type Row = { readonly id: string; readonly name: string | null };
+  const rows = store.db.query<Row, []>("SELECT id, name FROM containers").all();
+  const lost = rows
+    .filter(({ id }) => !existsSync(containerPath(store, id)))
+    .map(({ id, name }) => ({
+      message: `Container "${name ?? id}" has no directory`,
+      repair: () => {
+        store.db.run("DELETE FROM containers WHERE id = ?", [id]);
+        return "record removed";
+      },
+    }));
+  const odd = readdirSync(`${store.root}/containers`)
+    .filter((id) => readOwner(store, id) === undefined)
+    .map((id) => ({ message: `Directory "containers/${id}" is no container`, repair: undefined }));
+  return [...lost, ...odd];
+}
+
+function volumeFaults(store: Store): Fault[] {
+  const rows = listVolumes(store).map(({ name }) => name);
+  const lost = rows
+    .filter((name) => !existsSync(`${volumeRoom(store, name)}/data`))
+    .map((name) => ({
+      message: `Volume "${name}" has lost its directory`,
+      repair: () => {
+        mkdirSync(`${volumeRoom(store, name)}/data`, { recursive: true, mode: 0o755 });
+        return "made again, empty";
+      },
+    }));
+  const known = new Set(rows);
+  const unknown = readdirSync(`${store.root}/volumes`)
+    .filter((name) => !known.has(name))
+    .map((name) => ({
+      message: `Directory "volumes/${name}" has no record`,
+      repair: () => {
+        adoptVolume(store, name);
+        return "recorded as a volume";
+      },
+    }));
+  return [...lost, ...unknown];
+}
+
+function strangers(store: Store): Fault[] {
+  return readdirSync(store.root)
+    .filter((name) => !isStoreName(name))
+    .map((name) => ({ message: `"${name}" in the data root is not tare's`, repair: undefined }));
+}
