@@ -65,3 +65,8 @@ export function layerCompression(mediaType: string): Compression | undefined {
 export function isForeignLayer(mediaType: string): boolean {
   return mediaType.startsWith(OCI_FOREIGN_LAYER) || mediaType.startsWith(DOCKER_FOREIGN_LAYER);
 }
+
+/** The specification's name of a layer that is packed so. */
+export function layerType(compression: Compression): string {
+  return compression === "none" ? OCI_LAYER : `${OCI_LAYER}+${compression}`;
+}

@@ -42,7 +42,6 @@ export class Session {
   /** While one request learns it, others wait. */
   #learning: Promise<void> | undefined;
   #credential: Promise<Credential | undefined> | undefined;
-  /** The token server that was not given our password. */
   #withheldFrom: string | undefined;
 
   constructor(client: RegistryClient, endpoint: Endpoint, options: SessionOptions) {
@@ -67,13 +66,9 @@ export class Session {
     // Who is asked after a redirect is somebody else: we owe no name there.
     if (answer.status !== 401 || answer.foreign) return answer;
     const header = answer.headers.get("www-authenticate") ?? "";
-    if (this.#authorization === used) {
-      this.#learning ??= this.#learn(header, used !== undefined).finally(() => {
-        this.#learning = undefined;
-      });
-    }
+    const learning = this.#authorization === used ? this.#learnOnce(header, used) : undefined;
     await answer.body.bytes(BODY_BYTES_MAX, "an answer");
-    await this.#learning;
+    await learning;
     const second = await this.#sendOnce(request, this.#authorization);
     if (second.status === 401) this.#authorization = undefined;
     if (second.status !== 401 && second.status !== 403) return second;
@@ -88,6 +83,23 @@ export class Session {
   get retries(): number {
     const { retries } = this.client.settings.transfer;
     return this.endpoint.mirror ? Math.min(retries, 1) : retries;
+  }
+
+  /** Several requests may be refused at once: one asks for a token, all get it. */
+  #learnOnce(header: string, used: string | undefined): Promise<void> {
+    if (this.#learning === undefined) {
+      this.#learning = this.#learn(header, used !== undefined).finally(() => {
+        this.#learning = undefined;
+      });
+      // Whoever waits for it hears of its failure; until then nobody may.
+      this.#learning.catch(() => {});
+    }
+    return this.#learning;
+  }
+
+  /** The token server that was not given the password that there is. */
+  get withheldFrom(): string | undefined {
+    return this.#withheldFrom;
   }
 
   async #sendOnce(request: SessionRequest, authorization: string | undefined): Promise<Answer> {

@@ -33,6 +33,25 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./pull.ts")).PULL,
   },
   {
+    name: "push",
+    usage: "NAME[:TAG]",
+    help: "Send an image to a registry",
+    aliases: ["image push"],
+    load: async () => (await import("./push.ts")).PUSH,
+  },
+  {
+    name: "login",
+    usage: "[REGISTRY]",
+    help: "Log in at a registry",
+    load: async () => (await import("./login.ts")).LOGIN,
+  },
+  {
+    name: "logout",
+    usage: "[REGISTRY]",
+    help: "Forget a registry's password",
+    load: async () => (await import("./logout.ts")).LOGOUT,
+  },
+  {
     name: "load",
     usage: "",
     help: "Bring in images from an archive (docker save or OCI layout)",

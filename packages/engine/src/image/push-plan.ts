@@ -1,0 +1,158 @@
+/**
+ * What a push sends: the manifest or index that a name stands for, as it is, where the store has all of
+ * it; of an index that is here in part, the manifest of the image; else a manifest that is made of what
+ * is there, and kept, so that the next push finds it.
+ */
+import { createReadStream, createWriteStream, statSync } from "node:fs";
+import { pipeline } from "node:stream/promises";
+import { createGzip } from "node:zlib";
+import type { Digest } from "@tare/spec/digest.ts";
+import { TareError } from "@tare/spec/error.ts";
+import { layerType, OCI_CONFIG, OCI_MANIFEST } from "@tare/spec/media-type.ts";
+import { parseManifestOrIndex } from "@tare/spec/oci-image.ts";
+import type { Engine } from "../engine.ts";
+import { knownBlob, manifestsOf, readDocument } from "../store/blobs.ts";
+import type { NameTarget } from "../store/names.ts";
+import { blobPath, Staging, type Store } from "../store/store.ts";
+import { commitContent, knownLayer, stagedBlob } from "./commit.ts";
+import { type Compression, detectCompression, MAGIC_BYTES } from "./compression.ts";
+import { digestOf, finishDigest } from "./digest.ts";
+import { layersOf } from "./lookup.ts";
+
+export type PushedBlob = {
+  readonly digest: Digest;
+  readonly size: number;
+  readonly isLayer: boolean;
+};
+
+export type PushedDocument = {
+  readonly digest: Digest;
+  readonly text: string;
+  readonly mediaType: string;
+};
+
+export type PushPlan = {
+  /** Each once. */
+  readonly blobs: readonly PushedBlob[];
+  /** What an index names before the index itself; the last one is what the tag will be. */
+  readonly documents: readonly PushedDocument[];
+};
+
+const INDEX_DEPTH_MAX = 4;
+
+/**
+ * The plan for a name's target.
+ * @throws TareError `not_found` where nothing of it can be pushed; `corrupt`
+ */
+export async function planPush(engine: Engine, { target, image }: NameTarget): Promise<PushPlan> {
+  const { store } = engine;
+  const manifests = image === undefined ? [] : manifestsOf(store, image);
+  const candidates =
+    target === undefined ? manifests : [target, ...preferred(store, target, manifests)];
+  for (const candidate of candidates) {
+    const plan = planDocument(store, candidate, INDEX_DEPTH_MAX);
+    if (plan !== undefined) return plan;
+  }
+  if (image !== undefined) {
+    const made = planDocument(store, await makeManifest(engine, image), 0);
+    if (made !== undefined) return made;
+  }
+  throw new TareError("not_found", "Cannot push: parts of it are not in the store", {
+    hint: "Pull it again, then push",
+  });
+}
+
+/** Those first that the target names. */
+function preferred(store: Store, target: Digest, manifests: readonly Digest[]): Digest[] {
+  const text = knownBlob(store, target) === undefined ? "" : readDocument(store, target);
+  return [...manifests].sort((a, b) => Number(text.includes(b)) - Number(text.includes(a)));
+}
+
+/** Undefined where the store lacks something of it. */
+function planDocument(store: Store, digest: Digest, depth: number): PushPlan | undefined {
+  if (knownBlob(store, digest) === undefined) return undefined;
+  const text = readDocument(store, digest);
+  const parsed = parseManifestOrIndex(text, knownBlob(store, digest)?.mediaType);
+  const own = { digest, text, mediaType: parsed.mediaType };
+  if (parsed.kind === "manifest") {
+    const parts = [
+      { ...parsed.config, isLayer: false },
+      ...parsed.layers.map((layer) => ({ ...layer, isLayer: true })),
+    ];
+    const blobs = new Map(
+      parts.map(({ digest, size, isLayer }) => [digest, { digest, size, isLayer }]),
+    );
+    const isWhole = [...blobs.keys()].every((each) => knownBlob(store, each) !== undefined);
+    return isWhole ? { blobs: [...blobs.values()], documents: [own] } : undefined;
+  }
+  if (depth === 0) return undefined;
+  const children = parsed.manifests.map((child) => planDocument(store, child.digest, depth - 1));
+  if (!children.every((child) => child !== undefined)) return undefined;
+  const blobs = new Map(
+    children.flatMap((child) => child.blobs.map((blob) => [blob.digest, blob])),
+  );
+  return {
+    blobs: [...blobs.values()],
+    documents: [...children.flatMap((child) => child.documents), own],
+  };
+}
+
+type MadeLayer = {
+  readonly mediaType: string;
+  readonly digest: Digest;
+  readonly size: number;
+};
+
+/** Makes a manifest of the image's layers as they lie here, plain ones compressed; keeps both. */
+async function makeManifest(engine: Engine, image: Digest): Promise<Digest> {
+  const { store } = engine;
+  using staging = new Staging(store);
+  const blobs = new Map<Digest, string>();
+  const layers: MadeLayer[] = [];
+  for (const chainId of layersOf(store, image).toReversed()) {
+    const blob = knownLayer(store, chainId)?.blob;
+    if (blob === undefined || knownBlob(store, blob) === undefined) {
+      throw new TareError("not_found", "Cannot push: a layer of the image is not in the store");
+    }
+    layers.push(await packLayer(store, blob, staging.path, blobs));
+  }
+  const text = JSON.stringify({
+    schemaVersion: 2,
+    mediaType: OCI_MANIFEST,
+    config: { mediaType: OCI_CONFIG, digest: image, size: statSync(blobPath(store, image)).size },
+    layers,
+  });
+  const digest = digestOf(text);
+  const path = stagedBlob(staging.path, digest);
+  await Bun.write(path, text);
+  blobs.set(digest, path);
+  const documents = [{ digest, mediaType: OCI_MANIFEST, text, image }];
+  await commitContent(store, { blobs, documents, names: [] });
+  return digest;
+}
+
+async function packLayer(
+  store: Store,
+  blob: Digest,
+  staging: string,
+  blobs: Map<Digest, string>,
+): Promise<MadeLayer> {
+  const from = blobPath(store, blob);
+  const head = await Bun.file(from).slice(0, MAGIC_BYTES).bytes();
+  const compression: Compression = detectCompression(head);
+  if (compression === "gzip" || compression === "zstd") {
+    return { mediaType: layerType(compression), digest: blob, size: statSync(from).size };
+  }
+  const aside = `${staging}/packed-${blobs.size}`;
+  // The same bytes each time: no name and no time is in there.
+  await pipeline(createReadStream(from), createGzip(), createWriteStream(aside, { mode: 0o600 }));
+  const digest = await hashFile(aside);
+  blobs.set(digest, aside);
+  return { mediaType: layerType("gzip"), digest, size: statSync(aside).size };
+}
+
+async function hashFile(path: string): Promise<Digest> {
+  const hasher = new Bun.CryptoHasher("sha256");
+  for await (const chunk of Bun.file(path).stream()) hasher.update(chunk);
+  return finishDigest(hasher);
+}
