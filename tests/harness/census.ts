@@ -10,7 +10,7 @@ import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { allCgroups } from "./cgroups.ts";
 import { readMountTable } from "./mount-table.ts";
-import { patiently, REPO } from "./places.ts";
+import { REPO, stubbornly } from "./places.ts";
 
 export type CensusScope = {
   /** Unique text in the names of everything the test makes. */
@@ -78,7 +78,7 @@ export async function leaksThatStay(
   before: Census,
   timeoutMs = 2_000,
 ): Promise<string[]> {
-  const end = performance.now() + patiently(timeoutMs);
+  const end = performance.now() + stubbornly(timeoutMs);
   for (;;) {
     const found = leaks(before, takeCensus(scope));
     if (found.length === 0 || performance.now() > end) return found;

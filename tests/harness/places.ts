@@ -34,3 +34,11 @@ export function requireRoot(): void {
 export function patiently(limitMs: number): number {
   return limitMs * Number(TARE_TEST_PATIENCE ?? 1);
 }
+
+/** How much longer things may take beside other work than on a machine that has nothing else to do. */
+const BUSY = 6;
+
+/** As `patiently`, for what is looked at until it holds: nobody waits longer but who waits in vain. */
+export function stubbornly(limitMs: number): number {
+  return patiently(limitMs) * BUSY;
+}

@@ -6,7 +6,7 @@
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { patiently } from "./places.ts";
+import { patiently, stubbornly } from "./places.ts";
 
 const TIMEOUT_MS = 30_000;
 
@@ -158,15 +158,16 @@ export async function runOnTerminal(
   return { stdout: shown, stderr: "", ...limit.finish(child), wallMs };
 }
 
-/** Waits until `test` holds, looking every 10 ms; throws with `what` after the time limit. */
+/** Waits until `test` holds, looking every 10 ms; throws with `what` long after the time limit. */
 export async function until(
   test: () => boolean,
   timeoutMs: number,
   what: () => string,
 ): Promise<void> {
-  const end = performance.now() + patiently(timeoutMs);
+  const limitMs = stubbornly(timeoutMs);
+  const end = performance.now() + limitMs;
   while (!test()) {
-    if (performance.now() > end) throw new Error(`Waited ${timeoutMs} ms in vain for ${what()}`);
+    if (performance.now() > end) throw new Error(`Waited ${limitMs} ms in vain for ${what()}`);
     await Bun.sleep(10);
   }
 }

@@ -20,7 +20,7 @@ import { type CensusScope, findProcesses, leaksThatStay, takeCensus } from "./ce
 import { allCgroups } from "./cgroups.ts";
 import { busyboxRootfs, mustSucceed } from "./fixtures.ts";
 import { readMountTable } from "./mount-table.ts";
-import { patiently, requireRoot, runtimeProgram } from "./places.ts";
+import { requireRoot, runtimeProgram, stubbornly } from "./places.ts";
 import {
   OutputFiles,
   type Ran,
@@ -165,14 +165,15 @@ export class Scene {
 
   /** Waits for a status; throws after the time limit. */
   async waitForStatus(id: string, status: StateAnswer["status"], timeoutMs = 5_000): Promise<void> {
-    const end = performance.now() + patiently(timeoutMs);
+    const limitMs = stubbornly(timeoutMs);
+    const end = performance.now() + limitMs;
     let seen: string | undefined;
     while (performance.now() < end) {
       seen = (await this.state(id))?.status;
       if (seen === status) return;
       await Bun.sleep(10);
     }
-    throw new Error(`Waited ${timeoutMs} ms in vain for "${status}": the container is "${seen}"`);
+    throw new Error(`Waited ${limitMs} ms in vain for "${status}": the container is "${seen}"`);
   }
 
   /** What the test left behind until now, after giving the kernel a moment. */

@@ -15,14 +15,14 @@ import {
 import { join } from "node:path";
 import { type BundleConfig, DEFAULT_NAMESPACES } from "../harness/bundle.ts";
 import { busyboxRootfs, copyRootfs, programs } from "../harness/fixtures.ts";
-import { patiently, REPO } from "../harness/places.ts";
+import { REPO, stubbornly } from "../harness/places.ts";
 import { OutputFiles, type Ran, runToFiles, until } from "../harness/run.ts";
 import { Scene, type SceneBundle } from "../harness/scene.ts";
 import { type Call, readCalls, type Wire, writeWires } from "./wire.ts";
 
 export const DEVELOPMENT_HOST = join(REPO, "dist/tare-host-dev");
 /** Longer than any command waits by itself: ten seconds for processes that do not die. */
-const COMMAND_MS_MAX = 25_000;
+const COMMAND_MS_MAX = 60_000;
 const END_MS_MAX = 5_000;
 
 /** What a container says of itself; equal for containers that were made alike. */
@@ -225,7 +225,7 @@ export class Stage {
   /** Waits until the container's process is gone. */
   async waitForEnd(): Promise<void> {
     const path = join(this.scene.dir, "pid");
-    const end = performance.now() + patiently(END_MS_MAX);
+    const end = performance.now() + stubbornly(END_MS_MAX);
     const pid = Number(readFileSync(path, "utf8"));
     while (existsSync(`/proc/${pid}`) && !isZombie(pid)) {
       if (performance.now() > end) throw new Error(`Process ${pid} of the container does not end`);
