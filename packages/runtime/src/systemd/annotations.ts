@@ -4,7 +4,8 @@
  * is made by the machine's root: any property at all, as with runc and crun, lets them do more
  * (CVE-2024-3154). So names are from a list, by two rules: it concerns nothing but this unit's
  * own end and its place in the order of start and stop, and it takes no limit away that the
- * configuration set. Pure.
+ * configuration set. So ManagedOOMPreference is not there: a unit that "omit" hides from systemd-oomd
+ * has others killed in its place (systemd.resource-control(5)). Pure.
  */
 
 import { TareError } from "@tare/spec/error.ts";
@@ -29,7 +30,6 @@ const ALLOWED: Readonly<Record<string, "s" | "as" | "b" | "i" | "u" | "t">> = {
   KillSignal: "i",
   ManagedOOMMemoryPressure: "s",
   ManagedOOMMemoryPressureLimit: "u",
-  ManagedOOMPreference: "s",
   ManagedOOMSwap: "s",
   OOMPolicy: "s",
   RuntimeMaxUSec: "t",

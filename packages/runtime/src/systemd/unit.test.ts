@@ -259,6 +259,7 @@ describe("annotations", () => {
     ["JobTimeoutAction", "'reboot'"],
     ["PIDs", "[]"],
     ["Slice", "'-.slice'"],
+    ["ManagedOOMPreference", "'omit'"],
     ["constructor", "true"],
     ["__proto__", "true"],
     ["", "true"],
