@@ -128,6 +128,20 @@ describe("options", () => {
     }
   });
 
+  test("realtime that does not fit says by which rule, and changes nothing", async () => {
+    const { id, update, look } = await updated();
+    const before = look();
+    const read = () => readCgroupFile("cpu", id, "cpu.rt_runtime_us");
+    const runtime = read();
+    if (runtime === null) return;
+    const words = ["--pids-limit", "9", "--cpu-rt-period", "1000", "--cpu-rt-runtime", "2000"];
+    const ran = await update(...words);
+    expect(ran.code).toBe(1);
+    expect(ran.stderr).toContain("at most the period");
+    expect(look()).toEqual(before);
+    expect(read()).toBe(runtime);
+  });
+
   test("kernel memory is passed over with a warning", async () => {
     const { update, look } = await updated();
     const before = look();

@@ -278,7 +278,11 @@ export function refusedWrite(write: CgroupWrite, errno: number): TareError {
   const { field, file, value } = write;
   const code = errno === EINVAL || errno === ERANGE ? "bad_input" : "no_cgroup";
   const message = `Cannot apply ${field} "${value}": write "${file}": ${printError(errno)}`;
-  return new TareError(code, message);
+  // tg_rt_schedulable() in kernel/sched/rt.c says no more than EINVAL.
+  if (errno !== EINVAL || !file.startsWith("cpu.rt_")) return new TareError(code, message);
+  return new TareError(code, message, {
+    hint: "Realtime is at most the period, and runtime/period of all groups together at most that of the group above them; see its cpu.rt_runtime_us",
+  });
 }
 
 function printError(errno: number): string {
