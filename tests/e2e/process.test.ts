@@ -6,7 +6,12 @@ import { DEFAULT_NAMESPACES, type ProcessConfig } from "../harness/bundle.ts";
 import { copyRootfs, mustSucceed } from "../harness/fixtures.ts";
 import { patiently } from "../harness/places.ts";
 import { run } from "../harness/run.ts";
-import { openScene, type Scene, type SceneBundleOptions } from "../harness/scene.ts";
+import {
+  openScene,
+  type Scene,
+  type SceneBundle,
+  type SceneBundleOptions,
+} from "../harness/scene.ts";
 
 setDefaultTimeout(patiently(60_000));
 
@@ -323,6 +328,34 @@ describe("capabilities", () => {
       },
     });
     expect([none.capBnd, none.capPrm, none.capEff]).toEqual([bits(), bits(), bits()]);
+  });
+
+  test("what the caller has not got is an error of create, but in a user namespace", async () => {
+    const scene = await openScene();
+    const wanted = ["CAP_SYS_TIME", "CAP_KILL"];
+    const capabilities = { bounding: wanted, permitted: wanted, effective: wanted };
+    const options = { args: ["true"], process: { capabilities } };
+    const plain = scene.bundle(options);
+    const ids = [{ containerID: 0, hostID: 0, size: 65_536 }];
+    const namespaces = ["mount", "pid", "user"].map((type) => ({ type }));
+    const mapped = scene.bundle({
+      ...options,
+      mounts: [],
+      linux: { namespaces, uidMappings: ids, gidMappings: ids },
+      edit: (config) => {
+        config.mounts = config.mounts.filter(({ type }) => type === "proc");
+        delete config.hostname;
+      },
+    });
+    const without = ["setpriv", "--bounding-set=-sys_time"];
+    const create = (bundle: SceneBundle) =>
+      run([...without, ...scene.command("create", "-b", bundle.dir, bundle.id)]);
+    const refused = await create(plain);
+    expect(refused.code).not.toBe(0);
+    expect(refused.stderr).toContain("CAP_SYS_TIME");
+    expect(await scene.state(plain.id)).toBeNull();
+    const argv = scene.command("run", "-b", mapped.dir, mapped.id);
+    expect(await run([...without, ...argv])).toMatchObject({ code: 0, stderr: "" });
   });
 
   test("a capability that is not held does not work", async () => {

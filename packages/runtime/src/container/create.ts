@@ -16,7 +16,8 @@ import type { DeviceNode, OutsideDevices } from "../devices/outside.ts";
 import { runHooks } from "../hooks/hooks.ts";
 import { openBindSource } from "../mounts/attach.ts";
 import { normalize } from "../mounts/plan.ts";
-import { asksForScheduling, lostAmbient } from "../process/plan.ts";
+import { heldCapabilities } from "../process/apply.ts";
+import { asksForScheduling, lostAmbient, refuseLacking } from "../process/plan.ts";
 import { waitFor } from "../process/wait.ts";
 import { loadFilter } from "../seccomp/apply.ts";
 import { agentOf, filterFlags } from "../seccomp/flags.ts";
@@ -152,7 +153,16 @@ export function prepare(
     isRootless: rootless,
   };
   const plan = planContainer(config, facts);
+  checkCapabilities(sys, config, plan);
   return { config, plan, cgroup, scope, placement: planPlacement(sys, config, id) };
+}
+
+/** In a user namespace of its own, or one that is joined, the first process has them all. */
+function checkCapabilities(sys: Sys, { linux }: Config, { init }: Plan): void {
+  const step = init.find(({ op }) => op === "capabilities");
+  if (step?.op !== "capabilities") return;
+  if (linux.namespaces.some(({ type }) => type === "user")) return;
+  refuseLacking(step.sets, heldCapabilities(sys));
 }
 
 function schedulingOf(sys: Sys, config: Config): readonly SchedulingStep[] {

@@ -2,7 +2,13 @@ import { describe, expect, test } from "bun:test";
 import type { Config } from "@tare/spec/oci-runtime.ts";
 import { parseConfig } from "@tare/spec/oci-runtime-parse.ts";
 import type { ProcessStep } from "../container/step.ts";
-import { capabilityMasks, lostAmbient, planLaunch, planProcessSetup } from "./plan.ts";
+import {
+  capabilityMasks,
+  lostAmbient,
+  planLaunch,
+  planProcessSetup,
+  refuseLacking,
+} from "./plan.ts";
 import { planScheduling } from "./scheduling.ts";
 
 type Fields = { readonly [name: string]: unknown };
@@ -119,6 +125,13 @@ describe("capabilities", () => {
     if (process === undefined) throw new Error("the configuration has a process");
     return capabilityMasks(process);
   };
+
+  test("those that are not held are refused by name", () => {
+    const wanted = masks({ permitted: ["CAP_KILL", "CAP_BPF"], effective: ["CAP_BPF"] });
+    expect(() => refuseLacking(wanted, wanted.permitted)).not.toThrow();
+    expect(() => refuseLacking(wanted, 0n)).toThrow("not ours to give: CAP_KILL, CAP_BPF");
+    expect(() => refuseLacking(wanted, 1n << 5n)).toThrow("not ours to give: CAP_BPF");
+  });
 
   test("no sets at all are no capabilities", () => {
     const none = { effective: 0n, permitted: 0n, inheritable: 0n, ambient: [] };

@@ -161,6 +161,18 @@ export function lostAmbient({ capabilities }: Process): readonly string[] {
   return ambient.filter((name) => !permitted.includes(name) || !inheritable.includes(name));
 }
 
+/** Throws `no_permission` where a program wants a capability that whoever makes it does not hold. */
+export function refuseLacking({ permitted, effective }: CapabilityMasks, held: bigint): void {
+  const lacking = (permitted | effective) & ~held;
+  if (lacking === 0n) return;
+  const names = capabilityNames().filter((_name, bit) => ((lacking >> BigInt(bit)) & 1n) !== 0n);
+  throw new TareError(
+    "no_permission",
+    `Cannot set process.capabilities: not ours to give: ${names.join(", ")}`,
+    { hint: "Leave them out: CapPrm in /proc/self/status of the caller has not got them" },
+  );
+}
+
 /** Up to the last bit of a set: a newer kernel has capabilities that we have no name for. */
 function boundingDrops(process: Process): number[] {
   const kept = new Set(capabilityNumbers(process.capabilities.bounding, "bounding"));
