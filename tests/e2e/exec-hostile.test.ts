@@ -10,6 +10,7 @@ import {
   mkdirSync,
   openSync,
   readFileSync,
+  realpathSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -18,7 +19,7 @@ import {
 import { join } from "node:path";
 import { DEFAULT_CAPABILITIES, DEFAULT_NAMESPACES } from "../harness/bundle.ts";
 import { onlyCgroup2 } from "../harness/cgroups.ts";
-import { cached, copyRootfs, mustSucceed } from "../harness/fixtures.ts";
+import { cached, copyRootfs, mustSucceed, programs } from "../harness/fixtures.ts";
 import { patiently, runtimeProgram } from "../harness/places.ts";
 import { type Ran, run } from "../harness/run.ts";
 import { openScene, type SceneBundleOptions } from "../harness/scene.ts";
@@ -141,36 +142,68 @@ test("`#!/proc/self/exe` does not lend the runtime's file", async () => {
   });
 });
 
+/**
+ * Where exec's process has a /proc/self when it resolves names. Usually it has none: it is not in the pid
+ * namespace yet, which alone holds these two off.
+ */
+const VISIBLE: readonly (readonly [name: string, options: SceneBundleOptions])[] = [
+  ["that is late", {}],
+  [
+    "of the host's pid namespace",
+    {
+      linux: {
+        namespaces: DEFAULT_NAMESPACES.filter((type) => type !== "pid").map((type) => ({ type })),
+      },
+    },
+  ],
+  [
+    "that is there early",
+    {
+      edit: ({ process }) => {
+        const flags = ["SCHED_FLAG_RESET_ON_FORK"];
+        Object.assign(process, { scheduler: { policy: "SCHED_OTHER", flags } });
+      },
+    },
+  ],
+];
+
+/** Runs a command whose caller has the host's root open. */
+function holdingHost(argv: readonly string[]): Promise<Ran> {
+  const held = 'for n in 3 4 5 6 7 8 9; do eval "exec $n</"; done; exec "$@"';
+  return run(["bash", "-c", held, "bash", ...argv]);
+}
+
 // CVE-2024-21626: the caller holds a directory of the host, and so might we.
-test("no descriptor is a working directory on the host", async () => {
-  const guest = await openSpoiled((rootfs) => {
-    for (let fd = 3; fd < 16; fd++) symlinkSync(`/proc/self/fd/${fd}`, join(rootfs, `fd${fd}`));
-  });
-  const { id } = guest.bundle;
-  for (let fd = 3; fd < 16; fd++) {
-    for (const cwd of [`/proc/self/fd/${fd}`, `/proc/1/fd/${fd}`, `/fd${fd}`]) {
-      const exec = guest.scene.command("exec", "--cwd", cwd, id, "sh", "-c", "pwd; ls ..");
-      const held = 'for n in 3 4 5 6 7 8 9; do eval "exec $n</"; done; exec "$@"';
-      const ran = await run(["bash", "-c", held, "bash", ...exec]);
-      expect([cwd, ran.code, ran.stdout]).toEqual([cwd, 255, ""]);
+test.each([...VISIBLE])(
+  "no descriptor is a working directory on the host, for a process %s",
+  async (_name, options) => {
+    const guest = await openSpoiled((rootfs) => {
+      for (let fd = 3; fd < 16; fd++) symlinkSync(`/proc/self/fd/${fd}`, join(rootfs, `fd${fd}`));
+    }, options);
+    const { id } = guest.bundle;
+    for (let fd = 3; fd < 16; fd++) {
+      for (const cwd of [`/proc/self/fd/${fd}`, `/proc/1/fd/${fd}`, `/fd${fd}`]) {
+        const exec = guest.scene.command("exec", "--cwd", cwd, id, "sh", "-c", "pwd; ls ..");
+        const ran = await holdingHost(exec);
+        expect([cwd, ran.code, ran.stdout]).toEqual([cwd, 255, ""]);
+      }
     }
-  }
-});
+  },
+);
 
 // The same by the program's own name.
-test("no descriptor leads to a program of the host", async () => {
-  const guest = await openGuest();
-  for (let fd = 3; fd < 12; fd++) {
-    const exec = guest.scene.command(
-      "exec",
-      guest.bundle.id,
-      `/proc/self/fd/${fd}/bin/busybox`,
-      "id",
-    );
-    const held = 'exec 9</; exec "$@"';
-    expect((await run(["bash", "-c", held, "bash", ...exec])).code).toBe(255);
-  }
-});
+test.each([...VISIBLE])(
+  "no descriptor leads to a program of the host, for a process %s",
+  async (_name, options) => {
+    const guest = await openGuest(options);
+    for (let fd = 3; fd < 12; fd++) {
+      // Static, so that it would run.
+      const program = `/proc/self/fd/${fd}${realpathSync(await programs())}/report`;
+      const ran = await holdingHost(guest.scene.command("exec", guest.bundle.id, program));
+      expect([fd, ran.code]).toEqual([fd, 255]);
+    }
+  },
+);
 
 // CVE-2026-47262, CVE-2024-9676.
 const ACCOUNTS: [name: string, make: (path: string) => void][] = [
