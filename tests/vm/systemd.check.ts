@@ -322,6 +322,15 @@ test("an ordinary user's container is a scope of the user's own systemd", async 
   const inside = await run(asUser(...scene.command("exec", bundle.id, "cat", "/proc/self/cgroup")));
   expect(inside).toMatchObject({ code: 0, stderr: "" });
   expect(inside.stdout).toContain(place);
+  // The way to a cgroup below it leads through those of the machine's too.
+  const below = `${CGROUPS}/user.slice/user-${UID}.slice${place}/inner`;
+  mustSucceed(await run(asUser("mkdir", below)));
+  const command = ["--cgroup", "inner", bundle.id, "cat", "/proc/self/cgroup"];
+  const lower = await run(asUser(...scene.command("exec", ...command)));
+  expect(lower).toMatchObject({ code: 0, stderr: "" });
+  expect(lower.stdout.trim()).toEndWith(`${place}/inner`);
+  const missing = ["--cgroup", "missing", bundle.id, "true"];
+  expect((await run(asUser(...scene.command("exec", ...missing)))).code).not.toBe(0);
   const gone = await run(asUser(...scene.command("delete", "--force", bundle.id)));
   expect(gone).toMatchObject({ code: 0, stderr: "" });
   const left = ["systemctl", "--user", "list-units", "--all", "--no-legend", unitOf(scene)];

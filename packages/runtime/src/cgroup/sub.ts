@@ -72,7 +72,7 @@ export function openSubCgroups(sys: Sys, cgroup: OpenCgroup, subs: SubCgroups): 
   const dirs = cgroup.dirs.map((dir, index): OwnedFd => {
     const { controllers = [], version } = state.dirs[index] ?? {};
     const named = controllers.find((each) => subs.has(each));
-    const path = subs.get(named ?? "") ?? "";
+    const path = subPathOf(subs, controllers);
     if (path === "") return opened.use(new OwnedFd(sys, dir.release()));
     const ret = openBelow(sys, dir.fd, path, O_PATH | O_DIRECTORY);
     // Beside hierarchies of v1, that of v2 holds no controller: nobody makes groups in it.
@@ -89,6 +89,12 @@ export function openSubCgroups(sys: Sys, cgroup: OpenCgroup, subs: SubCgroups): 
   });
   opened.move();
   return new OpenCgroup(state, dirs);
+}
+
+/** What is asked for in the hierarchy of these controllers; "" where it is the container's own cgroup. */
+export function subPathOf(subs: SubCgroups, controllers: readonly string[]): string {
+  const named = controllers.find((each) => subs.has(each));
+  return subs.get(named ?? "") ?? "";
 }
 
 function isBelow(sys: Sys, dir: Fd, path: string): boolean {

@@ -4,7 +4,7 @@ import { TareError } from "@tare/spec/error.ts";
 import { freezerOf, isFrozen } from "../cgroup/freezer.ts";
 import { type CgroupJoin, type OpenCgroup, openJoin, openState } from "../cgroup/join.ts";
 import { parseCgroupState } from "../cgroup/state.ts";
-import { openSubCgroups, type SubCgroups } from "../cgroup/sub.ts";
+import { openSubCgroups, type SubCgroups, subPathOf } from "../cgroup/sub.ts";
 import { openCgroup } from "../cgroup/tree.ts";
 import { EACCES, EBUSY, ENODEV } from "../sys/abi-errno.ts";
 import { NO_FD } from "../sys/abi-file.ts";
@@ -87,15 +87,21 @@ export function cloneInto(sys: Sys, join: ExecJoin, { record, cgroups }: CgroupW
   const ret = tryClone(sys, join.into);
   const errno = errnoOf(ret);
   const { unit, dirs } = parseCgroupState(record.cgroup);
-  if (errno === EACCES && unit?.isUser === true && cgroups.size === 0) {
+  if (errno === EACCES && unit?.isUser === true) {
     // Between a user's session and a scope the way leads through cgroups of the machine's.
-    return loadPart(sys, "tare-runtime~systemd").cloneIntoScope(sys, unit, dirs);
+    const [{ controllers, path } = { controllers: [], path: "" }] = dirs;
+    const place = joinPath(path, subPathOf(cgroups, controllers));
+    return loadPart(sys, "tare-runtime~systemd").cloneIntoScope(sys, unit, place);
   }
   if ((errno !== EBUSY && errno !== ENODEV) || cgroups.size > 0) {
     return check(ret, `adding pid ${sys.getpid()} to cgroups, clone3`);
   }
   using other = new OwnedFd(sys, openFirst(sys, record));
   return check(tryClone(sys, other.fd), "clone3", "the cgroup of the first process");
+}
+
+function joinPath(path: string, sub: string): string {
+  return sub === "" ? path : `${path}/${sub}`;
 }
 
 function tryClone(sys: Sys, cgroup: Fd | undefined): Ret<number> {

@@ -12,12 +12,7 @@ import { devicePolicy } from "../cgroup/device-rules.ts";
 import type { CgroupHost } from "../cgroup/host.ts";
 import { type CgroupLocation, splitPath } from "../cgroup/path.ts";
 import type { CgroupPlan } from "../cgroup/plan.ts";
-import {
-  type CgroupState,
-  type CgroupStateDir,
-  plannedState,
-  type UnitState,
-} from "../cgroup/state.ts";
+import { type CgroupState, plannedState, type UnitState } from "../cgroup/state.ts";
 import { waitFor } from "../process/wait.ts";
 import { NO_FD, O_CLOEXEC } from "../sys/abi-file.ts";
 import { SIGCHLD } from "../sys/abi-process.ts";
@@ -170,10 +165,10 @@ export function updateUnit(sys: Sys, unit: UnitState, writes: readonly LimitValu
 
 /**
  * Forks, and has systemd move the new process into a container's cgroup before it goes on: for a
- * caller that may not move it, a user whose session is another cgroup of the machine's. Answers as
- * fork(2) does.
+ * caller that may not move it, a user whose session is another cgroup of the machine's. `path` is that
+ * cgroup, the unit's or one below it. Answers as fork(2) does.
  */
-export function cloneIntoScope(sys: Sys, unit: UnitState, dirs: readonly CgroupStateDir[]): number {
+export function cloneIntoScope(sys: Sys, unit: UnitState, path: string): number {
   using manager = Manager.open(sys, unit.isUser);
   const fds = new Int32Array(2);
   check(sys.pipe2(fds, O_CLOEXEC), "pipe2");
@@ -187,7 +182,7 @@ export function cloneIntoScope(sys: Sys, unit: UnitState, dirs: readonly CgroupS
     return 0;
   }
   try {
-    const components = dirs[0]?.path.split("/") ?? [];
+    const components = path.split("/");
     const below = components.slice(components.indexOf(unit.name) + 1);
     manager.attach(unit.name, `/${below.join("/")}`, [pid]);
     writeAll(sys, writing.fd, Uint8Array.of(1), "pipe");
