@@ -1,6 +1,6 @@
 /**
- * containerd's CRI plug-in, which Kubernetes talks to, asked by crictl: a pod with the runtime's
- * handler, as a RuntimeClass names it. crictl is not in Debian: TARE_CRICTL names it, or it is in PATH.
+ * containerd's CRI plug-in, asked as Kubernetes asks it: a pod with the runtime's handler, as a
+ * RuntimeClass names it. crictl is not in Debian, so the calls are made by a client of the test's.
  */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, writeFileSync } from "node:fs";
@@ -10,13 +10,14 @@ import { IMAGE_NAME, IMAGE_TAG, images } from "../harness/images.ts";
 import { patiently, runtimeProgram } from "../harness/places.ts";
 import { run } from "../harness/run.ts";
 import { openScene, type Scene } from "../harness/scene.ts";
+import { type ContainerOf, CriClient, type Pod } from "./cri-client.ts";
 import { type EngineHost, lacks, openHost } from "./host.ts";
 
 setDefaultTimeout(patiently(240_000));
 
-const { TARE_CRICTL: CRICTL = "crictl" } = process.env;
 const CNI_PROGRAMS = "/usr/lib/cni";
-const SOCKET = "unix:///run/containerd/containerd.sock";
+const SOCKET = "/run/containerd/containerd.sock";
+const READY_TIMEOUT_MS = patiently(60_000);
 const IMAGE = `${IMAGE_NAME}:${IMAGE_TAG}`;
 const PAUSE = "example.test/fixture/pause:1.0";
 const MIB = 1024 * 1024;
@@ -67,85 +68,97 @@ async function pauseImage(): Promise<string> {
   return join(dir, "pause.tar");
 }
 
-type Cri = (...words: string[]) => Promise<string>;
-
-/** containerd with both images; answers crictl, which throws when it fails. */
-async function startCri(scene: Scene, host: EngineHost): Promise<Cri> {
+/** containerd with both images, and a connection to it that ends with the scene. */
+async function startCri(scene: Scene, host: EngineHost): Promise<CriClient> {
   const config = join(scene.dir, "containerd.toml");
   writeFileSync(config, settings(scene));
   mustSucceed(await run(["mkdir", join(scene.dir, "cni")]));
   writeFileSync(join(scene.dir, "cni/10-pods.conflist"), JSON.stringify(NETWORK));
-  const crictl = [CRICTL, "--runtime-endpoint", SOCKET, "--image-endpoint", SOCKET];
-  await host.daemon(["containerd", "--config", config], [...crictl, "info"]);
+  await host.daemon(["containerd", "--config", config], ["ctr", "version"]);
   const { dockerArchive } = await images();
   for (const archive of [dockerArchive, await pauseImage()]) {
     await host.sh(`ctr --namespace k8s.io image import ${archive}`);
   }
-  return async (...words) => {
-    const ran = await host.run(...crictl, ...words);
-    if (ran.code === 0) return ran.stdout.trim();
-    const log = await host.sh("tail -n 5 /run/containerd.log");
-    throw new Error(`crictl ${words.join(" ")}: ${ran.stderr}${ran.stdout}\n${log}`);
-  };
-}
-
-function writeConfigs(scene: Scene): { readonly pod: string; readonly container: string } {
-  const [pod, container] = [join(scene.dir, "pod.json"), join(scene.dir, "container.json")];
-  const podConfig = {
-    metadata: { name: "pod", namespace: "default", uid: scene.mark, attempt: 1 },
-    hostname: "the-pod",
-    log_directory: "/run/pod-logs",
-    linux: { cgroup_parent: `/${scene.mark}-pod` },
-  };
-  const containerConfig = {
-    metadata: { name: "long", attempt: 1 },
-    image: { image: IMAGE },
-    command: ["/bin/sh", "-c"],
-    args: ["echo began; trap 'exit 9' USR1; while :; do sleep 0.05; done"],
-    log_path: "long.log",
-    linux: { resources: { memory_limit_in_bytes: 64 * MIB } },
-  };
-  writeFileSync(pod, JSON.stringify(podConfig));
-  writeFileSync(container, JSON.stringify(containerConfig));
-  return { pod, container };
+  const cri = new CriClient(`${host.root}${SOCKET}`);
+  scene.defer(() => cri.close());
+  // The plug-in says no while it reads what was there before.
+  const end = performance.now() + READY_TIMEOUT_MS;
+  for (;;) {
+    try {
+      await cri.ready();
+      return cri;
+    } catch (error) {
+      if (performance.now() > end) throw error;
+      await Bun.sleep(200);
+    }
+  }
 }
 
 const missing =
-  lacks("containerd", "ctr", "containerd-shim-runc-v2", "skopeo", "umoci", CRICTL) ||
+  lacks("containerd", "ctr", "containerd-shim-runc-v2", "skopeo", "umoci") ||
   !existsSync(join(CNI_PROGRAMS, "ptp"));
 
 test.skipIf(missing)("a pod of containerd's CRI plug-in, with tare as its handler", async () => {
   const scene = await openScene();
   const host = await openHost(scene);
   const cri = await startCri(scene, host);
-  const files = writeConfigs(scene);
+  const podOf: Pod = {
+    name: scene.mark,
+    hostname: "the-pod",
+    logs: "/run/pod-logs",
+    cgroupParent: `/${scene.mark}-pod`,
+  };
+  const script = "echo began; trap 'exit 9' USR1; while :; do sleep 0.05; done";
+  const containerOf: ContainerOf = {
+    image: IMAGE,
+    command: ["/bin/sh", "-c", script],
+    log: "long.log",
+    memoryBytes: 64 * MIB,
+  };
 
-  const pod = await cri("runp", "--runtime", "tare", files.pod);
-  const id = await cri("create", pod, files.container, files.pod);
-  await cri("start", id);
-  const inspect = async (path: string) =>
-    await cri("inspect", "--output", "go-template", "--template", `{{${path}}}`, id);
-  expect(await inspect(".status.state")).toBe("CONTAINER_RUNNING");
-  const pid = await inspect(".info.pid");
-  expect(await host.memoryLimit(pid)).toBe(String(64 * MIB));
+  const pod = await cri.runPod(podOf, "tare");
+  const id = await cri.create(pod, podOf, containerOf);
+  await cri.start(id);
+  const { state, pid } = await cri.status(id);
+  expect(state).toBe("running");
+  expect(await host.memoryLimit(String(pid))).toBe(String(64 * MIB));
   expect(await host.cgroups(id)).not.toEqual([]);
 
-  expect(await cri("exec", "--sync", id, "sh", "-c", "id -u; hostname")).toBe("1000\nthe-pod");
-  expect(await cri("exec", id, "ip", "-4", "addr", "show", "eth0")).toContain("inet 10.99.0.");
-  await expect(cri("exec", "--sync", id, "sh", "-c", "exit 5")).rejects.toThrow("5");
-  expect(await cri("logs", id)).toBe("began");
-  const { stats } = JSON.parse(await cri("stats", "--output", "json", "--id", id));
-  expect(Number(stats[0].memory.workingSetBytes.value)).toBeGreaterThan(0);
-  await cri("update", "--memory", String(96 * MIB), id);
-  expect(await host.memoryLimit(pid)).toBe(String(96 * MIB));
+  const ran = await cri.exec(id, "sh", "-c", "id -u; hostname; echo aside >&2; exit 5");
+  expect(ran).toEqual({ stdout: "1000\nthe-pod\n", stderr: "aside\n", code: 5 });
+  const shown = await cri.exec(id, "ip", "-4", "addr", "show", "eth0");
+  expect(shown.stdout).toContain("inet 10.99.0.");
+  expect(await host.sh("cat /run/pod-logs/long.log")).toEndWith(" stdout F began");
+  expect(await cri.memoryInUse(id)).toBeGreaterThan(0);
+  await cri.limitMemory(id, 96 * MIB);
+  expect(await host.memoryLimit(String(pid))).toBe(String(96 * MIB));
 
-  await cri("stop", "--timeout", "20", id);
-  expect(await inspect(".status.exitCode")).toBe("9");
-  await cri("rm", id);
-  await cri("stopp", pod);
-  await cri("rmp", pod);
-  expect(await cri("pods", "--quiet")).toBe("");
-  expect(await cri("ps", "--all", "--quiet")).toBe("");
+  await cri.stop(id, 20);
+  expect(await cri.status(id)).toMatchObject({ state: "exited", exitCode: 9 });
+  await cri.remove(id);
+  await cri.stopPod(pod);
+  await cri.removePod(pod);
+  expect(await cri.count()).toEqual({ pods: 0, containers: 0 });
   expect(await host.cgroups(id)).toEqual([]);
   expect(await host.cgroups(pod)).toEqual([]);
 });
+
+test.skipIf(missing)(
+  "a pod of a handler that does not exist, or whose program is gone",
+  async () => {
+    const scene = await openScene();
+    const host = await openHost(scene);
+    const cri = await startCri(scene, host);
+    const pod: Pod = {
+      name: scene.mark,
+      hostname: "h",
+      logs: "/run/pod-logs",
+      cgroupParent: `/${scene.mark}-pod`,
+    };
+    // Not by .rejects, which lets nothing else of this process go on while it waits.
+    const refusal = (handler: string) => cri.runPod(pod, handler).then(() => "", String);
+    expect(await refusal("other")).toContain('no runtime for "other"');
+    expect(await refusal("")).toContain("/nonexistent");
+    expect(await cri.count()).toEqual({ pods: 0, containers: 0 });
+  },
+);

@@ -18,6 +18,8 @@ const ENDING_MS = 10_000;
 const READY = "ready";
 
 export type EngineHost = {
+  /** Its root directory, as it is seen from outside. */
+  readonly root: string;
   /** Runs a client to its end, in the host. */
   readonly run: (...argv: string[]) => Promise<Ran>;
   /** The same by `sh -c`: answers standard output, throws when it fails. */
@@ -66,6 +68,7 @@ export async function openHost(scene: Scene): Promise<EngineHost> {
     return ran.stdout.trim();
   };
   return {
+    root: `/proc/${inner}/root`,
     run: (...argv) => within(argv),
     sh,
     daemon: (argv, probe) => startDaemon(within, argv, probe),
