@@ -55,7 +55,7 @@ const cases: [words: string[], code: number, said: RegExp, hint?: RegExp][] = [
   [["rmi"], 1, /no image is given/],
   [["rmi", "no-such"], 1, /not in the store/],
   [["rm", "no-such"], 1, /Cannot find container "no-such"/],
-  [["images", "--format", "yaml"], 1, /want json or table/],
+  [["images", "--format", "{{.Nothing"], 1, /"{{" is not closed/],
   [["frobnicate"], 1, /"frobnicate": there is no such command/, /tare help/],
   [["--nope"], 1, /there is no such flag/],
 ];

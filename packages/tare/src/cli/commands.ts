@@ -94,6 +94,25 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./export.ts")).EXPORT,
   },
   {
+    name: "history",
+    usage: "IMAGE",
+    help: "Show how an image was made",
+    aliases: ["image history"],
+    load: async () => (await import("./history.ts")).HISTORY,
+  },
+  {
+    name: "image inspect",
+    usage: "IMAGE [IMAGE...]",
+    help: "Show all that is known of images",
+    load: async () => (await import("./image-inspect.ts")).IMAGE_INSPECT,
+  },
+  {
+    name: "image tree",
+    usage: "IMAGE",
+    help: "Show the layers of an image",
+    load: async () => (await import("./image-tree.ts")).IMAGE_TREE,
+  },
+  {
     name: "tag",
     usage: "IMAGE NAME[:TAG]",
     help: "Give an image another name",

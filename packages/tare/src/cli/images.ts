@@ -2,16 +2,37 @@
 import { openEngine } from "@tare/engine/engine.ts";
 import { shortDigest } from "@tare/engine/image/digest.ts";
 import { type ListedImage, listImages } from "@tare/engine/image/list.ts";
+import type { Store } from "@tare/engine/store/store.ts";
 import { TareError } from "@tare/spec/error.ts";
 import type { Command, Surroundings } from "./command.ts";
-import { BadValue, type FlagValues } from "./flag.ts";
+import { type FilterWord, parseFilterWord, toFilter } from "./filter-syntax.ts";
+import type { FlagValues } from "./flag.ts";
 import { readLine } from "./read-line.ts";
 import { ago, humanSize, printTable } from "./table.ts";
-import { parseSwitch } from "./values.ts";
+import { parseSwitch, parseText } from "./values.ts";
 
 const FLAGS = {
+  all: {
+    name: "all",
+    short: "a",
+    help: "Taken for Docker's sake: all are shown",
+    parse: parseSwitch,
+  },
   digests: { name: "digests", help: "Show the digests of manifests", parse: parseSwitch },
-  format: { name: "format", arg: "json|table", help: "How to print", parse: parseFormat },
+  filter: {
+    name: "filter",
+    short: "f",
+    arg: "KEY=VALUE",
+    help: "Only those that fit: dangling=, label=, before=IMAGE, since=IMAGE, until=TIME, reference=PATTERN",
+    repeat: true,
+    parse: parseFilterWord,
+  },
+  format: {
+    name: "format",
+    arg: "TEMPLATE",
+    help: "How to print: json, table TEMPLATE, or a template such as '{{.ID}}'",
+    parse: parseText,
+  },
   noTrunc: { name: "no-trunc", help: "Show whole ids", parse: parseSwitch },
   quiet: { name: "quiet", short: "q", help: "Show only ids", parse: parseSwitch },
 } as const;
@@ -27,6 +48,8 @@ export const IMAGES = {
 type Values = FlagValues<typeof FLAGS>;
 
 const NONE = "<none>";
+const HEADS = { ID: "IMAGE ID", CreatedSince: "CREATED" };
+const OWN_FILTERS = ["dangling", "before", "since", "reference"];
 
 async function runImages(words: readonly string[], around: Surroundings): Promise<number> {
   const line = readLine(IMAGES, words, around);
@@ -35,25 +58,60 @@ async function runImages(words: readonly string[], around: Surroundings): Promis
   if (more !== undefined) {
     throw new TareError("bad_input", "Cannot list images: want one name at most");
   }
-  const images = listImages(openEngine(around.settings).store, filter);
-  around.print(printImages(images, line.values, Date.now()));
+  const { store } = openEngine(around.settings);
+  const listed = listImages(store, filter);
+  const images =
+    line.values.filter.length === 0 ? listed : await pass(store, listed, line.values.filter);
+  around.print(await printImages(images, line.values, Date.now()));
   return 0;
 }
 
+async function pass(
+  store: Store,
+  images: readonly ListedImage[],
+  words: readonly FilterWord[],
+): Promise<readonly ListedImage[]> {
+  const { filterImages } = await import("@tare/engine/image/filter.ts");
+  const filterOf = (key: string) => words.find((word) => word.key === key)?.value;
+  const dangling = filterOf("dangling");
+  return filterImages(store, images, {
+    ...toFilter(words, Date.now(), OWN_FILTERS),
+    dangling: dangling === undefined ? undefined : parseDangling(dangling),
+    before: filterOf("before"),
+    since: filterOf("since"),
+    references: words.filter(({ key }) => key === "reference").map(({ value }) => value),
+  });
+}
+
+function parseDangling(text: string): boolean {
+  try {
+    return parseSwitch(text);
+  } catch (cause) {
+    const message = `Cannot use --filter "dangling=${text}": want true or false`;
+    throw new TareError("bad_input", message, { cause });
+  }
+}
+
 /** The whole output for some images. */
-export function printImages(images: readonly ListedImage[], values: Values, nowMs: number): string {
+export async function printImages(
+  images: readonly ListedImage[],
+  values: Values,
+  nowMs: number,
+): Promise<string> {
   const id = (image: ListedImage) => (values.noTrunc ? image.id : shortDigest(image.id));
   if (values.quiet) return [...new Set(images.map(id))].map((text) => `${text}\n`).join("");
-  if (values.format === "json") {
-    return images.map((image) => `${JSON.stringify(toRow(image, id(image), nowMs))}\n`).join("");
+  const rows = images.map((image) => toRow(image, id(image), nowMs));
+  const format = values.format ?? "table";
+  if (format !== "table") {
+    const { printRows } = await import("./format.ts");
+    return printRows(format, rows, HEADS);
   }
   const digests = values.digests ? ["DIGEST"] : [];
-  const rows = images.map((image) => {
-    const row = toRow(image, id(image), nowMs);
+  const cells = rows.map((row) => {
     const digest = values.digests ? [row.Digest] : [];
     return [row.Repository, row.Tag, ...digest, row.ID, row.CreatedSince, row.Size];
   });
-  return printTable([["REPOSITORY", "TAG", ...digests, "IMAGE ID", "CREATED", "SIZE"], ...rows]);
+  return printTable([["REPOSITORY", "TAG", ...digests, "IMAGE ID", "CREATED", "SIZE"], ...cells]);
 }
 
 /** Docker's names of the fields, which scripts read. */
@@ -67,9 +125,4 @@ function toRow(image: ListedImage, id: string, nowMs: number) {
     Size: humanSize(image.size),
     Tag: image.tag ?? NONE,
   };
-}
-
-function parseFormat(text: string): "json" | "table" {
-  if (text === "json" || text === "table") return text;
-  throw new BadValue("want json or table");
 }
