@@ -15,6 +15,8 @@ import { REPO, stubbornly } from "./places.ts";
 export type CensusScope = {
   /** Unique text in the names of everything the test makes. */
   readonly mark: string;
+  /** Processes that began before are not the test's: clock ticks since boot (proc(5), starttime). */
+  readonly since?: number;
   /** Directories of the test whose every file counts, but not a cache: a first name with a dot. */
   readonly stateRoots: readonly string[];
   /** Directories that others use too: only what bears the mark counts. */
@@ -95,11 +97,24 @@ export function findProcesses(scope: CensusScope): Process[] {
     const stat = readText(`/proc/${pid}/stat`);
     const tail = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
     const [state = "", ppid = ""] = tail;
+    if (startOf(tail) < (scope.since ?? 0)) return [];
     const comm = stat.slice(stat.indexOf("(") + 1, stat.lastIndexOf(")"));
     const found = { pid, ppid: Number(ppid), comm };
     if (state === "Z") return found.ppid === process.pid && comm.includes("tare") ? [found] : [];
     return bearsMark(pid, scope) ? [found] : [];
   });
+}
+
+/** Field 22 of what follows the name in /proc/PID/stat; 0 for a process that has gone. */
+function startOf(tail: readonly string[]): number {
+  return Number(tail[19] ?? 0);
+}
+
+/** When a process that begins now will have begun. */
+export function ticksNow(): number {
+  const [seconds = "0"] = readText("/proc/uptime").split(" ");
+  // A tick is a hundredth of a second for every program (time(7), USER_HZ).
+  return Math.round(Number(seconds) * 100);
 }
 
 function bearsMark(pid: number, { mark }: CensusScope): boolean {

@@ -2,7 +2,7 @@
  * The machine's cgroup hierarchies as the tests see them: where they are mounted, which controller
  * lives where, and a container's files, whatever the version.
  */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { readMountTable } from "./mount-table.ts";
 
@@ -82,9 +82,10 @@ function below(dir: string): string[] {
   return found;
 }
 
-/** A group may vanish while it is listed. */
+/** A group may vanish while it is listed. Its links tell how many directories are among its many files. */
 function listDirectories(dir: string): string[] {
   try {
+    if (statSync(dir).nlink === 2) return [];
     const entries = readdirSync(dir, { withFileTypes: true });
     return entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
   } catch {

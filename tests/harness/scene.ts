@@ -16,7 +16,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type BundleConfig, type BundleOptions, makeConfig, writeBundle } from "./bundle.ts";
-import { type CensusScope, findProcesses, leaksThatStay, takeCensus } from "./census.ts";
+import { type CensusScope, findProcesses, leaksThatStay, takeCensus, ticksNow } from "./census.ts";
 import { allCgroups } from "./cgroups.ts";
 import { busyboxRootfs, mustSucceed } from "./fixtures.ts";
 import { readMountTable } from "./mount-table.ts";
@@ -89,7 +89,9 @@ export class Scene {
     Bun.spawnSync(["chmod", "755", this.dir]);
     this.stateRoot = join(this.dir, "state");
     mkdirSync(this.stateRoot, { mode: 0o711 });
-    this.scope = { mark, stateRoots: [this.stateRoot], sharedRoots: ["/run/tare"] };
+    // A little earlier: the tick in which it begins is not over.
+    const since = ticksNow() - 10;
+    this.scope = { mark, since, stateRoots: [this.stateRoot], sharedRoots: ["/run/tare"] };
     this.#before = takeCensus(this.scope);
   }
 
