@@ -17,7 +17,7 @@ HOST := $(call sources,host/src) host/build.rs host/Cargo.toml host/Cargo.lock
 CLI := $(SPEC) $(call sources,packages/engine/src packages/tare/src)
 PACKAGES := package.json bun.lock $(wildcard packages/*/package.json)
 
-.PHONY: help setup setup-build setup-run setup-test setup-engines build run test test-unit test-quickjs test-e2e test-engines test-vm test-systemd tripwire fuzz lint types bench conformance clean
+.PHONY: help setup setup-build setup-run setup-test setup-engines setup-conformance build run test test-unit test-quickjs test-e2e test-engines test-vm test-systemd tripwire fuzz lint types bench conformance clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -31,6 +31,8 @@ setup-run: $(STAMPS)/setup-run setup-build
 setup-test: $(STAMPS)/setup-test setup-build
 
 setup-engines: $(STAMPS)/setup-engines setup-test
+
+setup-conformance: $(STAMPS)/setup-conformance setup-test
 
 $(STAMPS)/setup-%: tools/setup.sh
 	@sh tools/setup.sh $*
@@ -99,7 +101,7 @@ types: setup-build dist/tare-host-dev ## print packages/runtime/src/sys/sys.d.ts
 bench: setup-test build ## time and memory beside crun, runc and podman, in one sitting
 	$(BUN) bench/run.ts
 
-conformance: setup-test build ## run the public suites whose checkouts are named by variables (docs/conformance.md)
+conformance: setup-conformance build ## run the public suites whose checkouts are named by variables (docs/conformance.md)
 	$(BUN) tests/conformance/run.ts $(SUITES)
 
 clean: ## remove what was built; .build keeps what was downloaded and the tests' root file systems

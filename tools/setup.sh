@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what is missing on a Debian machine: `sh tools/setup.sh build|run|test|engines`.
+# Installs what is missing on a Debian machine: `sh tools/setup.sh build|run|test|engines|conformance`.
 # Prints each thing before it installs it; what is there is left alone. Runs before bun is there,
 # hence a shell script. Sources: Debian's packages, the npm registry, crates.io.
 set -eu
@@ -22,6 +22,9 @@ TEST_PACKAGES="attr binutils busybox-static bzip2 cpio crun docker-registry e2fs
 # Engines that drive the runtime in tests. The packages bring services, which a Debian with systemd
 # starts; the tests have their own and skip what is not installed.
 ENGINE_PACKAGES="containerd containernetworking-plugins docker.io"
+
+# What the suites of others call, beside what the tests have. Their Go and Python are newer than Debian's.
+CONFORMANCE_PACKAGES="bats buildah gawk"
 
 cd "$(dirname "$0")/.."
 
@@ -135,7 +138,11 @@ engines)
   # shellcheck disable=SC2086
   install_packages $ENGINE_PACKAGES
   ;;
+conformance)
+  # shellcheck disable=SC2086
+  install_packages $CONFORMANCE_PACKAGES
+  ;;
 *)
-  fail "want one of: build, run, test, engines"
+  fail "want one of: build, run, test, engines, conformance"
   ;;
 esac
