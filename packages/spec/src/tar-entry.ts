@@ -194,6 +194,12 @@ export function newPending(): Pending {
   };
 }
 
+/** Whether something was said of an entry that is to come. */
+export function isWaiting({ pax, xattrs, sparsePairs, longPath, longLink }: Pending): boolean {
+  const records = pax.size + xattrs.length + sparsePairs.length;
+  return records > 0 || longPath !== undefined || longLink !== undefined;
+}
+
 /** What counts for an entry: its own records, then those for all; an empty value takes one away. */
 export function mergeGlobal(global: ReadonlyMap<string, Uint8Array>, pending: Pending): Pending {
   for (const [key, value] of global) if (!pending.pax.has(key)) pending.pax.set(key, value);

@@ -294,8 +294,8 @@ describe("TarReader", () => {
     expect(() => contentOf(reader)).toThrow(/in the middle/);
   });
 
-  test("an endless chain of long names ends with the archive", () => {
+  test("an endless chain of long names is an entry that never comes", () => {
     const names = Array.from({ length: 50 }, () => extension("L", encodeUtf8("n\0"))).flat();
-    expect(() => open(names).next()).not.toThrow();
+    expect(() => open(names).next()).toThrow(/in the middle/);
   });
 });

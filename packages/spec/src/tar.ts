@@ -8,6 +8,7 @@
 import {
   checkSegments,
   isExtension,
+  isWaiting,
   mergeGlobal,
   newPending,
   type Pending,
@@ -83,6 +84,7 @@ export class TarReader {
     for (;;) {
       const block = this.#block();
       if (block === undefined || isZero(block)) {
+        if (isWaiting(pending)) throw truncated();
         this.#left = 0;
         this.#padding = 0;
         return undefined;

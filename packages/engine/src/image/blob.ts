@@ -28,6 +28,11 @@ export class BlobWriter {
     this.#known = known;
   }
 
+  /** Bytes until now. */
+  get size(): number {
+    return this.#size;
+  }
+
   /** @throws TareError `corrupt` as soon as there are more bytes than were named. */
   write(chunk: Uint8Array): void {
     this.#size += chunk.length;

@@ -33,6 +33,21 @@ export function isLayerCompression(compression: Compression): boolean {
   return compression !== "xz" && compression !== "bzip2";
 }
 
+const FREE_BYTES = 8 * 1024 ** 3;
+const RATIO_MAX = 500;
+
+/**
+ * Holds what came out of a stream against what went in: zstd makes terabytes of a megabyte.
+ * @throws TareError `corrupt` where it is past what any file of use expands to
+ */
+export function checkExpansion(plain: number, compressed: number): void {
+  if (plain <= FREE_BYTES || plain <= compressed * RATIO_MAX) return;
+  throw new TareError(
+    "corrupt",
+    `Cannot decompress the stream: ${compressed} bytes have become more than ${plain - 1}`,
+  );
+}
+
 /** What a stream is compressed with, and all of its bytes. */
 export async function detect(source: AsyncIterable<Uint8Array>): Promise<{
   readonly compression: Compression;

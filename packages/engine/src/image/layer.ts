@@ -12,7 +12,7 @@ import { TareError } from "@tare/spec/error.ts";
 import type { Engine } from "../engine.ts";
 import { helperError } from "../helper.ts";
 import { BlobWriter, checkDigest } from "./blob.ts";
-import { decompress, detect, isLayerCompression } from "./compression.ts";
+import { checkExpansion, decompress, detect, isLayerCompression } from "./compression.ts";
 import { finishDigest } from "./digest.ts";
 
 /** What is to be done with a layer, and what is known of it; what is undefined is not checked. */
@@ -119,7 +119,7 @@ async function takeInto(
     throw error;
   };
   const [fed, unpacked] = await Promise.allSettled([
-    feed(bytes, helper.input).catch(stop),
+    feed(bytes, blob, helper.input).catch(stop),
     helper.result.catch(stop),
   ]);
   if (work.signal.aborted) throw work.signal.reason;
@@ -162,9 +162,16 @@ async function* recorded(
 class ClosedPipe extends Error {}
 
 /** The digest of the plain archive, once the helper has it all. */
-async function feed(bytes: AsyncGenerator<Uint8Array>, input: Bun.FileSink): Promise<Digest> {
+async function feed(
+  bytes: AsyncGenerator<Uint8Array>,
+  blob: BlobWriter,
+  input: Bun.FileSink,
+): Promise<Digest> {
   const hasher = new Bun.CryptoHasher("sha256");
+  let plain = 0;
   for await (const chunk of opened(bytes)) {
+    plain += chunk.length;
+    checkExpansion(plain, blob.size);
     hasher.update(chunk);
     try {
       await input.write(chunk);

@@ -9,7 +9,15 @@ import { decodeLatin1 } from "@tare/spec/bytes.ts";
 import { assertNever, TareError } from "@tare/spec/error.ts";
 import type { TarReader } from "@tare/spec/tar.ts";
 import type { TarXattr } from "@tare/spec/tar-entry.ts";
-import { EEXIST, EINVAL, ENOENT, ENOTDIR, EOPNOTSUPP, EPERM } from "../sys/abi-errno.ts";
+import {
+  EEXIST,
+  EINVAL,
+  ENAMETOOLONG,
+  ENOENT,
+  ENOTDIR,
+  EOPNOTSUPP,
+  EPERM,
+} from "../sys/abi-errno.ts";
 import {
   AT_EMPTY_PATH,
   AT_SYMLINK_NOFOLLOW,
@@ -372,8 +380,16 @@ class Layer {
   /** A directory in the root, made with those above it where they are missing. */
   #openDirectory(at: Components): Fd {
     const path = joinPath(at);
-    const ret = openAt(this.#sys, this.#root, path, O_PATH | O_DIRECTORY, IN_ROOT);
-    if (errnoOf(ret) !== ENOENT) return check(ret, "openat2", path);
+    const direct = openAt(this.#sys, this.#root, path, O_PATH | O_DIRECTORY, IN_ROOT | LAST);
+    if (errnoOf(direct) === 0) return check(direct, "openat2");
+    const linked = openAt(this.#sys, this.#root, path, O_PATH | O_DIRECTORY, IN_ROOT);
+    const directory =
+      errnoOf(linked) === ENOENT ? this.#makeDirectory(at) : check(linked, "openat2", path);
+    this.#checkDepth(directory, path);
+    return directory;
+  }
+
+  #makeDirectory(at: Components): Fd {
     let directory = check(
       openAt(this.#sys, this.#root, ".", O_PATH | O_DIRECTORY, IN_ROOT),
       "openat2",
@@ -385,6 +401,16 @@ class Layer {
       directory = next;
     }
     return directory;
+  }
+
+  /** Through links an entry comes deeper than its name says, and what is deep is slow to remove. */
+  #checkDepth(directory: Fd, path: Uint8Array): void {
+    const real = new Uint8Array(REAL_PATH_BYTES_MAX + 1);
+    const ret = this.#sys.readlinkat(directory, `/proc/self/fd/${directory}`, real);
+    const tooLong = errnoOf(ret) === ENAMETOOLONG;
+    const length = tooLong ? real.length : check(ret, "readlinkat", path);
+    if (length <= REAL_PATH_BYTES_MAX) return;
+    throw new TareError("corrupt", `Cannot unpack "${printPath(path)}": links lead too deep`);
   }
 
   /** One step down: what is there, links inside the root included, else a new directory. */
@@ -502,6 +528,8 @@ class Pieces {
 
 type Times = Pick<Metadata, "mtime" | "mtimeNs">;
 
+/** What the kernel takes as one path, the directory that is unpacked into included. */
+const REAL_PATH_BYTES_MAX = 4095;
 /** The most that ext4 takes. */
 const FILE_BYTES_MAX = 16 * 1024 ** 4;
 

@@ -55,8 +55,8 @@ export const S_IFCHR = 0o020000;
 export const S_IFBLK = 0o060000;
 
 const NAME_BYTES_MAX = 255;
-/** Names that no directory tree of use has; openat2(2) takes 4095 bytes anyway. */
-const DEPTH_MAX = 1024;
+/** No directory tree of use is deeper; removing one by its paths costs the square of its depth. */
+const DEPTH_MAX = 512;
 
 const SLASH = 0x2f;
 const DOT = 0x2e;

@@ -1,0 +1,33 @@
+/** What compressed streams are told by, and how far they may expand. */
+import { expect, test } from "bun:test";
+import { checkExpansion, detectCompression } from "./compression.ts";
+
+const KNOWN: [name: string, head: number[]][] = [
+  ["gzip", [0x1f, 0x8b, 8]],
+  ["zstd", [0x28, 0xb5, 0x2f, 0xfd]],
+  ["zstd", [0x5a, 0x2a, 0x4d, 0x18]],
+  ["xz", [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00]],
+  ["bzip2", [0x42, 0x5a, 0x68]],
+  ["plain", [0x60, 0x2a, 0x4d, 0x18]],
+  ["plain", []],
+];
+for (const [name, head] of KNOWN) {
+  test(`${head.join(" ") || "nothing"} is ${name}`, () => {
+    expect(detectCompression(Uint8Array.from(head))).toBe(name as never);
+  });
+}
+
+const GIB = 1024 ** 3;
+const EXPANSIONS: [plain: number, compressed: number, isFine: boolean][] = [
+  [8 * GIB, 10, true],
+  [8 * GIB + 1, 10, false],
+  [100 * GIB, GIB, true],
+  [501 * GIB, GIB, false],
+];
+for (const [plain, compressed, isFine] of EXPANSIONS) {
+  test(`${compressed} bytes may ${isFine ? "" : "not "}become ${plain}`, () => {
+    const check = () => checkExpansion(plain, compressed);
+    if (isFine) expect(check).not.toThrow();
+    else expect(check).toThrow(`${compressed} bytes have become`);
+  });
+}
