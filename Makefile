@@ -13,7 +13,7 @@ STAMPS := .build/stamps
 sources = $(shell find $(1) -name '*.test.ts' -prune -o \( -name '*.ts' -o -name '*.rs' -o -name '*.json' -o -type d \) -print 2>/dev/null)
 SPEC := $(call sources,packages/spec/src)
 PROGRAMS := $(SPEC) $(call sources,packages/runtime/src)
-HOST := $(call sources,host/src) host/build.rs host/Cargo.toml host/Cargo.lock
+HOST := $(call sources,host/src) $(wildcard host/engine/*) host/build.rs host/Cargo.toml host/Cargo.lock
 CLI := $(SPEC) $(call sources,packages/engine/src packages/tare/src)
 PACKAGES := package.json bun.lock $(wildcard packages/*/package.json)
 

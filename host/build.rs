@@ -4,6 +4,7 @@
 use rquickjs::{CatchResultExt, Context, Module, Runtime, WriteOptions, WriteOptionsEndianness};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::{env, fs};
 
 fn main() {
@@ -12,6 +13,7 @@ fn main() {
     let scripts = manifest.join("../dist/js");
     println!("cargo:rerun-if-changed={}", scripts.display());
 
+    link(&manifest);
     let mut table = String::from("pub static PROGRAMS: &[(&str, &[u8])] = &[\n");
     let all = scripts_in(&scripts);
     for script in &all {
@@ -29,6 +31,30 @@ fn main() {
     let default = fs::read_to_string(scripts.join("default.txt")).unwrap_or_default();
     let _ = writeln!(table, "pub static DEFAULT: &str = {:?};", default.trim());
     fs::write(out.join("programs.rs"), table).expect("write the table");
+}
+
+/// What ships has the functions that programs call beside each other: the kernel maps pages of a file by
+/// sixteen, and each process pays for those that it touches.
+fn link(manifest: &Path) {
+    let order = manifest.join("engine/order.txt");
+    println!("cargo:rerun-if-changed={}", order.display());
+    let is = |name: &str, value: &str| env::var(name).is_ok_and(|it| it == value);
+    if !is("CARGO_FEATURE_SHIPPED", "1") || !is("CARGO_CFG_TARGET_ARCH", "x86_64") {
+        return;
+    }
+    if links_by_lld() {
+        println!("cargo:rustc-link-arg-bins=-Wl,--symbol-ordering-file={}", order.display());
+        println!("cargo:rustc-link-arg-bins=-Wl,--no-warn-symbol-ordering");
+    }
+}
+
+/// lld, which knows the option, is Rust's linker for this architecture since 1.90.
+fn links_by_lld() -> bool {
+    const SINCE_MINOR: u32 = 90;
+    let asked = Command::new(env::var("RUSTC").expect("cargo sets it")).arg("--version").output();
+    let version = asked.map(|it| String::from_utf8_lossy(&it.stdout).into_owned());
+    let minor = version.ok().and_then(|it| it.split('.').nth(1).and_then(|it| it.parse().ok()));
+    minor.is_some_and(|minor: u32| minor >= SINCE_MINOR)
 }
 
 /// Which programs run from a sealed file, and for which words: `sealed.txt`, a line a program.

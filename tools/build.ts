@@ -30,6 +30,7 @@ const PROGRAMS: Readonly<Record<string, Program>> = {
   "tare-runtime": {
     entry: "bin/runtime.ts",
     parts: {
+      warm: "sys/warm.ts",
       create: "command/create.ts",
       waiting: "container/waiting.ts",
       lifecycle: "command/lifecycle.ts",
@@ -64,7 +65,7 @@ const PROGRAMS: Readonly<Record<string, Program>> = {
       console: "terminal/console.ts",
     },
     wholeParts: { systemd: "systemd/scope.ts", checkpoint: "command/checkpoint.ts" },
-    keptParts: ["create", "waiting", "lifecycle", "exec", "about"],
+    keptParts: ["warm", "create", "waiting", "lifecycle", "exec", "about"],
     // What makes a process of a container: that is a copy of this one until its execve(2).
     sealedFor: ["run", "create", "exec", "restore", "mounts"],
   },
@@ -153,6 +154,15 @@ function targetTriple(): string {
   return `${process.arch === "arm64" ? "aarch64" : "x86_64"}-unknown-linux-gnu`;
 }
 
+/** What compiles the script engine; cargo looks at the variables alone, so they change with the files. */
+async function engineCompiler(target: string): Promise<Record<string, string>> {
+  const suffix = target.replaceAll("-", "_");
+  const compiler = join(ROOT, "host/engine/cc");
+  const texts = [compiler, join(ROOT, "host/engine/kept.h")].map((path) => Bun.file(path).text());
+  const digest = Bun.hash.crc32((await Promise.all(texts)).join(""));
+  return { [`CC_${suffix}`]: compiler, [`CFLAGS_${suffix}`]: `-DTARE_ENGINE=${digest}` };
+}
+
 async function buildHost(names: readonly string[]): Promise<void> {
   const target = targetTriple();
   const manifest = join(ROOT, "host/Cargo.toml");
@@ -160,8 +170,13 @@ async function buildHost(names: readonly string[]): Promise<void> {
     ["cargo", "build", "--quiet", "--locked", "--release", "--manifest-path", manifest].concat([
       "--target",
       target,
+      "--features",
+      "shipped",
     ]),
-    { RUSTFLAGS: "-C target-feature=+crt-static -C relocation-model=static" },
+    {
+      RUSTFLAGS: "-C target-feature=+crt-static -C relocation-model=static",
+      ...(await engineCompiler(target)),
+    },
   );
   // Once more with all programs loaded: its heap becomes a part of the file (host/src/heap.rs).
   const kept = join(DIST, "tare-host.new");

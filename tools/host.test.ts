@@ -62,6 +62,16 @@ test("the shipped executable has the heap of its programs in it, at the address 
   expect(Number(file.readBigUInt64LE((heap ?? 0) + 32))).toBeGreaterThan(500_000);
 });
 
+test("an engine without the lines that kept.h stands for is not compiled", () => {
+  const source = join(dir, "quickjs.c");
+  writeFileSync(source, "int main(void) { return 0; }\n");
+  const output = join(dir, "quickjs.o");
+  const ran = Bun.spawnSync([join(ROOT, "host/engine/cc"), "-c", source, "-o", output]);
+  expect(ran.exitCode).toBe(1);
+  expect(ran.stderr.toString()).toContain("not the version of the engine");
+  expect(existsSync(output)).toBeFalse();
+});
+
 /** What was "next" and is in a standard since has its file under the name of the year. */
 function libraryFile(name: string): string {
   const names = [name, name.replace("esnext", "es2025"), name.replace("esnext", "es2026")];

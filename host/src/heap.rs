@@ -82,6 +82,23 @@ pub fn is_kept() -> bool {
     kept_bytes() > 0
 }
 
+#[cfg(feature = "shipped")]
+unsafe extern "C" {
+    /// engine/kept.h: how much of the heap lives as long as the process.
+    static mut tare_kept_bytes: usize;
+    /// The engine's part of `close`.
+    fn tare_close(runtime: *mut qjs::JSRuntime);
+}
+
+/// To be called before anything of the kept heap is used.
+pub fn begin() {
+    // SAFETY: this process has one thread.
+    #[cfg(feature = "shipped")]
+    unsafe {
+        tare_kept_bytes = kept_bytes();
+    }
+}
+
 /// Gives pages back: what a private mapping of a file had written to them is gone, the file's bytes
 /// are there again.
 ///
@@ -217,8 +234,13 @@ fn bytes_of(class: usize) -> usize {
 
 /// A block for `size` bytes with what stands before it; null where there is no memory.
 fn take(size: usize) -> *mut c_void {
+    take_or_reuse(size).0
+}
+
+/// The same, and whether somebody had it before: else it is as the kernel gave it, all zero.
+fn take_or_reuse(size: usize) -> (*mut c_void, bool) {
     let Some(bytes) = size.checked_add(size_of::<Before>()).filter(|it| *it < 1 << 40) else {
-        return ptr::null_mut();
+        return (ptr::null_mut(), false);
     };
     let class = class_of(bytes);
     // SAFETY: the head is ours, this process has one thread; blocks come from memory that is mapped.
@@ -227,16 +249,16 @@ fn take(size: usize) -> *mut c_void {
         let block = head.free[class];
         if block != 0 {
             head.free[class] = *ptr::with_exposed_provenance::<usize>(block);
-            return ptr::with_exposed_provenance_mut(block);
+            return (ptr::with_exposed_provenance_mut(block), true);
         }
         let bytes = bytes_of(class);
         if bytes > head.end - head.next && !more(head, bytes) {
-            return ptr::null_mut();
+            return (ptr::null_mut(), false);
         }
         let before = ptr::with_exposed_provenance_mut::<Before>(head.next);
         head.next += bytes;
         (*before).class = class;
-        before.add(1).cast()
+        (before.add(1).cast(), false)
     }
 }
 
@@ -279,8 +301,8 @@ unsafe extern "C" fn calloc(
     size: qjs::size_t,
 ) -> *mut c_void {
     let Some(bytes) = (count as usize).checked_mul(size as usize) else { return ptr::null_mut() };
-    let block = take(bytes);
-    if !block.is_null() {
+    let (block, reused) = take_or_reuse(bytes);
+    if reused {
         // SAFETY: the block has room for them.
         unsafe { block.write_bytes(0, bytes) };
     }
@@ -325,6 +347,17 @@ unsafe extern "C" fn realloc(
 unsafe extern "C" fn usable_size(block: *const c_void) -> qjs::size_t {
     // SAFETY: QuickJS asks for blocks of ours, and for null.
     if block.is_null() { 0 } else { (unsafe { room(block) }) as qjs::size_t }
+}
+
+/// Nothing that was given back is handed out again: what is allocated once a program runs lies together
+/// in new memory, not in holes of pages that would be copied for it.
+pub fn close() {
+    // SAFETY: the head and the runtime are ours, this process has one thread.
+    unsafe {
+        (*head()).free = [0; CLASSES];
+        #[cfg(feature = "shipped")]
+        tare_close(qjs::JS_GetRuntime(context()));
+    }
 }
 
 /// Writes this executable with the heap as a segment of its own, in place of its notes.

@@ -48,6 +48,7 @@ pub fn keep(file: &str) -> c_int {
             let namespace = load(ctx, program).map_err(|why| format!("{name}: {why}"))?;
             heap::remember(program, namespace);
         }
+        heap::close();
         heap::keep(file)
     });
     match kept {
@@ -103,6 +104,7 @@ fn call(program: usize) -> Result<c_int, String> {
 
 /// Calls an export of a program that was kept.
 fn call_kept(program: usize, name: &CStr, bytes: Option<&[u8]>) -> Result<c_int, String> {
+    heap::begin();
     // SAFETY: the context was kept with everything that it names.
     unsafe { qjs::JS_UpdateStackTop(qjs::JS_GetRuntime(heap::context())) };
     let namespace = match heap::recall(program) {
