@@ -21,7 +21,7 @@ import { DEFAULT_CAPABILITIES, DEFAULT_NAMESPACES } from "../harness/bundle.ts";
 import { onlyCgroup2 } from "../harness/cgroups.ts";
 import { cached, copyRootfs, mustSucceed, programs } from "../harness/fixtures.ts";
 import { patiently, runtimeProgram } from "../harness/places.ts";
-import { type Ran, run } from "../harness/run.ts";
+import { type Ran, run, runOnTerminal } from "../harness/run.ts";
 import { openScene, type SceneBundleOptions } from "../harness/scene.ts";
 import { Guest, openGuest } from "./exec-scene.ts";
 
@@ -75,12 +75,36 @@ test.each([true, false])(
       const seen = await guest.execWith({ [name]: value }, bundle.id, "true");
       expect(seen.code).toBe(0);
     }
+    const added = join(scene.dir, "mounts.json");
+    const words = { destination: "/home", type: "tmpfs", source: "none" };
+    writeFileSync(added, JSON.stringify([words]));
+    for (let round = 0; round < 20; round++) {
+      mustSucceed(await scene.verb("mounts", "add", bundle.id, added));
+      mustSucceed(await scene.verb("mounts", "remove", bundle.id, added));
+    }
     mustSucceed(await scene.kill(bundle.id, "TERM"));
     await scene.waitForStatus(bundle.id, "stopped");
     expect(Number(output.stderr())).toBeGreaterThan(0);
     expect(output.stdout()).toBe("looking\nprivileged 0 holding 0 knowing 0\n");
   },
 );
+
+// What the container can make fail at will must not bring about the way in which it sees more.
+test("no room for a process, or a terminal that is taken, is an error and no second way in", async () => {
+  const full = await openGuest({ linux: { resources: { pids: { limit: 2 } } } });
+  const crowded = await full.exec([], "true");
+  expect([crowded.code, crowded.stderr]).toEqual([255, expect.stringContaining("EAGAIN")]);
+  const TIOCSCTTY = 0x540e;
+  const args = [{ index: 1, value: TIOCSCTTY, op: "SCMP_CMP_EQ" }];
+  const rule = { names: ["ioctl"], action: "SCMP_ACT_ERRNO", args };
+  const guest = await openGuest({
+    process: { noNewPrivileges: false },
+    linux: { seccomp: { defaultAction: "SCMP_ACT_ALLOW", syscalls: [rule] } },
+  });
+  const words = guest.scene.command("exec", "--tty", guest.bundle.id, "true");
+  const taken = await runOnTerminal(words);
+  expect([taken.code, taken.stdout]).toEqual([255, expect.stringContaining("TIOCSCTTY")]);
+});
 
 // CVE-2019-5736.
 test("the runtime's file stays as it is", async () => {

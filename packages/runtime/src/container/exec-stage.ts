@@ -10,6 +10,7 @@ import { type CgroupJoin, joinCgroup } from "../cgroup/join.ts";
 import { applyProcessStep, type Launch } from "../process/apply.ts";
 import { becomeNamespaceRoot, hide } from "../process/hidden.ts";
 import type { Filter } from "../seccomp/flags.ts";
+import { EAGAIN, ENOMEM } from "../sys/abi-errno.ts";
 import { AT_FDCWD, O_DIRECTORY, O_PATH } from "../sys/abi-file.ts";
 import { CLONE_PARENT } from "../sys/abi-process.ts";
 import { TIOCSCTTY } from "../sys/abi-socket.ts";
@@ -92,7 +93,8 @@ function applyStep(sys: Sys, gift: StageGift, launch: Launch, step: ExecStep): v
     case "session":
       return unlessRefused(sys, gift.channel, sys.setsid());
     case "control-terminal":
-      return unlessRefused(sys, gift.channel, sys.ioctl(STDIN, TIOCSCTTY, 0));
+      // Whose else it is the container decides, so that is no reason to be seen with more rights.
+      return void check(sys.ioctl(STDIN, TIOCSCTTY, 0), "ioctl TIOCSCTTY");
     default:
       return applyProcessStep(sys, launch, step);
   }
@@ -119,7 +121,8 @@ function makeTerminal(
  */
 function fork(sys: Sys, channel: Channel): void {
   const ret = sys.fork(CLONE_PARENT);
-  unlessRefused(sys, channel, ret);
+  // That there is no room the container can bring about, just for that moment.
+  if (errnoOf(ret) !== EAGAIN && errnoOf(ret) !== ENOMEM) unlessRefused(sys, channel, ret);
   const pid = check(ret, "clone CLONE_PARENT");
   if (pid === 0) return;
   channel.write({ kind: "pid", pid });
@@ -128,7 +131,10 @@ function fork(sys: Sys, channel: Channel): void {
   for (;;) sys.sleep_ms(LONG_MS);
 }
 
-/** What fails only by the container's filter, or a limit of its user, is tried again without them. */
+/**
+ * What only the container's filter can refuse is tried again before it is loaded: by a process that who may
+ * trace inside sees with all rights. So nothing that the container itself can make fail comes here.
+ */
 function unlessRefused(sys: Sys, channel: Channel, ret: Ret<unknown>): void {
   if (errnoOf(ret) === 0) return;
   channel.write({ kind: "refused" });

@@ -67,15 +67,20 @@ export function exec(sys: Sys, request: ExecRequest): number {
     loadPart(sys, "tare-runtime~resctrl").putInto(sys, record.resctrl, sys.getpid());
   }
   const notifies = ((known.filterFlags ?? 0) & FLAG_NEW_LISTENER) !== 0;
-  // Its policy would end at the fork, as is asked of its own children.
-  const resets = process.scheduler?.flags.includes(RESET_ON_FORK) === true;
+  const forksFirst = notifies || losesPolicy(process);
   const attempt = (fork: ExecFacts["fork"]) =>
     new Attempt(sys, request, pidfd.fd, { ...facts, fork }).follow();
-  const pid = (notifies || resets ? undefined : attempt("late")) ?? attempt("early");
+  const pid = (forksFirst ? undefined : attempt("late")) ?? attempt("early");
   if (pid === undefined) throw early();
   debug(`child process in init(): pid ${pid}`);
   debug("setns_init: about to exec: done");
   return pid;
+}
+
+/** Its policy would end at the fork, as is asked of its own children, or forbid it (sched(7)). */
+function losesPolicy({ scheduler }: Process): boolean {
+  const resets = scheduler?.flags.includes(RESET_ON_FORK) === true;
+  return resets || scheduler?.policy === "SCHED_DEADLINE";
 }
 
 /** The descriptor is opened before the check: whoever it is, it stays the same process. */

@@ -54,7 +54,8 @@ export function addMounts(sys: Sys, want: RunningMounts): void {
   const trees = steps.map((step) => (step.op === "bind" ? openTree(sys, step) : undefined));
   const kept = trees.flatMap((tree) => (tree === undefined ? [] : [tree.fd]));
   try {
-    inContainer(sys, want, kept, () => attachAll(sys, steps, trees));
+    const makesProcfs = steps.some((step) => step.op === "mount" && step.fstype === "proc");
+    inContainer(sys, { ...want, kept, makesProcfs }, () => attachAll(sys, steps, trees));
   } finally {
     for (const tree of trees) tree?.close();
   }
@@ -65,7 +66,7 @@ export function removeMounts(sys: Sys, want: RunningMounts): void {
   const targets = want.mounts.map(({ destination }) => normalize(destination));
   for (const target of targets) refuseRoot(target);
   // Inside, "/" is the container's root: no name leads out of it, and only its own mounts are there.
-  inContainer(sys, want, [], () => {
+  inContainer(sys, { ...want, kept: [], makesProcfs: false }, () => {
     for (const target of targets) {
       check(sys.umount2(target, MNT_DETACH | UMOUNT_NOFOLLOW), "umount2", target);
     }
@@ -121,8 +122,15 @@ function openTree(sys: Sys, step: Extract<MountStep, { op: "bind" }>): OwnedFd {
   return tree;
 }
 
+type Visit = RunningMounts & {
+  /** Descriptors that the action needs. */
+  readonly kept: readonly Fd[];
+  /** A procfs shows the pid namespace of who makes it: then alone is that joined. */
+  readonly makesProcfs: boolean;
+};
+
 /** Runs an action as root of the container, and passes its error on. */
-function inContainer(sys: Sys, want: RunningMounts, kept: readonly Fd[], action: () => void): void {
+function inContainer(sys: Sys, want: Visit, action: () => void): void {
   const [ours, theirs] = Channel.pair(sys);
   const path = `/proc/${want.pid}/ns/user`;
   const user = isOurs(sys, "user", path) ? 0 : CLONE_NEWUSER;
@@ -130,7 +138,7 @@ function inContainer(sys: Sys, want: RunningMounts, kept: readonly Fd[], action:
   const stage = check(sys.clone3(0, SIGCHLD, NO_FD), "clone3");
   if (stage === 0) {
     ours.close();
-    enter(sys, { ...want, user, kept, channel: theirs }, action);
+    enter(sys, { ...want, user, channel: theirs }, action);
   }
   theirs.close();
   try {
@@ -145,17 +153,19 @@ function inContainer(sys: Sys, want: RunningMounts, kept: readonly Fd[], action:
   }
 }
 
-type Entry = RunningMounts & {
+type Entry = Visit & {
   readonly user: number;
-  readonly kept: readonly Fd[];
   readonly channel: Channel;
 };
 
-/** Joins the container and acts in a child, which alone is in its pid namespace. Never returns. */
-function enter(sys: Sys, { pidfd, user, kept, channel }: Entry, action: () => void): never {
+/** Joins the container and acts in a child, which alone is in its pid namespace where that is joined. Never returns. */
+function enter(sys: Sys, entry: Entry, action: () => void): never {
+  const { pidfd, user, kept, makesProcfs, channel } = entry;
   try {
     closeFrom(sys, FIRST_FD, [...kept, pidfd, channel.fd]);
-    const others = CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWPID;
+    // Who may trace in the container must not see a process with our rights (CVE-2016-9962).
+    const pids = makesProcfs ? CLONE_NEWPID : 0;
+    const others = CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | pids;
     check(sys.setns(pidfd, user | others), "setns");
     sys.close(pidfd);
     const pid = check(sys.clone3(0, SIGCHLD, NO_FD), "clone3");
