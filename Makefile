@@ -17,7 +17,7 @@ HOST := $(call sources,host/src) $(wildcard host/engine/*) host/build.rs host/Ca
 CLI := $(SPEC) $(call sources,packages/engine/src packages/tare/src)
 PACKAGES := package.json bun.lock $(wildcard packages/*/package.json)
 
-.PHONY: help setup setup-build setup-run setup-test setup-engines setup-conformance build run test test-unit test-quickjs test-e2e test-engines test-vm test-systemd tripwire fuzz lint types bench conformance clean
+.PHONY: help setup setup-build setup-run setup-test setup-engines setup-conformance build run test test-unit test-quickjs test-e2e test-engines test-vm test-systemd tripwire fuzz kills lint types bench conformance clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -84,6 +84,9 @@ tripwire: setup-test dist/tare-host-dev ## each system call of each command fail
 fuzz: setup-test build dist/tare-host-dev ## tens of thousands of changed documents, records and command lines
 	TARE_SEED=$${TARE_SEED:-$$(date +%s)} TARE_FUZZ_CASES=50000 $(BUN) test ./tests/fuzz
 	TARE_SEED=$${TARE_SEED:-$$(date +%s)} TARE_FUZZ_REAL=5000 $(BUN) test ./tests/e2e/fuzz.test.ts --timeout=3600000
+
+kills: setup-test build ## kill -9 of load, pull, commit and prune, twenty times each at free moments
+	TARE_SEED=$${TARE_SEED:-$$(date +%s)} TARE_KILLS=20 $(BUN) test ./tests/e2e/store-crash.test.ts --timeout=3600000
 
 test-vm: setup-test build ## the end-to-end files in a virtual machine with cgroup v2 alone
 	$(BUN) tests/vm/run.ts $(FILES)

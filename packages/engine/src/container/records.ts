@@ -4,6 +4,7 @@ import type { Digest } from "@tare/spec/digest.ts";
 import { TareError, toReport } from "@tare/spec/error.ts";
 import type { Engine } from "../engine.ts";
 import { isAlive, type OwnerTag, ownTag } from "../store/owner.ts";
+import { withReserve } from "../store/reserve.ts";
 import { type Store, sweepStaging } from "../store/store.ts";
 
 export type ContainerRecord = {
@@ -140,7 +141,7 @@ export function deleteDirectory(store: Store, id: string): void {
 /** Removes directory and row, in this order: of a row alone, `checkNameFree` knows what it is. */
 export function deleteContainer(store: Store, id: string): void {
   const aside = moveAside(store, id);
-  store.db.run("DELETE FROM containers WHERE id = ?", [id]);
+  withReserve(store, () => store.db.run("DELETE FROM containers WHERE id = ?", [id]));
   rmSync(aside, { recursive: true, force: true });
 }
 

@@ -4,6 +4,7 @@ import { parseImageConfig } from "@tare/spec/oci-image-config.ts";
 import { collectGarbage } from "../store/collect.ts";
 import { type Filter, passes } from "../store/filter.ts";
 import { namesOf } from "../store/names.ts";
+import { withReserve } from "../store/reserve.ts";
 import type { Store } from "../store/store.ts";
 import { findUse, type RemovedImage, takeAway } from "./remove.ts";
 
@@ -21,11 +22,12 @@ export function pruneImages(store: Store, all: boolean, filter: Filter): PrunedI
   const deleted: Digest[] = [];
   for (const { id, config, created } of rows) {
     if (!passes(filter, labelsOf(config), created)) continue;
-    const removed = store.db.transaction(() => pruneOne(store, id as Digest, all)).immediate();
+    const prune = store.db.transaction(() => pruneOne(store, id as Digest, all));
+    const removed = withReserve(store, () => prune.immediate());
     untagged.push(...removed.untagged);
     deleted.push(...removed.deleted);
   }
-  const { bytes } = collectGarbage(store);
+  const { bytes } = withReserve(store, () => collectGarbage(store));
   return { untagged, deleted, bytes };
 }
 

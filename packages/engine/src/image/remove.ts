@@ -19,6 +19,7 @@ import {
   type RepoDigest,
   repoDigestsOf,
 } from "../store/names.ts";
+import { withReserve } from "../store/reserve.ts";
 import type { Store } from "../store/store.ts";
 import { findImage } from "./lookup.ts";
 
@@ -41,9 +42,11 @@ export type RemovedImage = {
  * @throws TareError `not_found`; `conflict` while a container uses it, or an id has several names.
  */
 export function removeImage(store: Store, word: string, options: RemoveOptions = {}): RemovedImage {
-  const removed = store.db.transaction(() => takeAway(store, word, options)).immediate();
-  collectGarbage(store);
-  return removed;
+  return withReserve(store, () => {
+    const removed = store.db.transaction(() => takeAway(store, word, options)).immediate();
+    collectGarbage(store);
+    return removed;
+  });
 }
 
 /** As `removeImage`, inside of the caller's transaction and with the collection left to it. */

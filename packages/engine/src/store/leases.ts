@@ -4,6 +4,7 @@
  */
 import type { Digest } from "@tare/spec/digest.ts";
 import { isAlive, type OwnerTag, ownTag } from "./owner.ts";
+import { isFull } from "./reserve.ts";
 import type { Store } from "./store.ts";
 
 export class Lease implements Disposable {
@@ -31,7 +32,13 @@ export class Lease implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    if (this.#held) this.#store.db.run("DELETE FROM leases WHERE owner = ?", [this.#owner]);
+    if (!this.#held) return;
+    try {
+      this.#store.db.run("DELETE FROM leases WHERE owner = ?", [this.#owner]);
+    } catch (error) {
+      // On a full disk it ends with the process.
+      if (!isFull(error)) throw error;
+    }
   }
 }
 

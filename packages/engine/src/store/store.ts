@@ -5,6 +5,7 @@
  *   layers/<hex of chain id> a layer unpacked, once for all images that have it
  *   containers/<id>          bundle and writable layer of a container
  *   volumes/<name>/data      content of a volume
+ *   reserve                  space for removing things on a full disk
  *   tmp/<owner>-<random>     what is being made; a dead owner's is swept
  * Layers hold setuid programs (CVE-2021-41091): no other user gets past the first level. There, some
  * rooms let pass (x, no r), so that the root of a user namespace reaches what belongs to it alone.
@@ -24,6 +25,7 @@ import { type Digest, digestHex } from "@tare/spec/digest.ts";
 import { TareError } from "@tare/spec/error.ts";
 import { openDatabase } from "./database.ts";
 import { isAlive, ownTag } from "./owner.ts";
+import { makeReserve } from "./reserve.ts";
 
 export class Store {
   readonly root: string;
@@ -40,6 +42,9 @@ export class Store {
     return this.#db;
   }
 }
+
+/** `reserve` is explained in reserve.ts. */
+const FILES: readonly string[] = ["tare.db", "reserve"];
 
 const ROOMS: readonly (readonly [path: string, mode: number])[] = [
   ["blobs", 0o700],
@@ -71,7 +76,9 @@ export function openStore(root: string): Store {
 /** Rooms get modes of ours: a mistyped path must not do that to a directory of someone else's. */
 function refuseForeign(root: string): void {
   const names = existsSync(root) && statSync(root).isDirectory() ? readdirSync(root) : [];
-  const foreign = names.find((name) => !ROOMS.some(([room]) => room === name));
+  const foreign = names.find(
+    (name) => name !== "reserve" && !ROOMS.some(([room]) => room === name),
+  );
   if (foreign === undefined) return;
   throw new TareError(
     "bad_input",
@@ -82,7 +89,9 @@ function refuseForeign(root: string): void {
 
 /** Whether a name at the top of the data root is ours: a room, the database or its journal. */
 export function isStoreName(name: string): boolean {
-  return ROOMS.some(([room]) => room === name) || name === "tare.db" || name.startsWith("tare.db-");
+  return (
+    ROOMS.some(([room]) => room === name) || FILES.includes(name) || name === "tare.db-journal"
+  );
 }
 
 function makeRooms(root: string): void {
@@ -93,6 +102,7 @@ function makeRooms(root: string): void {
       mkdirSync(`${root}/${room}`, { recursive: true });
       chmodSync(`${root}/${room}`, mode);
     }
+    makeReserve(root);
     closeSync(openSync(`${root}/tare.db`, "a", 0o600));
   } catch (cause) {
     throw new TareError(

@@ -40,10 +40,15 @@ async function layerFault(engine: Engine, row: Row, quick: boolean): Promise<str
     // What is wrong with the blob has a line of its own.
     if (error instanceof TareError && error.code === "corrupt") return undefined;
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw error;
+    throw (error as Error).message.includes("ENOSPC") ? noSpace(error) : error;
   }
   const difference = treeDifference(path, fresh);
   return difference === undefined ? undefined : `has changed: ${difference}`;
+}
+
+function noSpace(cause: unknown): TareError {
+  const message = "Cannot compare layers: unpacking one again needs more space than there is";
+  return new TareError("system", message, { hint: "Make space, or use --quick", cause });
 }
 
 async function unpackAgain(engine: Engine, row: Row, to: string): Promise<void> {

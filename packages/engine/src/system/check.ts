@@ -9,6 +9,7 @@ import type { Engine } from "../engine.ts";
 import { allBlobs } from "../store/blobs.ts";
 import { collectGarbage } from "../store/collect.ts";
 import { Lease } from "../store/leases.ts";
+import { withReserve } from "../store/reserve.ts";
 import type { Store } from "../store/store.ts";
 import { sweepVolumes } from "../volume/records.ts";
 import { blobFaults } from "./check-blobs.ts";
@@ -41,8 +42,10 @@ export type CheckOptions = {
 export async function checkStore(engine: Engine, options: CheckOptions): Promise<Finding[]> {
   const { store } = engine;
   const left = await sweepContainers(engine);
-  sweepVolumes(store);
-  collectGarbage(store);
+  withReserve(store, () => {
+    sweepVolumes(store);
+    collectGarbage(store);
+  });
   const faults: Fault[] = left.map((message) => ({ message, repair: undefined }));
   faults.push(...(await findFaults(engine, options.quick)));
   const findings: Finding[] = [];
@@ -55,7 +58,7 @@ async function findFaults(engine: Engine, quick: boolean): Promise<Fault[]> {
   const { store } = engine;
   // What is looked at must not be collected meanwhile: it would seem to be missing.
   using lease = new Lease(store);
-  lease.hold(everything(store));
+  withReserve(store, () => lease.hold(everything(store)));
   return [
     ...recordFaults(store),
     ...blobFaults(store, quick),

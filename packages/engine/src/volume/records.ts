@@ -15,6 +15,7 @@ import { TareError } from "@tare/spec/error.ts";
 import { readOwner } from "../container/records.ts";
 import { type Filter, passes } from "../store/filter.ts";
 import { isAlive, ownTag } from "../store/owner.ts";
+import { withReserve } from "../store/reserve.ts";
 import type { Store } from "../store/store.ts";
 import { diskUsage } from "../store/usage.ts";
 import { volumeForm } from "./options.ts";
@@ -155,6 +156,10 @@ function runningUsers(store: Store, volume: string): string[] {
  * @throws TareError `not_found`; `conflict` while a container, running or kept, uses it.
  */
 export function removeVolume(store: Store, name: string, options: { force?: boolean } = {}): void {
+  withReserve(store, () => takeAway(store, name, options.force === true));
+}
+
+function takeAway(store: Store, name: string, force: boolean): void {
   const aside = `${store.root}/tmp/${ownTag()}-${crypto.randomUUID()}`;
   const room = volumeRoom(store, name);
   let isAside = false;
@@ -170,7 +175,7 @@ export function removeVolume(store: Store, name: string, options: { force?: bool
         return true;
       })
       .immediate();
-    if (!isThere && options.force !== true) throw noVolume(name);
+    if (!isThere && !force) throw noVolume(name);
   } catch (error) {
     if (isAside) renameSync(aside, room);
     throw error;

@@ -26,8 +26,15 @@ export function runStatus(error: unknown): number {
   return EXIT_STATUS[toReport(error).code];
 }
 
+const FULL: ErrorReport = {
+  code: "system",
+  message: "Cannot write to the data root: the disk is full",
+  hint: "Make space there, or remove what is not used: tare system prune",
+};
+
 /** The lines for standard error. */
 export function printFailure(error: unknown): string {
+  if ((error as { code?: unknown } | undefined)?.code === "SQLITE_FULL") return printReport(FULL);
   return printReport(toReport(error));
 }
 
