@@ -123,6 +123,21 @@ describe("checkpoint", () => {
     expect((await scene.state(bundle.id))?.status).toBe("running");
     await scene.delete(bundle.id, "--force");
   });
+
+  test.each(["/nowhere", "./nowhere", "file"])("--parent-path %s is refused", async (parent) => {
+    const scene = await openScene();
+    const criu = playCriu(scene, "exit 0");
+    const bundle = await started(scene);
+    const dir = join(scene.dir, "saved");
+    mkdirSync(dir);
+    writeFileSync(join(dir, "file"), "");
+    const words = ["--parent-path", parent, "--image-path", dir, bundle.id];
+    const ran = await verb(scene, criu.path, "checkpoint", ...words);
+    expect(ran.code).toBe(1);
+    expect(ran.stderr).toContain("Cannot use --parent-path");
+    expect((await scene.state(bundle.id))?.status).toBe("running");
+    await scene.delete(bundle.id, "--force");
+  });
 });
 
 describe("restore", () => {

@@ -13,7 +13,7 @@ import { type Restored, restore } from "../criu/restore.ts";
 import { runPoststopHooks } from "../hooks/hooks.ts";
 import { exitStatus, waitFor } from "../process/wait.ts";
 import { AT_FDCWD, F_GETFD, S_IFDIR, S_IFMT } from "../sys/abi-file.ts";
-import { check } from "../sys/check.ts";
+import { check, during } from "../sys/check.ts";
 import { readText } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import { statAt } from "../sys/stat.ts";
@@ -154,7 +154,11 @@ function checkParent(sys: Sys, images: string, parent: string): void {
     });
   }
   const path = `${images}/${parent}`;
-  if ((statAt(sys, AT_FDCWD, path, 0).mode & S_IFMT) === S_IFDIR) return;
+  const { mode } = during(
+    () => "Cannot use --parent-path",
+    () => statAt(sys, AT_FDCWD, path, 0),
+  );
+  if ((mode & S_IFMT) === S_IFDIR) return;
   throw new TareError("bad_input", `Cannot use --parent-path "${path}": it is no directory`);
 }
 
