@@ -2,13 +2,12 @@
  * A container from an image: `tare run` and `podman run`, the same busybox imported into both, each
  * with overlay layers in the scratch directory, without a network.
  */
-import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { mustSucceed } from "../tests/harness/fixtures.ts";
 import { images } from "../tests/harness/images.ts";
 import { run } from "../tests/harness/run.ts";
 import type { Bench, Prepared, Surroundings } from "./harness/bench.ts";
-import { STATE_DIR } from "./harness/place.ts";
+import { podmanFlags } from "./harness/podman.ts";
 
 const IMAGE = "example.test/bench/busybox:1";
 /** What podman asks for by default is more than an ordinary machine lets it have. */
@@ -24,7 +23,7 @@ async function prepare(around: Surroundings): Promise<Prepared> {
   const crun = around.programs.peers.get("crun") ?? "crun";
   const { rootTarball } = await images();
   const ours = [tare, "--data-root", join(around.scratch, "tare")];
-  const peer = [podman, ...podmanFlags(around.scratch, crun)];
+  const peer = [podman, ...podmanFlags(join(around.scratch, "podman"), "image", crun)];
   await must([...ours, "import", rootTarball, IMAGE]);
   await must([...peer, "import", rootTarball, IMAGE]);
   const words = ["run", "--rm", "--network", "none", ...ULIMITS, "--cgroup-parent"];
@@ -45,21 +44,6 @@ async function prepare(around: Surroundings): Promise<Prepared> {
       },
     ],
   };
-}
-
-/** All of podman's state in this run's directories; no systemd, no journal. */
-function podmanFlags(scratch: string, runtime: string): string[] {
-  const make = (...parts: string[]): string => {
-    const path = join(...parts, "podman");
-    mkdirSync(path);
-    return path;
-  };
-  const state = make(STATE_DIR);
-  return [
-    ...["--root", make(scratch), "--runroot", state, "--tmpdir", join(state, "tmp")],
-    ...["--storage-driver", "overlay", "--cgroup-manager", "cgroupfs"],
-    ...["--events-backend", "none", "--runtime", runtime],
-  ];
 }
 
 async function must(words: readonly string[]): Promise<void> {

@@ -17,8 +17,9 @@ import { type Header, type Result, toJsonLines, toTable } from "./harness/report
 import { IMAGES } from "./image.bench.ts";
 import { RUN } from "./run.bench.ts";
 import { START } from "./start.bench.ts";
+import { STORE } from "./store.bench.ts";
 
-const BENCHES: readonly Bench[] = [START, RUN, CROWD, IMAGES];
+const BENCHES: readonly Bench[] = [START, RUN, CROWD, IMAGES, STORE];
 const WARM_UPS = 3;
 const QUICK_PAIRS = 6;
 
@@ -46,7 +47,11 @@ function readOptions(): Options {
 async function runInside(place: Place, options: Options): Promise<void> {
   await furnish();
   const measure = await openMeasure(place.scratch);
-  const around = { ...place, programs: findPrograms(place.scratch, options.peers) };
+  const around = {
+    ...place,
+    programs: findPrograms(place.scratch, options.peers),
+    quick: options.quick,
+  };
   const header: Header = {
     date: new Date().toISOString(),
     commit: await commit(),

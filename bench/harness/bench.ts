@@ -3,7 +3,11 @@ import type { Contest, Verdict } from "./contest.ts";
 import type { Place } from "./place.ts";
 import type { Programs } from "./programs.ts";
 
-export type Surroundings = Place & { readonly programs: Programs };
+export type Surroundings = Place & {
+  readonly programs: Programs;
+  /** Only to see that it works: what is large may be left out. */
+  readonly quick: boolean;
+};
 
 export type Prepared = {
   readonly contests: readonly Contest[];

@@ -48,7 +48,7 @@ let count = 0;
 
 /** Starts one that lives as long as the scene. */
 export async function startRegistry(
-  scene: Scene,
+  scene: Pick<Scene, "dir" | "defer">,
   options: RegistryOptions = {},
 ): Promise<TestRegistry> {
   const dir = join(scene.dir, `registry-${++count}`);
