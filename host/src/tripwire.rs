@@ -149,9 +149,21 @@ fn note(process: u32, number: u32, name: &str, answer: i64) {
 /// name, as signalfd(2) (linux/magic.h).
 const CONTROL_FILES: [i64; 5] = [0x9fa0, 0x27e0eb, 0x6367_7270, 0x6265_6572, 0x0904_1934];
 
+/// A socket whose messages are never divided (socket(2), SOCK_SEQPACKET).
+fn keeps_messages(fd: i32) -> bool {
+    let mut kind: libc::c_int = 0;
+    let mut length = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: both outlive the call, and the kernel writes no more than the length.
+    let answer = unsafe {
+        let (value, length) = ((&raw mut kind).cast(), &raw mut length);
+        libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_TYPE, value, length)
+    };
+    answer == 0 && kind == libc::SOCK_SEQPACKET
+}
+
 /// How many bytes of a buffer the present call is to see: half of them where it is to move fewer.
 pub fn extent(fd: i32, length: usize) -> usize {
-    if !SHORT.load(Ordering::Relaxed) {
+    if !SHORT.load(Ordering::Relaxed) || keeps_messages(fd) {
         return length;
     }
     // SAFETY: an all-zero statfs is valid; it outlives the call.

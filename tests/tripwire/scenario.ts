@@ -3,8 +3,9 @@
  * what shows that it did what it should.
  */
 import { existsSync, readFileSync } from "node:fs";
+import { stubbornly } from "../harness/places.ts";
 import type { Ran } from "../harness/run.ts";
-import { REPORT, type Stage, type Variant } from "./stage.ts";
+import { HELD, REPORT, type Stage, type Variant } from "./stage.ts";
 import type { Call, Wire } from "./wire.ts";
 
 export type Outcome = {
@@ -23,6 +24,7 @@ export type Scenario = {
   readonly play: (stage: Stage, variant: Variant, wires: readonly Wire[]) => Promise<Outcome>;
 };
 
+const DEATH_MS = 1_000;
 const ALL = ["usual", "hooks", "mapped", "joined"] as const;
 
 async function must(ran: Promise<Ran>): Promise<void> {
@@ -230,6 +232,16 @@ async function strangers(stage: Stage): Promise<number[]> {
   return pids.filter((pid) => pid !== first && !pids.includes(parentOf(pid) ?? first));
 }
 
+/** One that was killed dies a moment later. */
+async function strangersThatStay(stage: Stage): Promise<number[]> {
+  const end = performance.now() + stubbornly(DEATH_MS);
+  for (;;) {
+    const found = await strangers(stage);
+    if (found.length === 0 || performance.now() > end) return found;
+    await Bun.sleep(10);
+  }
+}
+
 /** Undefined for a process that has gone. */
 function parentOf(pid: number): number | undefined {
   try {
@@ -247,14 +259,18 @@ const exec: Scenario = {
   undoes: false,
   async play(stage, variant, wires) {
     await running(stage, variant);
-    const words = ["exec", "--env", "A=b", "--cwd", "/tmp", stage.id, "/bin/sh", "-c", REPORT];
-    const played = await stage.play(wires, ...words);
-    const report = stage.takeReport();
+    stage.hold();
+    const script = `${REPORT}\n${HELD}`;
+    const words = ["exec", "--env", "A=b", "--cwd", "/tmp", stage.id, "/bin/sh", "-c", script];
+    const playing = stage.play(wires, ...words);
+    await stage.letGo(playing);
+    const played = await playing;
     const died = wires.some(({ action }) => action.kind === "die");
     // Where even SIGKILL is refused, it stays.
     const refused = played.calls.some(({ name, answer }) => name === "kill" && answer < 0);
-    const left = died || refused ? [] : await strangers(stage);
+    const left = died || refused ? [] : await strangersThatStay(stage);
     if (left.length > 0) throw new Error(`It leaves a process in the container: ${left}`);
+    const report = stage.takeReport();
     await must(stage.run("delete", "--force", stage.id));
     return { ...played, report };
   },

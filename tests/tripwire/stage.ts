@@ -24,6 +24,11 @@ export const DEVELOPMENT_HOST = join(REPO, "dist/tare-host-dev");
 /** Longer than any command waits by itself: ten seconds for processes that do not die. */
 const COMMAND_MS_MAX = 60_000;
 const END_MS_MAX = 5_000;
+/** Longer than a command that fails takes to its end. */
+const HOLD_MS = 100;
+
+/** The end of a program that Stage.hold keeps. */
+export const HELD = "while [ -e /out/hold ]; do sleep 0.02; done";
 
 /** What a container says of itself; equal for containers that were made alike. */
 export const REPORT = `exec > /out/report 2> /dev/null
@@ -206,9 +211,33 @@ export class Stage {
 
   /** Waits until a container has told of itself. */
   async waitForReport(): Promise<void> {
+    await until(
+      () => this.#isReportWhole(),
+      END_MS_MAX,
+      () => "the container's report",
+    );
+  }
+
+  /** A program with HELD at its end stays until it is let go, so that one that is left is seen. */
+  hold(): void {
+    writeFileSync(join(this.out, "hold"), "");
+  }
+
+  /** Lets go of the program once it has told of itself and its command goes on all the same. */
+  async letGo(command: Promise<unknown>): Promise<void> {
+    let isOver = false;
+    const end = () => {
+      isOver = true;
+    };
+    command.then(end, end);
+    while (!isOver && !this.#isReportWhole()) await Bun.sleep(5);
+    if (!isOver) await Bun.sleep(HOLD_MS);
+    if (!isOver) rmSync(join(this.out, "hold"));
+  }
+
+  #isReportWhole(): boolean {
     const path = join(this.out, "report");
-    const isWhole = () => existsSync(path) && readFileSync(path, "utf8").endsWith("whole\n");
-    await until(isWhole, END_MS_MAX, () => "the container's report");
+    return existsSync(path) && readFileSync(path, "utf8").endsWith("whole\n");
   }
 
   /** What the container wrote about itself, and which hooks ran; forgets it. */

@@ -12,7 +12,7 @@ import { becomeNamespaceRoot, hide } from "../process/hidden.ts";
 import type { Filter } from "../seccomp/flags.ts";
 import { EAGAIN, ENOMEM } from "../sys/abi-errno.ts";
 import { AT_FDCWD, O_DIRECTORY, O_PATH } from "../sys/abi-file.ts";
-import { CLONE_PARENT } from "../sys/abi-process.ts";
+import { CLONE_PARENT, SIGKILL } from "../sys/abi-process.ts";
 import { TIOCSCTTY } from "../sys/abi-socket.ts";
 import { check, errnoOf } from "../sys/check.ts";
 import { closeFrom, FIRST_FD } from "../sys/close-from.ts";
@@ -125,7 +125,13 @@ function fork(sys: Sys, channel: Channel): void {
   if (errnoOf(ret) !== EAGAIN && errnoOf(ret) !== ENOMEM) unlessRefused(sys, channel, ret);
   const pid = check(ret, "clone CLONE_PARENT");
   if (pid === 0) return;
-  channel.write({ kind: "pid", pid });
+  try {
+    channel.write({ kind: "pid", pid });
+  } catch (error) {
+    // Nobody else knows of it.
+    sys.kill(pid, SIGKILL);
+    throw error;
+  }
   sys.exit_group(0);
   // A filter may refuse even that; who got the number kills this process.
   for (;;) sys.sleep_ms(LONG_MS);
