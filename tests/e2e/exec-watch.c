@@ -1,6 +1,6 @@
 // exec-watch PREFIX SECRET: looks at every process that it can see, over and over, until TERM. Prints
 // how many there were, and how many had a right that this one lacks, a descriptor or a root of a file
-// below PREFIX, or SECRET in the environment (CVE-2016-9962).
+// below PREFIX, or SECRET in the environment or in words of the runtime's (CVE-2016-9962).
 #define _GNU_SOURCE
 #include <ctype.h>
 #include <dirent.h>
@@ -56,13 +56,15 @@ static int holds_host(const char *pid) {
   return found > 0;
 }
 
-static int knows_secret(const char *pid) {
+static int tells(const char *pid, const char *name) {
   static char text[65536];
   char path[300];
-  snprintf(path, sizeof path, "/proc/%s/environ", pid);
+  snprintf(path, sizeof path, "/proc/%s/%s", pid, name);
   int length = read_file(path, text, sizeof text);
   return length > 0 && memmem(text, length, secret, strlen(secret)) != 0;
 }
+
+static int knows_secret(const char *pid) { return tells(pid, "environ") || tells(pid, "cmdline"); }
 
 int main(int argc, char **argv) {
   if (argc != 3) return 2;

@@ -49,8 +49,8 @@ fn value_of(name: &[u8]) -> Option<String> {
     entries().find_map(value).map(|bytes| String::from_utf8_lossy(bytes).into_owned())
 }
 
-fn forget() {
-    for entry in entries() {
+fn forget(texts: impl Iterator<Item = &'static CStr>) {
+    for entry in texts {
         let length = entry.to_bytes().len();
         // SAFETY: the strings are this process's own memory, writable, and nobody holds a part of one.
         unsafe { entry.as_ptr().cast_mut().write_bytes(0, length) };
@@ -87,7 +87,13 @@ super::sys! {
     fn variable(name: Text) -> MaybeText { value_of(&name.0) }
     /// Overwrites the environment with zeros, for whoever may look at this process or at a fork of it.
     fn forget_environ() -> Done {
-        forget();
+        forget(entries());
+        0
+    }
+    /// Overwrites the words of the command line with zeros, but the program's own name: /proc/PID/cmdline
+    /// is for everybody who sees this process or a fork of it.
+    fn forget_words() -> Done {
+        forget((1..).map_while(word));
         0
     }
     /// Forgets all that scripts made and calls `resume` of the program with these bytes, so that a

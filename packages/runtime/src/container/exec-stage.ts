@@ -74,6 +74,8 @@ function applyStep(sys: Sys, gift: StageGift, launch: Launch, step: ExecStep): v
     case "leave-host":
       // What our caller's environment holds is not for the container (CVE-2016-9962).
       sys.forget_environ();
+      // And our words may have secrets of the program's environment, which its other users must not see.
+      sys.forget_words();
       // But the channel, the container's process, and what is passed on.
       return closeFrom(sys, FIRST_FD + gift.preserveFds, [gift.channel.fd, gift.pidfd]);
     case "enter":

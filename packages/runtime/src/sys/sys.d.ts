@@ -270,6 +270,8 @@ declare module "tare:sys" {
   export function variable(name: string): string | null;
   /** Overwrites the environment with zeros, for whoever may look at this process or at a fork of it. */
   export function forget_environ(): Ret<void>;
+  /** Overwrites the words of the command line with zeros, but the program's own name: /proc/PID/cmdline is for everybody who sees this process or a fork of it. */
+  export function forget_words(): Ret<void>;
   /** Forgets all that scripts made and calls `resume` of the program with these bytes, so that a process that waits long holds little. Does not return, or with -ENOSYS where it cannot. */
   export function restart(bytes: Uint8Array): Ret<void>;
   /** Random bytes of getrandom(2). */
