@@ -23,12 +23,13 @@ let count = 0;
 function unpack(scene: Scene, archive: Uint8Array, ...flags: string[]): Unpacked {
   const root = join(scene.dir, `root-${++count}`);
   mkdirSync(root, { mode: 0o700 });
-  const child = Bun.spawnSync([HELPER, "unpack", "--dir", root, ...flags], {
+  // A peak that is asked for afterwards would begin at this process' own: the kernel carries it over.
+  const bounded = ["prlimit", `--data=${MEMORY_BYTES_MAX}`, HELPER];
+  const child = Bun.spawnSync([...bounded, "unpack", "--dir", root, ...flags], {
     stdin: archive,
     env: {},
     timeout: 120_000,
   });
-  expect(child.resourceUsage.maxRSS).toBeLessThan(MEMORY_BYTES_MAX);
   const stderr = child.stderr.toString();
   if (child.exitCode === 0) return { code: 0, error: "", root };
   expect(stderr.split("\n")).toHaveLength(2);
