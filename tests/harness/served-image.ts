@@ -56,6 +56,8 @@ export class Served {
       const name = path.slice(path.lastIndexOf("/") + 1);
       if (path.endsWith("/tags/list"))
         return { body: JSON.stringify({ tags: [...this.tags.keys()] }) };
+      // As a registry of before version 1.1 of the specification.
+      if (path.includes("/referrers/")) return { status: 404 };
       const found = this.content.get(this.tags.get(name) ?? name);
       if (found === undefined) return { status: path === "/v2/" ? 200 : 404 };
       return { body: found.bytes, headers: { "Content-Type": found.mediaType } };

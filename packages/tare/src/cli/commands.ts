@@ -52,6 +52,24 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./logout.ts")).LOGOUT,
   },
   {
+    name: "search",
+    usage: "[REGISTRY/]TERM",
+    help: "Search a registry",
+    load: async () => (await import("./search.ts")).SEARCH,
+  },
+  {
+    name: "manifest inspect",
+    usage: "NAME[:TAG|@DIGEST]",
+    help: "Show a manifest or an index of a registry",
+    load: async () => (await import("./manifest.ts")).MANIFEST_INSPECT,
+  },
+  {
+    name: "manifest referrers",
+    usage: "NAME[:TAG|@DIGEST]",
+    help: "List what speaks of a manifest, such as signatures",
+    load: async () => (await import("./manifest.ts")).MANIFEST_REFERRERS,
+  },
+  {
     name: "load",
     usage: "",
     help: "Bring in images from an archive (docker save or OCI layout)",
