@@ -92,7 +92,7 @@ function isDirectory(sys: Sys, fd: Fd): boolean {
 
 /**
  * The path is resolved inside of the volume, to a descriptor, and that is what is shown: a link that a
- * container puts there leads nowhere else, now or later (CVE-2023-3676, CVE-2017-1002101).
+ * container puts there leads nowhere else, now or later (CVE-2017-1002101, CVE-2021-25741).
  */
 function showPart(sys: Sys, root: string, path: string, place: string): void {
   using top = openRoot(sys, root);
