@@ -9,7 +9,8 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join, resolve } from "node:path";
-import { mustSucceed } from "../harness/fixtures.ts";
+import { describeTree } from "../harness/canary.ts";
+import { busyboxRootfs, copyRootfs, mustSucceed } from "../harness/fixtures.ts";
 import { REPO } from "../harness/places.ts";
 import { run, until } from "../harness/run.ts";
 import { type Cli, IMAGE, openLoadedCli } from "./cli-scene.ts";
@@ -244,6 +245,65 @@ describe("tare export", () => {
     expect(existsSync(join(cli.scene.dir, "file"))).toBe(false);
     await remove(cli, "box");
   });
+});
+
+test("a container of --rootfs can be exported, and says why it cannot be committed", async () => {
+  const cli = await openLoadedCli();
+  const rootfs = await copyRootfs(await busyboxRootfs(), join(cli.scene.dir, "rootfs"));
+  const flags = ["--name", "dir", "--cgroup-parent", cli.cgroupParent, "--rootfs", rootfs];
+  mustSucceed(await cli.tare(["run", ...flags, "sh", "-c", "echo x > /made"]));
+  const line = `"${cli.command("export", "dir").join('" "')}" | tar -xOf - made`;
+  expect((await run(["sh", "-c", line])).stdout).toBe("x\n");
+  for (const words of [
+    ["diff", "dir"],
+    ["commit", "dir", "made"],
+  ]) {
+    const refused = await cli.tare(words);
+    expect([words, refused.code]).toEqual([words, 1]);
+    expect(refused.stderr).toMatch(/writes into a directory|made of no image/);
+  }
+  await remove(cli, "dir");
+});
+
+test("what a container left behind leads neither out of its root nor to a stop", async () => {
+  const cli = await openLoadedCli();
+  const host = join(cli.scene.dir, "host");
+  mkdirSync(host);
+  writeFileSync(join(host, "secret"), "the host's own");
+  const before = describeTree(host);
+  const hostile = `ln -s ${host} /out; ln -s ${host}/secret /etc/secret; mkdir /d; ln -s / /d/up
+    ln -s /proc/self/fd /d/fds; mkfifo /d/pipe; mknod /d/disk b 8 0; mknod /d/zero c 1 5`;
+  await keep(cli, "box", hostile);
+  const file = join(cli.scene.dir, "box.tar");
+  mustSucceed(await cli.tare(["export", "-o", file, "box"], { timeoutMs: 60_000 }));
+  mustSucceed(await cli.tare(["commit", "box", "made"], { timeoutMs: 60_000 }));
+  expect((await cli.tare(["diff", "box"])).stdout).toContain("A /out\n");
+  expect(readFileSync(file).includes("the host's own")).toBe(false);
+  const listed = mustSucceed(await run(["tar", "-tvf", file])).stdout;
+  expect(listed).toContain(`out -> ${host}\n`);
+  expect(listed).not.toContain("out/");
+  expect(describeTree(host)).toEqual(before);
+  await remove(cli, "box");
+});
+
+test("a tree that is too deep for any archive is one clear error", async () => {
+  const cli = await openLoadedCli();
+  const deep = `n=$(printf 'd%.0s' $(seq 200)); i=0; cd /
+    while [ $i -lt 30 ]; do mkdir $n; cd -P $n 2>/dev/null || cd $n; i=$((i+1)); done`;
+  await keep(cli, "box", deep);
+  const file = join(cli.scene.dir, "box.tar");
+  for (const words of [
+    ["export", "-o", file, "box"],
+    ["commit", "box", "made"],
+  ]) {
+    const refused = await cli.tare(words);
+    expect([refused.code, refused.stderr]).toEqual([
+      1,
+      expect.stringContaining("the path is too long"),
+    ]);
+  }
+  expect(existsSync(file)).toBe(false);
+  await remove(cli, "box");
 });
 
 test("tare import takes instructions and a message", async () => {

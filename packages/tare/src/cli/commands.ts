@@ -122,6 +122,7 @@ export const COMMANDS: readonly CommandEntry[] = [
     name: "image inspect",
     usage: "IMAGE [IMAGE...]",
     help: "Show all that is known of images",
+    aliases: ["inspect"],
     load: async () => (await import("./image-inspect.ts")).IMAGE_INSPECT,
   },
   {
