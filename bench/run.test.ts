@@ -7,7 +7,8 @@ import { allCgroups } from "../tests/harness/cgroups.ts";
 import { BUILD, REPO } from "../tests/harness/places.ts";
 import { scratchPrefix } from "./harness/place.ts";
 
-setDefaultTimeout(180_000);
+// Loads and pulls wait for the disk, which on a busy machine takes minutes.
+setDefaultTimeout(900_000);
 
 const PEERS = ["crun", "runc", "podman"];
 const isRoot = process.getuid?.() === 0;
