@@ -71,7 +71,12 @@ const PROGRAMS: Readonly<Record<string, Program>> = {
   },
   "tare-helper": {
     entry: "bin/helper.ts",
-    parts: { unpack: "verb/unpack.ts", pack: "verb/pack.ts", volume: "volume/apply.ts" },
+    parts: {
+      unpack: "verb/unpack.ts",
+      pack: "verb/pack.ts",
+      volume: "volume/apply.ts",
+      merge: "volume/merge.ts",
+    },
     keptParts: [],
     sealedFor: [],
   },

@@ -12,9 +12,11 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { describeTree } from "../harness/canary.ts";
 import { mustSucceed } from "../harness/fixtures.ts";
 import { images } from "../harness/images.ts";
 import { run } from "../harness/run.ts";
+import { type Entry, tarball } from "../harness/tarball.ts";
 import { type Cli, IMAGE, openCli, openLoadedCli } from "./cli-scene.ts";
 
 // On a busy machine a whole test takes seconds.
@@ -189,6 +191,231 @@ describe("copy-up", () => {
     const said = (await Promise.all(both)).map(({ stdout }) => stdout.trim());
     expect(said).toEqual(["7", "7"]);
     expect(await listing(data(cli, "both"))).toEqual(await listing(seed));
+  });
+});
+
+describe("export and import", () => {
+  let cli: Cli;
+  /** A store with an empty volume `vol`. */
+  const open = async (from: () => Promise<Cli> = openCli) => {
+    cli = await from();
+    mustSucceed(await cli.tare(["volume", "create", "vol"]));
+  };
+  const place = (name: string) => join(cli.scene.dir, name);
+  const write = (name: string, entries: Entry[]) => {
+    writeFileSync(place(name), tarball(entries));
+    return place(name);
+  };
+
+  test("a round trip keeps everything; as GNU tar packs it, too", async () => {
+    await open();
+    const seeded = await seededTarball(cli.scene.dir);
+    expect(existsSync(seeded)).toBeTrue();
+    const tree = place("seeded/seed");
+    const theirs = place("theirs.tar");
+    const flags = ["--numeric-owner", "--xattrs", "--xattrs-include=*"];
+    mustSucceed(await run(["tar", "-C", tree, ...flags, "-cf", theirs, "."]));
+    mustSucceed(await cli.tare(["volume", "import", "vol", theirs]));
+    expect(await listing(data(cli, "vol"))).toEqual(await listing(tree));
+    mustSucceed(await cli.tare(["volume", "export", "-o", place("ours.tar"), "vol"]));
+    await cli.tare(["volume", "create", "two"]);
+    const archive = Bun.file(place("ours.tar"));
+    const child = Bun.spawn(cli.command("volume", "import", "two"), { stdin: archive });
+    expect(await child.exited).toBe(0);
+    expect(await listing(data(cli, "two"))).toEqual(await listing(tree));
+    const top = statSync(data(cli, "two"));
+    expect([top.mode & 0o7777, top.uid, top.gid]).toEqual([0o2750, 77, 88]);
+    const listed = await run(["tar", "-tf", place("ours.tar")]);
+    expect(listed.stdout.split("\n")).toContain("deep/er/x");
+    expect(readdirSync(join(cli.dataRoot, "volumes/two"))).toEqual(["data"]);
+    expect(readdirSync(join(cli.dataRoot, "tmp"))).toEqual([]);
+  });
+
+  test("compressed as image tarballs may be; names that would be marks in a layer are names", async () => {
+    await open();
+    const file = write("a.tar", [
+      { name: "a", data: "one" },
+      { name: ".wh.a", data: "two" },
+    ]);
+    for (const [program, end] of [
+      ["gzip", "gz"],
+      ["xz", "xz"],
+      ["bzip2", "bz2"],
+    ] as const) {
+      mustSucceed(await run([program, "-k", file]));
+      await cli.tare(["volume", "create", end]);
+      mustSucceed(await cli.tare(["volume", "import", end, `${file}.${end}`]));
+      expect(readdirSync(data(cli, end)).sort()).toEqual([".wh.a", "a"]);
+    }
+    // The archive says nothing of the directory itself.
+    expect(statSync(data(cli, "gz")).mode & 0o7777).toBe(0o755);
+  });
+
+  test("what is there is merged: directories stay, other names are replaced", async () => {
+    await open();
+    const there = data(cli, "vol");
+    chmodSync(there, 0o711);
+    mkdirSync(join(there, "both/deep"), { recursive: true });
+    mkdirSync(join(there, "was-directory/x"), { recursive: true });
+    for (const name of ["old", "both/old", "both/deep/same", "was-file"]) {
+      writeFileSync(join(there, name), "old");
+    }
+    const canary = place("canary");
+    mkdirSync(canary);
+    writeFileSync(join(canary, "x"), "host");
+    symlinkSync(canary, join(there, "link"));
+    const before = describeTree(canary);
+    const file = write("b.tar", [
+      { name: "both", type: "directory", mode: 0o700 },
+      { name: "both/deep/same", data: "new" },
+      { name: "was-directory", data: "new" },
+      { name: "was-file/y", data: "new" },
+      { name: "link/x", data: "bad" },
+      { name: "link/z", data: "bad" },
+    ]);
+    mustSucceed(await cli.tare(["volume", "import", "vol", file]));
+    const found = (await run(["find", ".", "-type", "f"], { cwd: there })).stdout;
+    expect(found.trim().split("\n").sort()).toEqual([
+      ...["./both/deep/same", "./both/old", "./link/x", "./link/z", "./old"],
+      ...["./was-directory", "./was-file/y"],
+    ]);
+    expect(readFileSync(join(there, "both/deep/same"), "utf8")).toBe("new");
+    expect(statSync(join(there, "both")).mode & 0o7777).toBe(0o700);
+    expect(statSync(there).mode & 0o7777).toBe(0o711);
+    expect(describeTree(canary)).toEqual(before);
+    expect(readdirSync(join(cli.dataRoot, "tmp"))).toEqual([]);
+  });
+
+  test("a bad archive changes neither the volume nor the host", async () => {
+    await open();
+    writeFileSync(join(data(cli, "vol"), "mine"), "kept");
+    await cli.tare(["volume", "create", "empty"]);
+    const canary = place("canary");
+    mkdirSync(canary);
+    writeFileSync(join(canary, "secret"), "host");
+    const good: Entry = { name: "good", data: "x" };
+    const whole = tarball([good, { name: "cut", data: "y".repeat(4096) }]);
+    const bad: readonly [what: string, archive: Uint8Array][] = [
+      ["up", tarball([good, { name: "../../up", data: "x" }])],
+      ["up by a link", tarball([good, { name: "l", type: "hardlink", link: "../../../x" }])],
+      ["a hard link out", tarball([good, { name: "l", type: "hardlink", link: canary }])],
+      ["a root that is a link", tarball([good, { name: "./", type: "symlink", link: canary }])],
+      ["cut short", whole.subarray(0, 2048)],
+      ["no archive", Buffer.from("no archive at all".repeat(100))],
+      ["a damaged gzip", Buffer.from([0x1f, 0x8b, 8, 0, 1, 2, 3, 4])],
+      ["nothing", Buffer.alloc(0)],
+    ];
+    const store = cli.inventory();
+    const before = describeTree(cli.scene.dir);
+    for (const [what, archive] of bad) {
+      for (const volume of ["vol", "empty"]) {
+        const args = ["volume", "import", volume, "-"];
+        const child = Bun.spawnSync(cli.command(...args), { stdin: archive });
+        expect([what, child.exitCode]).toEqual([what, 1]);
+        expect(child.stderr.toString()).toMatch(/^tare: Cannot /);
+      }
+    }
+    expect(cli.inventory()).toEqual(store);
+    const changed = (lines: string[]) => lines.filter((line) => !line.includes("/data/tare.db"));
+    expect(changed(describeTree(cli.scene.dir))).toEqual(changed(before));
+  });
+
+  test("killed in the middle: nothing has come in, and the next one does it", async () => {
+    await open();
+    const archive = tarball([
+      { name: "first", data: "x" },
+      { name: "second", data: "y".repeat(1024 * 1024) },
+    ]);
+    const child = Bun.spawn(cli.command("volume", "import", "vol"), { stdin: "pipe" });
+    child.stdin.write(archive.subarray(0, 512 * 1024));
+    await child.stdin.flush();
+    const aside = () => cli.inventory().some((line) => /\/tmp\/.*\/second /.test(line));
+    while (child.exitCode === null && !aside()) await Bun.sleep(5);
+    expect(aside()).toBeTrue();
+    child.kill("SIGKILL");
+    await child.exited;
+    expect(readdirSync(data(cli, "vol"))).toEqual([]);
+    writeFileSync(place("h.tar"), archive);
+    mustSucceed(await cli.tare(["volume", "import", "vol", place("h.tar")]));
+    expect(readdirSync(data(cli, "vol")).sort()).toEqual(["first", "second"]);
+    mustSucceed(await cli.tare(["system", "prune", "-f"]));
+    expect(readdirSync(join(cli.dataRoot, "tmp"))).toEqual([]);
+  });
+
+  test("links of an archive lead nowhere else", async () => {
+    await open();
+    const canary = place("canary");
+    mkdirSync(canary);
+    writeFileSync(join(canary, "secret"), "host");
+    const before = describeTree(canary);
+    for (const link of [canary, `../../../../../../..${canary}`]) {
+      const file = write("c.tar", [
+        { name: "out", type: "symlink", link },
+        { name: "out/secret", data: "bad" },
+        { name: "out/new", data: "bad" },
+      ]);
+      await cli.tare(["volume", "import", "vol", file]);
+      expect(describeTree(canary)).toEqual(before);
+    }
+  });
+
+  test("of a volume in use: a running container sees what comes", async () => {
+    await open(openLoadedCli);
+    const line = "echo ready; read word; cat /v/new; echo back > /v/back; echo done; cat";
+    const words = cli.runWords("-i", "-u", "0", "-v", "vol:/v", IMAGE, "sh", "-c", line);
+    const child = Bun.spawn(cli.command(...words), { stdio: ["pipe", "pipe", "ignore"] });
+    const reader = child.stdout.getReader();
+    const until = async (end: string) => {
+      let text = "";
+      while (!text.endsWith(end)) {
+        const { value, done } = await reader.read();
+        if (done) throw new Error(`The container ended with "${text}"`);
+        text += Buffer.from(value).toString();
+      }
+      return text;
+    };
+    await until("ready\n");
+    const file = write("d.tar", [{ name: "new", data: "came\n" }]);
+    mustSucceed(await cli.tare(["volume", "import", "vol", file]));
+    child.stdin.write("go\n");
+    child.stdin.flush();
+    expect(await until("done\n")).toBe("came\ndone\n");
+    const out = await cli.tare(["volume", "export", "-o", place("e.tar"), "vol"]);
+    expect(out.code).toBe(0);
+    const listed = await run(["tar", "-tf", place("e.tar")]);
+    expect(listed.stdout.trim().split("\n").sort()).toEqual(["./", "back", "new"]);
+    await child.stdin.end();
+    expect(await child.exited).toBe(0);
+  });
+
+  test("no volume, a terminal, and volumes that the store does not have", async () => {
+    await open();
+    const file = write("f.tar", [{ name: "a", data: "x" }]);
+    for (const words of [
+      ["export", "none"],
+      ["import", "none", file],
+      ["import", "vol", place("missing")],
+    ]) {
+      expect((await cli.tare(["volume", ...words])).code).toBe(1);
+    }
+    const shown = await cli.onTerminal(["volume", "export", "vol"], {});
+    expect([shown.code, shown.stdout]).toEqual([1, expect.stringMatching(/to a terminal/)]);
+    mkdirSync(place("host"));
+    writeFileSync(join(place("host"), "h"), "x");
+    const bind = ["-o", "type=none", "-o", "o=bind", "-o", `device=${place("host")}`];
+    await cli.tare(["volume", "create", ...bind, "there"]);
+    await cli.tare(["volume", "create", "-o", "type=tmpfs", "mem"]);
+    mustSucceed(await cli.tare(["volume", "export", "-o", place("g.tar"), "there"]));
+    expect((await run(["tar", "-tf", place("g.tar")])).stdout).toBe("./\nh\n");
+    expect((await cli.tare(["volume", "import", "there", file])).stderr).toMatch(/of the host/);
+    for (const words of [
+      ["export", "mem"],
+      ["import", "mem", file],
+    ]) {
+      const ran = await cli.tare(["volume", ...words]);
+      expect(ran.stderr).toMatch(/a file system of type tmpfs/);
+    }
+    expect(readdirSync(place("host"))).toEqual(["h"]);
   });
 });
 

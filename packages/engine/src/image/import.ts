@@ -35,7 +35,7 @@ export async function importImage(
   const config = applyChanges({}, options.changes);
   return await makeImage(engine, {
     below: [],
-    layer: await layerBytes(nonEmpty(openStream(source))),
+    layer: await openTarball(source),
     created: options.created,
     names: options.name === undefined ? [] : [options.name],
     describe: (diffIds) => {
@@ -51,9 +51,12 @@ export async function importImage(
   });
 }
 
-/** The tarball as it is, but where no layer may be compressed so. */
-async function layerBytes(tarball: AsyncIterable<Uint8Array>): Promise<AsyncIterable<Uint8Array>> {
-  const { compression, bytes } = await detect(tarball);
+/**
+ * The bytes of a tarball as a layer may have them: plain, gzip or zstd. xz and bzip2 are opened.
+ * @throws TareError `not_found` where there is no such file, `bad_input` where it is empty
+ */
+export async function openTarball(source: ArchiveSource): Promise<AsyncIterable<Uint8Array>> {
+  const { compression, bytes } = await detect(nonEmpty(openStream(source)));
   return isLayerCompression(compression) ? bytes : decompress(bytes, compression);
 }
 

@@ -6,7 +6,7 @@
  * Layers of one image may be taken in at the same time: one waits for those below it only where it
  * leaves out a directory or links to a file that is not in it.
  */
-import { closeSync, mkdirSync, rmSync, writeSync } from "node:fs";
+import { chmodSync, chownSync, closeSync, mkdirSync, rmSync, writeSync } from "node:fs";
 import type { Digest } from "@tare/spec/digest.ts";
 import { TareError } from "@tare/spec/error.ts";
 import type { Engine } from "../engine.ts";
@@ -32,6 +32,8 @@ export type LayerTask = {
    */
   readonly lower: () => Promise<readonly string[]>;
   readonly signal?: AbortSignal | undefined;
+  /** No layer, but any tree: nothing in it is a mark, and its top looks so where the archive does not say. */
+  readonly top?: { readonly uid: number; readonly gid: number; readonly mode: number } | undefined;
 };
 
 export type TakenLayer = {
@@ -59,7 +61,7 @@ export async function takeLayer(
   try {
     if (task.signal?.aborted === true) throw task.signal.reason;
     task.signal?.addEventListener("abort", abort);
-    mkdirSync(task.root, { mode: 0o755 });
+    makeTop(task);
     return await takeInto(engine, recorded(source, blob, work.signal), blob, task, work);
   } catch (error) {
     for (const path of [task.root, task.blob]) {
@@ -102,6 +104,13 @@ export async function takeInOrder<Item, Taken>(
   await Promise.all(running);
   if (failed.signal.aborted) throw failed.signal.reason;
   return await Promise.all(taken);
+}
+
+function makeTop({ root, top }: LayerTask): void {
+  mkdirSync(root, { mode: 0o755 });
+  if (top === undefined) return;
+  chownSync(root, top.uid, top.gid);
+  chmodSync(root, top.mode & 0o7777);
 }
 
 async function takeInto(
@@ -208,8 +217,9 @@ type Helper = {
 
 function startHelper(engine: Engine, task: LayerTask): Helper {
   const marks = engine.settings.rootless ? "user" : "trusted";
+  const tree = task.top === undefined ? [] : ["--tree"];
   const child = Bun.spawn(
-    [engine.settings.helper, "unpack", "--dir", task.root, "--marks", marks, "--ask"],
+    [engine.settings.helper, "unpack", "--dir", task.root, "--marks", marks, "--ask", ...tree],
     { stdio: ["pipe", "pipe", "pipe", "pipe"], env: {} },
   );
   const kill = (): void => child.kill("SIGKILL");

@@ -1,7 +1,8 @@
 /**
  * tare-helper: the privileged steps of the engine that are no runtime's. Verbs:
  *   with-rootfs   mount a root file system in a namespace of our own, then become another program
- *   unpack        an image layer from standard input, by descriptors
+ *   unpack        an image layer, or any tree, from standard input, by descriptors
+ *   merge         move a tree into a directory that others use meanwhile
  *   accounts      print passwd and group of a root file system
  *   pack          a directory, a container's root or what it changed, as a tar archive to standard output
  *   changes       print what a container changed
@@ -59,7 +60,7 @@ class Words {
   }
 }
 
-const SWITCHES = ["--volatile", "--user-xattr", "--ask", "--layer"];
+const SWITCHES = ["--volatile", "--user-xattr", "--ask", "--layer", "--tree"];
 
 /** Called by the host; the answer is the exit status. */
 export function main(): number {
@@ -68,6 +69,7 @@ export function main(): number {
   try {
     if (verb === "with-rootfs") withRootfs(words);
     else if (verb === "unpack") unpackLayer(words);
+    else if (verb === "merge") merge(words);
     else if (verb === "accounts") printAccounts(words);
     else if (verb === "pack") pack(words);
     else if (verb === "changes") {
@@ -124,7 +126,7 @@ function become(words: readonly string[]): void {
   check(sys.execve(program, words, sys.environ()), "execve", program);
 }
 
-/** `--dir D [--marks user] [--bytes-max N] [--ask]`: verb/unpack.ts. */
+/** `--dir D [--marks user] [--bytes-max N] [--ask] [--tree]`: verb/unpack.ts. */
 function unpackLayer(words: Words): void {
   const most = words.get("--bytes-max");
   loadPart(sys, "tare-helper~unpack").unpackVerb(sys, {
@@ -132,7 +134,13 @@ function unpackLayer(words: Words): void {
     marks: words.get("--marks") === "user" ? "user" : "trusted",
     bytesMax: most === undefined ? undefined : Number(most),
     ask: words.has("--ask"),
+    tree: words.has("--tree"),
   });
+}
+
+/** `--from D --room R`: volume/merge.ts. */
+function merge(words: Words): void {
+  loadPart(sys, "tare-helper~merge").mergeVolume(sys, words.want("--from"), words.want("--room"));
 }
 
 /** `--directory D [--map ...]`, or the words of `upperOptions` with `--layer` for the changes alone. */

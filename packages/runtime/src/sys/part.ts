@@ -45,6 +45,7 @@ type Parts = {
   readonly "tare-helper~unpack": typeof import("../verb/unpack.ts");
   readonly "tare-helper~pack": typeof import("../verb/pack.ts");
   readonly "tare-helper~volume": typeof import("../volume/apply.ts");
+  readonly "tare-helper~merge": typeof import("../volume/merge.ts");
 };
 
 /** The exports of a part; the second call of the same name gives the same module. */

@@ -41,6 +41,7 @@ import { type Stat, statAt } from "../sys/stat.ts";
 import type { Fd, Sys } from "../sys/types.ts";
 import { copyFromLower, findInLower, isOverlayMark, isWhiteout, looksAs } from "./lower.ts";
 import {
+  type ArchiveKind,
   type Components,
   joinPath,
   type Metadata,
@@ -61,6 +62,8 @@ export type UnpackOptions = {
   readonly marks: "trusted" | "user";
   /** Most bytes of file content, without holes. */
   readonly bytesMax: number;
+  /** What ".wh." in names means; `layer` where it is left out. */
+  readonly kind?: ArchiveKind;
 };
 
 export type UnpackResult = { readonly entries: number; readonly bytes: number };
@@ -79,7 +82,7 @@ export function unpack(
   const layer = new Layer(sys, root, options);
   let entries = 0;
   for (let entry = archive.next(); entry !== undefined; entry = archive.next()) {
-    layer.apply(planEntry(entry), archive);
+    layer.apply(planEntry(entry, options.kind), archive);
     entries++;
   }
   layer.finish();

@@ -5,23 +5,24 @@ import { joinPath, planEntry, printPath } from "./plan.ts";
 
 const bytes = (text: string) => Uint8Array.from(text, (char) => char.charCodeAt(0));
 
+const ENTRY: TarEntry = {
+  kind: "file",
+  path: new Uint8Array(0),
+  link: new Uint8Array(0),
+  mode: 0o644,
+  uid: 0,
+  gid: 0,
+  size: 0,
+  mtime: 0,
+  mtimeNs: 0,
+  major: 0,
+  minor: 0,
+  xattrs: [],
+  segments: undefined,
+};
+
 function plan(path: string, change: Partial<TarEntry> = {}) {
-  return planEntry({
-    kind: "file",
-    path: bytes(path),
-    link: new Uint8Array(0),
-    mode: 0o644,
-    uid: 0,
-    gid: 0,
-    size: 0,
-    mtime: 0,
-    mtimeNs: 0,
-    major: 0,
-    minor: 0,
-    xattrs: [],
-    segments: undefined,
-    ...change,
-  });
+  return planEntry({ ...ENTRY, path: bytes(path), ...change });
 }
 
 /** Operation and place, as a text. */
@@ -79,6 +80,25 @@ describe("planEntry", () => {
   ];
   test.each(refused)("refuses %j %o", (path, change, why) => {
     expect(() => plan(path, change)).toThrow(why);
+  });
+
+  test("in a tree that is no layer, nothing is a mark; what leads out is refused all the same", () => {
+    const entry = (path: string, change: Partial<TarEntry> = {}) => ({
+      ...ENTRY,
+      path: bytes(path),
+      ...change,
+    });
+    for (const path of [".wh.a", ".wh.", "a/.wh..wh..opq", ".wh.a/b"]) {
+      const step = planEntry(entry(path), "tree");
+      expect("at" in step && decodeLatin1(joinPath([...step.at, step.name]))).toBe(path);
+      expect(step.op).toBe("file");
+    }
+    const link = planEntry(entry("h", { kind: "hardlink", link: bytes(".wh.b") }), "tree");
+    expect(link.op === "hardlink" && decodeLatin1(joinPath(link.target))).toBe(".wh.b");
+    expect(() => planEntry(entry("../x"), "tree")).toThrow(/"\.\."/);
+    const up = entry("h", { kind: "hardlink", link: bytes("../x") });
+    expect(() => planEntry(up, "tree")).toThrow(/"\.\."/);
+    expect(() => planEntry(entry(".", { kind: "symlink" }), "tree")).toThrow(/the root/);
   });
 
   test("a symbolic link's target is kept byte by byte", () => {

@@ -63,20 +63,26 @@ const DOT = 0x2e;
 const WHITEOUT_PREFIX = [0x2e, 0x77, 0x68, 0x2e]; // .wh.
 const OPAQUE_REST = [0x2e, 0x77, 0x68, 0x2e, 0x2e, 0x6f, 0x70, 0x71]; // .wh..opq
 
+/** `layer`: names that begin with ".wh." are marks. `tree`: they are names as any other. */
+export type ArchiveKind = "layer" | "tree";
+
 /**
  * The step for an entry.
  * @throws TareError `corrupt` for a name that leaves the root, a mark without a name, an
  * overlayfs whiteout in disguise, a root that is no directory.
  */
-export function planEntry(entry: TarEntry): UnpackStep {
+export function planEntry(entry: TarEntry, kind: ArchiveKind = "layer"): UnpackStep {
   const components = splitPath(entry.path);
   const name = components[components.length - 1];
   if (name === undefined) return planRoot(entry);
   const at = components.slice(0, -1);
+  if (kind === "tree") return planObject(entry, at, name, linkTarget);
   for (const parent of at) {
     if (isWhiteoutName(parent)) throw refuse(entry.path, "a whiteout is not a directory");
   }
-  return isWhiteoutName(name) ? planMark(entry, at, name) : planObject(entry, at, name);
+  return isWhiteoutName(name)
+    ? planMark(entry, at, name)
+    : planObject(entry, at, name, fileOfLayer);
 }
 
 function planRoot(entry: TarEntry): UnpackStep {
@@ -95,7 +101,12 @@ function planMark(entry: TarEntry, at: Components, name: Uint8Array): UnpackStep
   return { op: "whiteout", at, name: hidden };
 }
 
-function planObject(entry: TarEntry, at: Components, name: Uint8Array): UnpackStep {
+function planObject(
+  entry: TarEntry,
+  at: Components,
+  name: Uint8Array,
+  target: (entry: TarEntry) => Components,
+): UnpackStep {
   const metadata = metadataOf(entry);
   switch (entry.kind) {
     case "directory":
@@ -105,7 +116,7 @@ function planObject(entry: TarEntry, at: Components, name: Uint8Array): UnpackSt
     case "symlink":
       return { op: "symlink", at, name, target: entry.link, metadata };
     case "hardlink":
-      return { op: "hardlink", at, name, target: linkTarget(entry) };
+      return { op: "hardlink", at, name, target: target(entry) };
     case "char":
       if (entry.major === 0 && entry.minor === 0) {
         throw refuse(entry.path, "a device 0:0 would hide what lower layers have");
@@ -122,6 +133,11 @@ function planObject(entry: TarEntry, at: Components, name: Uint8Array): UnpackSt
 function linkTarget(entry: TarEntry): Components {
   const target = splitPath(entry.link);
   if (target.length === 0) throw refuse(entry.path, "it is a hard link to the root");
+  return target;
+}
+
+function fileOfLayer(entry: TarEntry): Components {
+  const target = linkTarget(entry);
   if (target.some(isWhiteoutName)) throw refuse(entry.path, "it is a hard link to a whiteout");
   return target;
 }

@@ -1,6 +1,6 @@
 /**
- * The verb `unpack` of tare-helper: `--dir D [--marks user] [--bytes-max N] [--ask]`, the plain archive on
- * standard input. One JSON line at the end: `{entries, bytes}`. With `--ask` the line `lower` comes
+ * The verb `unpack` of tare-helper: `--dir D [--marks user] [--bytes-max N] [--ask] [--tree]`, the plain
+ * archive on standard input. One JSON line at the end: `{entries, bytes}`. With `--ask` the line `lower` comes
  * before it where the layers below are needed; their directories are then read from descriptor 3,
  * topmost first, a line each, up to its end.
  */
@@ -29,6 +29,8 @@ export type UnpackRequest = {
   readonly bytesMax: number | undefined;
   /** Whether descriptor 3 answers which layers are below. */
   readonly ask: boolean;
+  /** No layer of an image, but any tree: nothing in it is a mark. */
+  readonly tree: boolean;
 };
 
 /** Unpacks and says what was there. */
@@ -49,6 +51,7 @@ export function unpackVerb(sys: Sys, request: UnpackRequest): void {
     },
     marks: request.marks,
     bytesMax: request.bytesMax ?? BYTES_MAX,
+    kind: request.tree ? "tree" : "layer",
   });
   say(sys, JSON.stringify(result));
 }

@@ -185,6 +185,18 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./volume-rm.ts")).VOLUME_RM,
   },
   {
+    name: "volume export",
+    usage: "VOLUME",
+    help: "Write the content of a volume as a tar archive",
+    load: async () => (await import("./volume-export.ts")).VOLUME_EXPORT,
+  },
+  {
+    name: "volume import",
+    usage: "VOLUME [FILE|-]",
+    help: "Bring the content of a tar archive into a volume",
+    load: async () => (await import("./volume-import.ts")).VOLUME_IMPORT,
+  },
+  {
     name: "volume prune",
     usage: "",
     help: "Remove volumes that are not used",
