@@ -105,4 +105,17 @@ test("history and tree show the steps and the layers", async () => {
   expect(await said(cli, "history", NAME)).toMatch(/^IMAGE +CREATED +CREATED BY +SIZE +COMMENT\n/);
   const tree = await said(cli, "image", "tree", NAME);
   expect(tree).toMatch(/├── ID: [0-9a-f]{12} Size: .*\n└── ID: [0-9a-f]{12} .* Top Layer of: \[/);
+  expect(await said(cli, "images", "--tree", NAME)).toBe(tree);
+  mustSucceed(await cli.tare(["tag", NAME, "twice"]));
+  const all = await said(cli, "images", "--tree");
+  // An image with two names is one tree.
+  const trees = await Promise.all([NAME, IMAGE].map((name) => said(cli, "image", "tree", name)));
+  expect(
+    all
+      .split("\n\n")
+      .map((text) => text.trim())
+      .sort(),
+  ).toEqual(trees.map((text) => text.trim()).sort());
+  const odd = await cli.tare(["images", "--tree", "-q"]);
+  expect([odd.code, odd.stderr]).toEqual([1, expect.stringContaining("--tree goes with none")]);
 });

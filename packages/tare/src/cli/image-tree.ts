@@ -2,6 +2,7 @@
 import { openEngine } from "@tare/engine/engine.ts";
 import { shortDigest } from "@tare/engine/image/digest.ts";
 import { imageTree, inspectImage } from "@tare/engine/image/inspect.ts";
+import type { Store } from "@tare/engine/store/store.ts";
 import type { Command, Surroundings } from "./command.ts";
 import { readLine, wantWords } from "./read-line.ts";
 import { humanSize } from "./table.ts";
@@ -23,15 +24,27 @@ async function runTree(words: readonly string[], around: Surroundings): Promise<
   if (line === undefined) return 0;
   const limits = { least: 1, most: 1 };
   const [word = ""] = wantWords("image tree", line.positionals, limits, "IMAGE");
-  const { store } = openEngine(around.settings);
+  around.print(printTree(openEngine(around.settings).store, word));
+  return 0;
+}
+
+/**
+ * The image of a name or id, and a line for each of its layers.
+ * @throws TareError `not_found`
+ */
+export function printTree(store: Store, word: string): string {
   const { Id, RepoTags, Size } = inspectImage(store, word);
-  around.print(`Image ID: ${Id}\nTags:     [${(RepoTags as string[]).join(" ")}]\n`);
-  around.print(`Size:     ${humanSize(Number(Size))}\nImage Layers\n`);
+  const head = [
+    `Image ID: ${Id}`,
+    `Tags:     [${(RepoTags as string[]).join(" ")}]`,
+    `Size:     ${humanSize(Number(Size))}`,
+    "Image Layers",
+  ];
   const layers = imageTree(store, word);
-  for (const [index, { chainId, size, topOf }] of layers.entries()) {
+  const lines = layers.map(({ chainId, size, topOf }, index) => {
     const branch = index === layers.length - 1 ? "└──" : "├──";
     const top = topOf.length === 0 ? "" : ` Top Layer of: [${topOf.join(" ")}]`;
-    around.print(`${branch} ID: ${shortDigest(chainId)} Size: ${humanSize(size)}${top}\n`);
-  }
-  return 0;
+    return `${branch} ID: ${shortDigest(chainId)} Size: ${humanSize(size)}${top}`;
+  });
+  return [...head, ...lines].map((text) => `${text}\n`).join("");
 }

@@ -35,6 +35,7 @@ const FLAGS = {
   },
   noTrunc: { name: "no-trunc", help: "Show whole ids", parse: parseSwitch },
   quiet: { name: "quiet", short: "q", help: "Show only ids", parse: parseSwitch },
+  tree: { name: "tree", help: "Show the layers of each image", parse: parseSwitch },
 } as const;
 
 export const IMAGES = {
@@ -62,8 +63,24 @@ async function runImages(words: readonly string[], around: Surroundings): Promis
   const listed = listImages(store, filter);
   const images =
     line.values.filter.length === 0 ? listed : await pass(store, listed, line.values.filter);
-  around.print(await printImages(images, line.values, Date.now()));
+  if (line.values.tree === true) around.print(await printTrees(store, images, line.values));
+  else around.print(await printImages(images, line.values, Date.now()));
   return 0;
+}
+
+async function printTrees(
+  store: Store,
+  images: readonly ListedImage[],
+  { quiet, format, digests, noTrunc }: Values,
+): Promise<string> {
+  if (quiet || format !== undefined || digests || noTrunc) {
+    throw new TareError("bad_input", "Cannot print a tree in another form", {
+      hint: "--tree goes with none of --quiet, --format, --digests, --no-trunc",
+    });
+  }
+  const { printTree } = await import("./image-tree.ts");
+  const ids = [...new Set(images.map(({ id }) => id))];
+  return ids.map((id) => printTree(store, id)).join("\n");
 }
 
 async function pass(
