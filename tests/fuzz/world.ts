@@ -53,6 +53,11 @@ export function worldWith(files: Files, words: readonly string[] = []) {
   const host = scriptedSys({
     argv: () => ["tare-runtime", ...words],
     environ: () => [],
+    // Root's, all of them.
+    capget: (into: Uint8Array) => {
+      into.fill(0xff);
+      return 0;
+    },
     openat2: (_dirfd: number, path: string) => {
       if (!files.has(path)) return -ENOENT;
       const fd = host.give();
