@@ -18,7 +18,7 @@ async function loadAndRun(cli: Cli, archive: string): Promise<void> {
   for (let round = 0; round < ROUNDS; round++) {
     const loaded = await cli.tare(["load", "-i", archive]);
     if (loaded.code !== 0) expect(loaded.stderr).toMatch(GONE);
-    const ran = await cli.run("-u", "0", "--entrypoint", "cat", NAME, "/added");
+    const ran = await cli.run("--pull", "never", "-u", "0", "--entrypoint", "cat", NAME, "/added");
     if (ran.code === 0) expect(ran.stdout).toBe("added\n");
     else expect(ran.stderr).toMatch(GONE);
   }
