@@ -2,10 +2,11 @@
  * An image archive as a set of named pieces of one plain file. Nothing of it is ever unpacked by
  * its names: they are only keys of a map, so a name can lead nowhere.
  */
-import { closeSync, constants, fstatSync, openSync, readSync, statSync, writeSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readSync, statSync } from "node:fs";
 import { TareError } from "@tare/spec/error.ts";
 import { TarReader } from "@tare/spec/tar.ts";
 import type { TarEntry } from "@tare/spec/tar-entry.ts";
+import { writeWhole } from "../write-whole.ts";
 import { type Compression, decompress, detectCompression, MAGIC_BYTES } from "./compression.ts";
 
 /** Some bytes of an open file. */
@@ -224,10 +225,6 @@ function withHead(
       else controller.enqueue(value);
     },
   });
-}
-
-function writeWhole(fd: number, bytes: Uint8Array): void {
-  for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
 }
 
 /** The bytes of a piece, which the caller knows to be small; fewer where the file ends. */

@@ -1,7 +1,8 @@
 /** Blobs on their way into the store's staging: written, hashed and counted in one pass. */
-import { closeSync, openSync, readSync, writeSync } from "node:fs";
+import { closeSync, openSync, readSync } from "node:fs";
 import type { Digest } from "@tare/spec/digest.ts";
 import { TareError } from "@tare/spec/error.ts";
+import { writeWhole } from "../write-whole.ts";
 import type { Piece } from "./archive.ts";
 import { finishDigest } from "./digest.ts";
 
@@ -39,7 +40,7 @@ export class BlobWriter {
     if (this.#size > (this.#known.size ?? BLOB_BYTES_MAX)) throw this.#wrongSize("more");
     this.#hasher.update(chunk);
     if (this.#fd === undefined) return;
-    for (let at = 0; at < chunk.length; ) at += writeSync(this.#fd, chunk, at);
+    writeWhole(this.#fd, chunk);
   }
 
   /**

@@ -3,7 +3,7 @@
  * same blobs, as Docker's own since version 25; or one of the two alone. The same images give the same
  * bytes. What is written is hashed on its way, so a damaged store makes no archive that looks whole.
  */
-import { closeSync, fstatSync, openSync, readSync, writeSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { type Digest, digestHex } from "@tare/spec/digest.ts";
 import { TareError } from "@tare/spec/error.ts";
 import type { Platform } from "@tare/spec/platform.ts";
@@ -12,6 +12,7 @@ import { END_OF_ARCHIVE, plainEntry, writeHeader } from "@tare/spec/tar-write.ts
 import type { Engine } from "../engine.ts";
 import { Lease } from "../store/leases.ts";
 import { blobPath, Staging, type Store, sweepStaging } from "../store/store.ts";
+import { writeWhole } from "../write-whole.ts";
 import { decompress } from "./compression.ts";
 import { finishDigest } from "./digest.ts";
 import { chooseImages } from "./save-choice.ts";
@@ -48,19 +49,19 @@ export async function saveImages(
       await writeLayer(store, file.path, file.layer, plain, out);
     } else writeSmall(file, out);
   }
-  writeWhole(out, END_OF_ARCHIVE);
+  write(out, END_OF_ARCHIVE);
 }
 
 function writeSmall(file: Exclude<ArchiveFile, { kind: "layer" }>, out: number): void {
   if (file.kind === "directory") {
     const entry = plainEntry(`${file.path}/`, 0);
-    return writeWhole(out, writeHeader({ ...entry, kind: "directory", mode: 0o755 }));
+    return write(out, writeHeader({ ...entry, kind: "directory", mode: 0o755 }));
   }
   const bytes = new TextEncoder().encode(file.text);
   for (const part of [writeHeader(plainEntry(file.path, bytes.length)), bytes]) {
-    writeWhole(out, part);
+    write(out, part);
   }
-  writeWhole(out, new Uint8Array(paddingOf(bytes.length)));
+  write(out, new Uint8Array(paddingOf(bytes.length)));
 }
 
 /** With a path for it, the layer is opened into that file first: its length stands in front of it. */
@@ -80,7 +81,7 @@ async function writeLayer(
     for await (const chunk of decompress(Bun.file(path).stream(), layer.compression)) {
       size += chunk.length;
       if (size > PLAIN_BYTES_MAX) throw damaged(layer.blob);
-      writeWhole(fd, chunk);
+      write(fd, chunk);
     }
   } finally {
     closeSync(fd);
@@ -93,18 +94,18 @@ function copyHashed(path: string, digest: Digest, name: string, out: number): vo
   const fd = openSync(path, "r");
   try {
     const { size } = fstatSync(fd);
-    writeWhole(out, writeHeader(plainEntry(name, size)));
+    write(out, writeHeader(plainEntry(name, size)));
     const hasher = new Bun.CryptoHasher("sha256");
     const buffer = new Uint8Array(CHUNK_BYTES);
     for (let left = size; left > 0; ) {
       const chunk = buffer.subarray(0, readSync(fd, buffer, 0, Math.min(left, CHUNK_BYTES), null));
       if (chunk.length === 0) throw damaged(digest);
       hasher.update(chunk);
-      writeWhole(out, chunk);
+      write(out, chunk);
       left -= chunk.length;
     }
     if (finishDigest(hasher) !== digest) throw damaged(digest);
-    writeWhole(out, new Uint8Array(paddingOf(size)));
+    write(out, new Uint8Array(paddingOf(size)));
   } finally {
     closeSync(fd);
   }
@@ -116,15 +117,11 @@ function damaged(digest: Digest): TareError {
   });
 }
 
-function writeWhole(fd: number, bytes: Uint8Array): void {
-  for (let at = 0; at < bytes.length; ) {
-    try {
-      at += writeSync(fd, bytes, at);
-    } catch (cause) {
-      const { code, message } = cause as NodeJS.ErrnoException;
-      // The other end of a pipe may not block.
-      if (code === "EAGAIN") Bun.sleepSync(1);
-      else throw new TareError("system", `Cannot write the archive: ${message}`, { cause });
-    }
+function write(fd: number, bytes: Uint8Array): void {
+  try {
+    writeWhole(fd, bytes);
+  } catch (cause) {
+    const { message } = cause as Error;
+    throw new TareError("system", `Cannot write the archive: ${message}`, { cause });
   }
 }

@@ -41,6 +41,23 @@ const password = (username: string, word: string) => ({
 });
 
 describe("docker's file", () => {
+  test("is written only once nobody else holds its directory", async () => {
+    const credentials = open({ auths: { "a.example": auth("u:p") } });
+    const child = Bun.spawn(["flock", join(dir, "sub"), "sh", "-c", "echo held; cat"], {
+      stdio: ["pipe", "pipe", "inherit"],
+    });
+    await child.stdout.getReader().read();
+    const written = credentials.keep("b.example", password("v", "w"));
+    await Bun.sleep(50);
+    expect(await credentials.find("b.example")).toBeUndefined();
+    // What the other writes in the meantime stays.
+    writeFileSync(file, JSON.stringify({ auths: { "c.example": auth("x:y") } }));
+    await child.stdin.end();
+    await written;
+    expect(await credentials.find("b.example")).toEqual(password("v", "w"));
+    expect(await credentials.find("c.example")).toEqual(password("x", "y"));
+  });
+
   test("is read by host and port, and nothing else fits", async () => {
     const credentials = open({
       auths: { "a.example": auth("u:p:q"), "a.example:5000": auth("v:w") },

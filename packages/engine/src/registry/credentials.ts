@@ -47,7 +47,7 @@ export class Credentials {
   async keep(registry: string, credential: Credential): Promise<string | undefined> {
     const helper = helperOf(readConfigFile(this.#places.file), registry);
     if (helper === undefined) {
-      editConfigFile(this.#places.file, keyOf(registry), credential);
+      await editConfigFile(this.#places.file, keyOf(registry), credential);
       return undefined;
     }
     await storeInHelper(helper, keyOf(registry), credential, this.#places.env);
@@ -63,7 +63,7 @@ export class Credentials {
       helper !== undefined && (await askHelper(helper, key, this.#places.env)) !== undefined;
     if (helper !== undefined && kept) await eraseFromHelper(helper, key, this.#places.env);
     const written = config.spellings.get(key) ?? [];
-    for (const spelling of written) editConfigFile(this.#places.file, spelling, undefined);
+    for (const spelling of written) await editConfigFile(this.#places.file, spelling, undefined);
     return kept || written.length > 0;
   }
 }

@@ -10,10 +10,11 @@ import {
   renameSync,
   rmSync,
   statSync,
-  writeSync,
 } from "node:fs";
 import { dirname } from "node:path";
 import { TareError } from "@tare/spec/error.ts";
+import { lockFile } from "../host/calls.ts";
+import { writeWhole } from "../write-whole.ts";
 import type { Credential } from "./credential.ts";
 
 /** The hub's key. */
@@ -56,20 +57,40 @@ export function readConfigFile(path: string): ConfigFile {
 
 /**
  * Writes or takes away the entry of a key. The file is replaced at once, mode 0600; a link stays one.
- * @throws TareError `no_permission` where it cannot be written
+ * Its directory is locked meanwhile, so that of two logins at once neither forgets the other.
+ * @throws TareError `no_permission` where it cannot be written; `conflict` where it stays locked
  */
-export function editConfigFile(
+export async function editConfigFile(
   path: string,
   key: string,
   credential: Credential | undefined,
-): void {
+): Promise<void> {
+  const lock = attempt(path, () => openDirectory(path));
+  try {
+    await lockFile(lock, dirname(path));
+    edit(path, key, credential);
+  } finally {
+    closeSync(lock);
+  }
+}
+
+function edit(path: string, key: string, credential: Credential | undefined): void {
   const top = readObject(path) ?? {};
   const auths = new Map(entriesOf(top, "auths"));
   if (credential === undefined) auths.delete(key);
   else auths.set(key, formatAuth(credential));
   const text = `${JSON.stringify({ ...top, auths: Object.fromEntries(auths) }, null, "\t")}\n`;
+  attempt(path, () => replaceFile(path, text));
+}
+
+function openDirectory(path: string): number {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  return openSync(dirname(path), "r");
+}
+
+function attempt<T>(path: string, work: () => T): T {
   try {
-    replaceFile(path, text);
+    return work();
   } catch (cause) {
     throw new TareError("no_permission", `Cannot write "${path}": ${(cause as Error).message}`, {
       cause,
@@ -78,13 +99,12 @@ export function editConfigFile(
 }
 
 function replaceFile(path: string, text: string): void {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   const target =
     statSync(path, { throwIfNoEntry: false }) === undefined ? path : realpathSync(path);
   const aside = `${target}.${process.pid}-${crypto.randomUUID()}`;
   const fd = openSync(aside, "wx", 0o600);
   try {
-    writeSync(fd, text);
+    writeWhole(fd, text);
     fsyncSync(fd);
     renameSync(aside, target);
   } catch (error) {

@@ -1,20 +1,12 @@
 /** Blobs: each row has its file, of its size, with the content that its name is the hash of. */
-import {
-  closeSync,
-  fsyncSync,
-  openSync,
-  readSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeSync,
-} from "node:fs";
+import { closeSync, fsyncSync, openSync, readSync, renameSync, rmSync, statSync } from "node:fs";
 import type { Digest } from "@tare/spec/digest.ts";
 import { TareError } from "@tare/spec/error.ts";
 import { finishDigest } from "../image/digest.ts";
 import { findUse, takeAway } from "../image/remove.ts";
 import { allBlobs, type BlobRecord } from "../store/blobs.ts";
 import { blobPath, Staging, type Store } from "../store/store.ts";
+import { writeWhole } from "../write-whole.ts";
 import type { Fault } from "./check.ts";
 
 const CHUNK_BYTES = 1024 * 1024;
@@ -70,9 +62,12 @@ function writeAnew(store: Store, digest: Digest, text: string): void {
   using staging = new Staging(store);
   const path = `${staging.path}/blob`;
   const fd = openSync(path, "wx", 0o600);
-  writeSync(fd, text);
-  fsyncSync(fd);
-  closeSync(fd);
+  try {
+    writeWhole(fd, text);
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
   if (hashFile(path) !== digest) {
     throw new TareError("corrupt", `Cannot restore blob "${digest}": its record is damaged, too`);
   }
