@@ -1,6 +1,6 @@
 /** What compressed streams are told by, and how far they may expand. */
 import { expect, test } from "bun:test";
-import { checkExpansion, detectCompression } from "./compression.ts";
+import { checkExpansion, decompress, detectCompression } from "./compression.ts";
 
 const KNOWN: [name: string, head: number[]][] = [
   ["gzip", [0x1f, 0x8b, 8]],
@@ -29,5 +29,26 @@ for (const [plain, compressed, isFine] of EXPANSIONS) {
     const check = () => checkExpansion(plain, compressed);
     if (isFine) expect(check).not.toThrow();
     else expect(check).toThrow(`${compressed} bytes have become`);
+  });
+}
+
+const ZEROS = new Uint8Array(1024 * 1024);
+const PACKED: [name: "gzip" | "zstd", pack: (bytes: Uint8Array<ArrayBuffer>) => Uint8Array][] = [
+  ["gzip", (bytes) => Bun.gzipSync(bytes)],
+  ["zstd", (bytes) => Bun.zstdCompressSync(bytes)],
+];
+for (const [name, pack] of PACKED) {
+  test(`${name} is opened as far as it may expand, and no further`, async () => {
+    const bytes = pack(ZEROS);
+    const open = async (ratioMax: number): Promise<number> => {
+      const source = new Blob([bytes as Uint8Array<ArrayBuffer>]).stream();
+      let size = 0;
+      for await (const chunk of decompress(source, name, { freeBytes: 1024, ratioMax })) {
+        size += chunk.length;
+      }
+      return size;
+    };
+    expect(await open(ZEROS.length)).toBe(ZEROS.length);
+    await expect(open(2)).rejects.toThrow("have become more than");
   });
 }

@@ -33,15 +33,18 @@ export function isLayerCompression(compression: Compression): boolean {
   return compression !== "xz" && compression !== "bzip2";
 }
 
-const FREE_BYTES = 8 * 1024 ** 3;
-const RATIO_MAX = 500;
+/** How far a stream may expand: so many bytes at least, and so many times what went in. */
+export type Expansion = { readonly freeBytes: number; readonly ratioMax: number };
+
+/** Past what any file of use expands to; zstd makes terabytes of a megabyte, xz and bzip2 not much less. */
+const EXPANSION: Expansion = { freeBytes: 8 * 1024 ** 3, ratioMax: 500 };
 
 /**
- * Holds what came out of a stream against what went in: zstd makes terabytes of a megabyte.
- * @throws TareError `corrupt` where it is past what any file of use expands to
+ * Holds what came out of a stream against what went in.
+ * @throws TareError `corrupt` where it is too much
  */
-export function checkExpansion(plain: number, compressed: number): void {
-  if (plain <= FREE_BYTES || plain <= compressed * RATIO_MAX) return;
+export function checkExpansion(plain: number, compressed: number, limit = EXPANSION): void {
+  if (plain <= limit.freeBytes || plain <= compressed * limit.ratioMax) return;
   throw new TareError(
     "corrupt",
     `Cannot decompress the stream: ${compressed} bytes have become more than ${plain - 1}`,
@@ -94,12 +97,13 @@ type Opener = {
 
 /**
  * The stream, decompressed: all members of gzip, all frames of zstd.
- * @throws TareError `corrupt` for a damaged one, `not_found` where the machine cannot open it; what the
+ * @throws TareError `corrupt` for a damaged one and for one that expands too far, `not_found` where the machine cannot open it; what the
  * source fails with, as it is
  */
 export async function* decompress(
   source: AsyncIterable<Uint8Array>,
   compression: Compression,
+  limit: Expansion = EXPANSION,
 ): AsyncGenerator<Uint8Array> {
   if (compression === "plain") {
     yield* source;
@@ -110,13 +114,18 @@ export async function* decompress(
       ? openByProgram(compression)
       : openInProcess(compression);
   let failure: { readonly reason: unknown } | undefined;
-  const watched = watch(source, (reason) => {
+  const [taken, given] = [{ bytes: 0 }, { bytes: 0 }];
+  const watched = watch(counted(source, taken), (reason) => {
     failure = { reason };
   });
   const fed = pass(watched, opener);
   try {
-    yield* opener.plain;
+    for await (const chunk of counted(opener.plain, given)) {
+      checkExpansion(given.bytes, taken.bytes, limit);
+      yield chunk;
+    }
   } catch (cause) {
+    if (cause instanceof TareError) throw cause;
     await fed;
     if (failure !== undefined) throw failure.reason;
     throw new TareError("corrupt", `Cannot decompress the ${compression} stream: it is damaged`, {
@@ -165,6 +174,16 @@ async function* untilExit(
   yield* stdout;
   const status = await exited;
   if (status !== 0) throw new Error(`exit status ${status}`);
+}
+
+async function* counted(
+  source: AsyncIterable<Uint8Array>,
+  count: { bytes: number },
+): AsyncGenerator<Uint8Array> {
+  for await (const chunk of source) {
+    count.bytes += chunk.length;
+    yield chunk;
+  }
 }
 
 /** Tells a failure of the source from one of who reads it. */

@@ -6,13 +6,14 @@
  * Layers of one image may be taken in at the same time: one waits for those below it only where it
  * leaves out a directory or links to a file that is not in it.
  */
-import { chmodSync, chownSync, closeSync, mkdirSync, rmSync, writeSync } from "node:fs";
+import { chmodSync, chownSync, closeSync, mkdirSync, rmSync } from "node:fs";
 import type { Digest } from "@tare/spec/digest.ts";
 import { TareError } from "@tare/spec/error.ts";
 import type { Engine } from "../engine.ts";
 import { helperError } from "../helper.ts";
+import { writeWhole } from "../write-whole.ts";
 import { BlobWriter, checkDigest } from "./blob.ts";
-import { checkExpansion, decompress, detect, isLayerCompression } from "./compression.ts";
+import { decompress, detect, isLayerCompression } from "./compression.ts";
 import { finishDigest } from "./digest.ts";
 
 /** What is to be done with a layer, and what is known of it; what is undefined is not checked. */
@@ -128,7 +129,7 @@ async function takeInto(
     throw error;
   };
   const [fed, unpacked] = await Promise.allSettled([
-    feed(bytes, blob, helper.input).catch(stop),
+    feed(bytes, helper.input).catch(stop),
     helper.result.catch(stop),
   ]);
   if (work.signal.aborted) throw work.signal.reason;
@@ -171,16 +172,9 @@ async function* recorded(
 class ClosedPipe extends Error {}
 
 /** The digest of the plain archive, once the helper has it all. */
-async function feed(
-  bytes: AsyncGenerator<Uint8Array>,
-  blob: BlobWriter,
-  input: Bun.FileSink,
-): Promise<Digest> {
+async function feed(bytes: AsyncGenerator<Uint8Array>, input: Bun.FileSink): Promise<Digest> {
   const hasher = new Bun.CryptoHasher("sha256");
-  let plain = 0;
   for await (const chunk of opened(bytes)) {
-    plain += chunk.length;
-    checkExpansion(plain, blob.size);
     hasher.update(chunk);
     try {
       await input.write(chunk);
@@ -277,7 +271,7 @@ class Answer {
   }
 
   give(text: string): void {
-    if (this.#fd !== undefined) writeSync(this.#fd, text);
+    if (this.#fd !== undefined) writeWhole(this.#fd, text);
     this.close();
   }
 
