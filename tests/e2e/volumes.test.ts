@@ -519,4 +519,25 @@ describe("options", () => {
     const missing = await cli.sh("true", "--mount", "type=image,source=nothing,target=/i");
     expect(missing.stderr).toMatch(/not in the store/);
   });
+
+  test("an image that is mounted stays as long as the container", async () => {
+    await open();
+    mustSucceed(await cli.tare(["load", "-i", (await images()).ociArchive]));
+    const other = "example.test/fixture/busybox:1.0";
+    const mount = ["--mount", `type=image,source=${other},target=/i`];
+    const line = ["-i", ...mount, IMAGE, "sh", "-c", "echo up; read x; cat /i/added"];
+    const child = Bun.spawn(cli.command(...cli.runWords(...line)), {
+      stdio: ["pipe", "pipe", "ignore"],
+    });
+    const reader = child.stdout.getReader();
+    const decode = async () => new TextDecoder().decode((await reader.read()).value);
+    expect(await decode()).toBe("up\n");
+    expect((await cli.tare(["rmi", other])).stderr).toMatch(/uses it/);
+    mustSucceed(await cli.tare(["image", "prune", "-a", "-f"]));
+    child.stdin.write("go\n");
+    await child.stdin.end();
+    expect(await decode()).toBe("added\n");
+    expect(await child.exited).toBe(0);
+    mustSucceed(await cli.tare(["rmi", other]));
+  });
 });

@@ -19,6 +19,8 @@ export type ContainerRecord = {
   readonly removes: boolean;
   /** Names of the volumes that it uses. */
   readonly volumes: readonly string[];
+  /** Images that are mounted in it, besides its own. */
+  readonly mountedImages: readonly Digest[];
 };
 
 /** What the directory of a container says without the database. */
@@ -26,6 +28,8 @@ export type OwnerFile = {
   readonly owner: OwnerTag;
   readonly runtime: string;
   readonly image: Digest | undefined;
+  /** Absent in directories of an older version. */
+  readonly mountedImages?: readonly Digest[];
   /** Names of volumes; absent in directories of an older version. */
   readonly volumes?: readonly string[];
   /** Whether a row says the same. */
@@ -73,6 +77,9 @@ export function insertContainer(store: Store, record: ContainerRecord): void {
       for (const volume of new Set(record.volumes)) {
         store.db.run("INSERT INTO container_volumes VALUES (?, ?)", [record.id, volume]);
       }
+      for (const image of new Set(record.mountedImages)) {
+        store.db.run("INSERT INTO container_images VALUES (?, ?)", [record.id, image]);
+      }
       store.db.run("UPDATE images SET used = ? WHERE id = ?", [created, record.image ?? ""]);
     })();
   } catch (cause) {
@@ -91,13 +98,14 @@ export function insertContainer(store: Store, record: ContainerRecord): void {
  */
 export function confirmUse(store: Store, record: ContainerRecord): void {
   const { image, volumes } = record;
-  if (image === undefined && volumes.length === 0) return;
+  const images = [...(image === undefined ? [] : [image]), ...record.mountedImages];
+  if (images.length === 0 && volumes.length === 0) return;
   const has = (table: string, key: string, value: string) =>
     store.db.query(`SELECT 1 FROM ${table} WHERE ${key} = ?`).get(value) !== null;
   const isThere = store.db
     .transaction(
       () =>
-        (image === undefined || has("images", "id", image)) &&
+        images.every((id) => has("images", "id", id)) &&
         volumes.every((volume) => has("volumes", "name", volume)),
     )
     .immediate();
@@ -157,11 +165,12 @@ function moveAside(store: Store, id: string): string {
   return aside;
 }
 
-/** A running container of the image that has no row, by its id. */
+/** A running container of the image, or in which it is mounted, by its id. */
 export function findUser(store: Store, image: Digest): string | undefined {
   return readdirSync(`${store.root}/containers`).find((id) => {
     const file = readOwner(store, id);
-    return file?.image === image && isAlive(file.owner);
+    const uses = file?.image === image || file?.mountedImages?.includes(image) === true;
+    return file !== undefined && uses && isAlive(file.owner);
   });
 }
 

@@ -123,11 +123,13 @@ function makeContainer(
   const { id } = prepared;
   const removes = isThrownAway(request);
   const volumes = prepared.storage.volumes.flatMap(({ name }) => name ?? []);
+  const mountedImages = prepared.storage.images;
   const row = { name: request.name, removes };
   const owner: OwnerFile = {
     owner: ownTag(),
     runtime: runtime.path,
     image: prepared.image,
+    mountedImages,
     volumes,
     hasRow: hasRow(row),
   };
@@ -153,6 +155,7 @@ function makeContainer(
       owner: owner.owner,
       runtime: runtime.path,
       volumes,
+      mountedImages,
     };
     if (hasRow(row)) insertContainer(store, record);
     else confirmUse(store, record);

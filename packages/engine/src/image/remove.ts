@@ -172,11 +172,12 @@ function tryReference(word: string): Reference | undefined {
   }
 }
 
-/** A container of the image, running or kept, as people call it. */
+/** A container of the image, or in which it is mounted, running or kept, as people call it. */
 export function findUse(store: Store, id: Digest): string | undefined {
   const row = store.db
     .query<{ id: string; name: string | null }, [string]>(
-      "SELECT id, name FROM containers WHERE image = ? LIMIT 1",
+      `SELECT id, name FROM containers WHERE image = ?1
+        OR id IN (SELECT container FROM container_images WHERE image = ?1) LIMIT 1`,
     )
     .get(id);
   return row?.name ?? (row?.id ?? findUser(store, id))?.slice(0, 12);

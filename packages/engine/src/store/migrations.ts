@@ -153,8 +153,17 @@ function describeFirstStore(db: Database, root: string): void {
   }
 }
 
+/** Images that are mounted in containers, besides those that they are made of. */
+const MOUNTED_IMAGES = `CREATE TABLE container_images (
+     container TEXT NOT NULL REFERENCES containers (id) ON DELETE CASCADE,
+     image TEXT NOT NULL REFERENCES images (id),
+     PRIMARY KEY (container, image)
+   ) STRICT, WITHOUT ROWID;
+   CREATE INDEX images_in_containers ON container_images (image);`;
+
 /** All steps, the oldest first; several may make one version. */
 export const MIGRATIONS: readonly (readonly Migration[])[] = [
   [FIRST],
   [RECORDS, describeFirstStore],
+  [MOUNTED_IMAGES],
 ];

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { insertContainer } from "../container/records.ts";
+import { type ContainerRecord, confirmUse, insertContainer } from "../container/records.ts";
 import { digestOf } from "../image/digest.ts";
 import { listImages } from "../image/list.ts";
 import { findImage } from "../image/lookup.ts";
@@ -128,6 +128,7 @@ describe("images", () => {
       runtime: "/bin/false",
       removes: false,
       volumes: [],
+      mountedImages: [],
     });
     expect(() => removeImage(store, "a")).toThrow(/container web uses it/);
     expect(() => removeImage(store, id, { force: true })).toThrow(/container web uses it/);
@@ -140,12 +141,40 @@ describe("images", () => {
     expect(existsSync(layer("base"))).toBeTrue();
   });
 
+  test("an image that is mounted in a container stays", async () => {
+    const [own, mounted] = [await bring("own", "base"), await bring("mounted", "only-a")];
+    const record: ContainerRecord = {
+      id: "f".repeat(64),
+      name: "web",
+      image: own,
+      imageName: "own",
+      command: ["x"],
+      owner: ownTag(),
+      runtime: "/bin/false",
+      removes: false,
+      volumes: [],
+      mountedImages: [mounted, mounted],
+    };
+    insertContainer(store, record);
+    expect(() => removeImage(store, "mounted")).toThrow(/container web uses it/);
+    expect(pruneImages(store, true, NO_FILTER).deleted).toEqual([]);
+    expect(removeImage(store, "mounted", { force: true }).deleted).toEqual([]);
+    expect(existsSync(layer("only-a"))).toBeTrue();
+    store.db.run("DELETE FROM containers");
+    expect(removeImage(store, mounted).deleted).toEqual([mounted]);
+    expect(() => confirmUse(store, record)).toThrow(/was removed/);
+    expect(() => insertContainer(store, record)).toThrow(/was removed/);
+  });
+
   test("a container that only has its directory counts as a user too", async () => {
     const id = await bring("a", "base");
     const path = `${root}/data/containers/${"e".repeat(64)}`;
     mkdirSync(path);
     const file = { owner: ownTag(), runtime: "/bin/false", image: id };
     writeFileSync(`${path}/owner.json`, JSON.stringify(file));
+    expect(() => removeImage(store, "a")).toThrow(/container eeeeeeeeeeee uses it/);
+    const mounting = { ...file, image: undefined, mountedImages: [id] };
+    writeFileSync(`${path}/owner.json`, JSON.stringify(mounting));
     expect(() => removeImage(store, "a")).toThrow(/container eeeeeeeeeeee uses it/);
     writeFileSync(`${path}/owner.json`, JSON.stringify({ ...file, owner: "1-1" }));
     expect(removeImage(store, "a").deleted).toEqual([id]);

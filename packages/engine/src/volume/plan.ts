@@ -4,6 +4,7 @@
  * Nothing is made here.
  */
 import { existsSync, readdirSync } from "node:fs";
+import type { Digest } from "@tare/spec/digest.ts";
 import { TareError } from "@tare/spec/error.ts";
 import type { ResolvedMount } from "../bundle/mounts.ts";
 import type { ContainerRequest, MountRequest } from "../container/request.ts";
@@ -37,6 +38,8 @@ export type StoragePlan = {
   /** Sources of the caller's binds that are to be made. */
   readonly directories: readonly string[];
   readonly volumes: readonly VolumeUse[];
+  /** Images that are mounted: they must stay as long as the container. */
+  readonly images: readonly Digest[];
   readonly work: readonly StorageWork[];
 };
 
@@ -64,6 +67,7 @@ class StoragePlanner implements StoragePlan {
   readonly mounts: ResolvedMount[] = [];
   readonly directories: string[] = [];
   readonly volumes: VolumeUse[] = [];
+  readonly images: Digest[] = [];
   readonly #first: StorageWork[] = [];
   readonly #last: StorageWork[] = [];
   readonly #wish: StorageWish;
@@ -112,6 +116,7 @@ class StoragePlanner implements StoragePlan {
     if (lower.length === 0) {
       throw new TareError("bad_input", `Cannot mount image "${mount.reference}": it has no layers`);
     }
+    this.images.push(id);
     const place = `${directory}/mounts/${index}`;
     this.#last.push({ op: "layers", lower, place });
     const { target, subpath } = mount;
