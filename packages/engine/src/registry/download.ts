@@ -9,6 +9,7 @@ import type { Descriptor } from "@tare/spec/oci-image.ts";
 import { checkDigest } from "../image/blob.ts";
 import { digestOf } from "../image/digest.ts";
 import { waitMs } from "./back-off.ts";
+import { checkAllowed } from "./endpoints.ts";
 import { refusal } from "./failure.ts";
 import type { Session } from "./session.ts";
 import { Transient } from "./transient.ts";
@@ -104,7 +105,8 @@ async function ask(
   if (url === undefined) return answer;
   answer.body.cancel();
   // A stranger's address: no password, no certificate that does not hold.
-  const { transport } = session.client;
+  const { transport, settings } = session.client;
+  checkAllowed(settings, new URL(url).host);
   return await transport.send({
     method: "GET",
     url: new URL(url),

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { parseReference } from "@tare/spec/reference.ts";
-import { endpointsOf, type Purpose } from "./endpoints.ts";
+import { endpointsOf, type Purpose, registryEndpoint } from "./endpoints.ts";
 import { DEFAULT_SETTINGS, parseSettings } from "./settings.ts";
 
 /** Each endpoint as `origin,origin repository`. */
@@ -57,4 +57,18 @@ test("a registry may be elsewhere, and may be blocked", () => {
   expect(places("a.example/c", "push", url)).toEqual(["https://b.example:8443 x/c"]);
   const blocked = '[registry."a.example"]\nblocked = true';
   expect(() => places("a.example/c", "fetch", blocked)).toThrow("the settings block it");
+});
+
+test("a blocked registry is blocked for what is about no repository, too", () => {
+  const settings = parseSettings('[registry."docker.io"]\nblocked = true', "f");
+  expect(() => registryEndpoint(settings, "docker.io", "")).toThrow("the settings block it");
+  expect(registryEndpoint(settings, "a.example", "").registry).toBe("a.example");
+});
+
+test("a name that is no host is an error of ours", () => {
+  for (const purpose of ["resolve", "push"] as const) {
+    expect(() => places("256.0.0.1/x", purpose)).toThrow(
+      'Cannot use registry "256.0.0.1": it is neither host nor address',
+    );
+  }
 });

@@ -30,7 +30,7 @@ const HUB_TOKEN_SERVER = "auth.docker.io";
 
 /**
  * The endpoints in the order in which they are asked; at least one.
- * @throws TareError `no_permission` for a blocked registry
+ * @throws TareError `no_permission` for a blocked registry; `bad_input` where its name is no host
  */
 export function endpointsOf(
   settings: RegistrySettings,
@@ -39,21 +39,22 @@ export function endpointsOf(
 ): readonly Endpoint[] {
   const { domain, path } = reference;
   const rule = ruleOf(settings, domain);
-  if (rule.blocked) {
-    throw new TareError("no_permission", `Cannot use registry "${domain}": the settings block it`);
-  }
   const own = registryEndpoint(settings, domain, path);
   const asked = purpose === "fetch" || (purpose === "resolve" && rule.mirrorTags);
   if (!asked) return [own];
   return [...rule.mirrors.map((mirror) => mirrorEndpoint(settings, mirror, path)), own];
 }
 
-/** A registry by its name alone, for what is about no repository. */
+/**
+ * A registry by its name, with a repository's path or with none.
+ * @throws TareError `no_permission` for a blocked registry; `bad_input` where the name is no host
+ */
 export function registryEndpoint(
   settings: RegistrySettings,
   domain: string,
   path: string,
 ): Endpoint {
+  checkAllowed(settings, domain);
   const rule = ruleOf(settings, domain);
   const given = rule.url ?? (domain === HUB ? HUB_URL : undefined);
   const tokenServers =
@@ -73,7 +74,8 @@ export function registryEndpoint(
       tokenServers,
     };
   }
-  const insecure = rule.insecure || isLoopback(bareHost(new URL(`https://${domain}`).hostname));
+  const { hostname } = parseHost(domain);
+  const insecure = rule.insecure || isLoopback(bareHost(hostname));
   return {
     registry: domain,
     origins: insecure ? [`https://${domain}`, `http://${domain}`] : [`https://${domain}`],
@@ -82,6 +84,22 @@ export function registryEndpoint(
     insecure,
     tokenServers,
   };
+}
+
+/** @throws TareError `no_permission` where the settings block the registry, or host, of that name */
+export function checkAllowed(settings: RegistrySettings, domain: string): void {
+  if (!ruleOf(settings, domain).blocked) return;
+  throw new TareError("no_permission", `Cannot use registry "${domain}": the settings block it`);
+}
+
+/** Names of images allow more than addresses do, such as 256.0.0.1. */
+function parseHost(domain: string): URL {
+  const text = `https://${domain}`;
+  if (URL.canParse(text)) return new URL(text);
+  throw new TareError(
+    "bad_input",
+    `Cannot use registry "${domain}": it is neither host nor address`,
+  );
 }
 
 function mirrorEndpoint(settings: RegistrySettings, mirror: string, path: string): Endpoint {

@@ -25,7 +25,7 @@ export async function checkLogin(
     const { withheldFrom } = session;
     if (withheldFrom === undefined) return;
     throw new TareError("no_permission", `Cannot log in at ${registry}`, {
-      hint: withheldHint(withheldFrom),
+      hint: withheldHint(registry, withheldFrom),
     });
   };
   await withRetries(client.timing, session.retries, attempt, signal);

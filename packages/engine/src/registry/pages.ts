@@ -5,7 +5,7 @@ import type { Session } from "./session.ts";
 import { withRetries } from "./transient.ts";
 
 const PAGE_BYTES_MAX = 4 * 1024 * 1024;
-const PAGES_MAX = 10_000;
+const PAGES_MAX = 2000;
 
 /** The pages as parsed JSON; each is an object. `what` begins an error's sentence. */
 export async function* readPages(
@@ -13,9 +13,11 @@ export async function* readPages(
   path: string,
   what: string,
 ): AsyncGenerator<object> {
-  let next: string | undefined = path;
-  for (let count = 0; next !== undefined; count++) {
-    if (count >= PAGES_MAX) throw new TareError("bad_input", `${what}: there is no end to it`);
+  const seen = new Set<string>();
+  for (let next: string | undefined = path; next !== undefined; ) {
+    if (seen.size >= PAGES_MAX || seen.has(next))
+      throw new TareError("bad_input", `${what}: there is no end to it`);
+    seen.add(next);
     const page: Page = await readPage(session, next, what);
     yield page.content;
     next = page.next;

@@ -1,7 +1,7 @@
 /**
  * Whether a password may be sent to the token server that a registry names. A registry can be made to
- * name any (oras CVE-2026-50151 and its kin): only itself, what belongs to it by name, and what the
- * settings allow gets one. Others are asked without a password. Pure.
+ * name any (oras CVE-2026-50151 and its kin): only itself, what is below it by name, the few that are
+ * known, and what the settings allow gets one. Others are asked without a password. Pure.
  */
 import type { Endpoint } from "./endpoints.ts";
 
@@ -23,28 +23,24 @@ export function judgeRealm(realm: URL, origin: string, endpoint: Endpoint): Real
   if (isSame || endpoint.tokenServers.includes(realm.host)) return "trusted";
   // Another port of a host may be another user's.
   const usualPort = realm.port === "" && registry.port === "" && realm.protocol === "https:";
-  return usualPort && isRelated(realm.hostname, registry.hostname) ? "trusted" : "anonymous";
+  return usualPort && isOwn(realm.hostname, registry.hostname) ? "trusted" : "anonymous";
 }
 
-/** The registry's host itself, one above it, or one beside it: registry.example.com and example.com or auth.example.com. */
-function isRelated(host: string, registry: string): boolean {
-  if (host === registry || registry.endsWith(`.${host}`)) return host.includes(".");
-  const [above, other] = [parentOf(registry), parentOf(host)];
-  return above !== undefined && above === other && !isPublicSuffix(above);
-}
+/**
+ * Token servers that public registries name in their challenges, where the name alone does not show
+ * whose they are.
+ */
+const KNOWN_TOKEN_SERVERS: ReadonlyMap<string, string> = new Map([
+  ["registry-1.docker.io", "auth.docker.io"],
+  ["registry.gitlab.com", "gitlab.com"],
+  ["docker.elastic.co", "docker-auth.elastic.co"],
+]);
 
-function parentOf(host: string): string | undefined {
-  const dot = host.indexOf(".");
-  const parent = dot < 0 ? "" : host.slice(dot + 1);
-  return parent.includes(".") && !isAddress(host) ? parent : undefined;
-}
-
-function isAddress(host: string): boolean {
-  return host.startsWith("[") || /^[0-9.]+$/.test(host);
-}
-
-/** Names right below which strangers have names: `co.uk` and its like. */
-function isPublicSuffix(name: string): boolean {
-  const [second = "", top = "", more] = name.split(".");
-  return more === undefined && top.length === 2 && second.length <= 3;
+/**
+ * The registry's host itself or one below it. Never one above or beside it: at a provider whose
+ * customers have a name each (a.registry.example, b.registry.example) that one is a stranger.
+ */
+function isOwn(host: string, registry: string): boolean {
+  if (host === registry || KNOWN_TOKEN_SERVERS.get(registry) === host) return true;
+  return registry.includes(".") && host.endsWith(`.${registry}`);
 }

@@ -13,6 +13,8 @@ import { readPages } from "./pages.ts";
 import type { Session } from "./session.ts";
 import { Sources } from "./sources.ts";
 
+const REFERRERS_MAX = 50_000;
+
 /**
  * The descriptors, those of one `artifactType` where it is given.
  * @throws TareError `no_permission`, `bad_input`, `system`
@@ -41,7 +43,10 @@ async function byApi(
   const found: Index["manifests"][number][] = [];
   try {
     for await (const page of readPages(session, session.path(`referrers/${digest}`), what)) {
-      found.push(...parseIndex(JSON.stringify(page)).manifests);
+      const { manifests } = parseIndex(JSON.stringify(page));
+      if (found.length + manifests.length > REFERRERS_MAX)
+        throw new TareError("bad_input", `${what}: more than ${REFERRERS_MAX}`);
+      for (const each of manifests) found.push(each);
     }
     return found;
   } catch (error) {

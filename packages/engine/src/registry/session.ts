@@ -75,7 +75,7 @@ export class Session {
     if (this.#withheldFrom === undefined) return second;
     second.body.cancel();
     throw new TareError("no_permission", `Cannot use ${this.endpoint.registry} as nobody`, {
-      hint: withheldHint(this.#withheldFrom),
+      hint: withheldHint(this.endpoint.registry, this.#withheldFrom),
     });
   }
 

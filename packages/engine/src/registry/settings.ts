@@ -33,7 +33,7 @@ export type RegistryRule = {
   readonly mirrorTags: boolean;
   /** Certificates are not checked, and http is tried where https does not answer. */
   readonly insecure: boolean;
-  /** Nothing is pulled from it or pushed to it. */
+  /** It is not spoken to: no pull, push, login or search, no layer from an address there. */
   readonly blocked: boolean;
   /** Files with certificates of authorities, beside the system's. */
   readonly ca: readonly string[];

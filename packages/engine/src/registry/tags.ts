@@ -22,9 +22,10 @@ export async function listTags(
   return await sources.resolve(async (session) => {
     const tags: string[] = [];
     for await (const page of readPages(session, session.path("tags/list"), what)) {
-      tags.push(...tagsOf(page, what));
-      if (tags.length > TAGS_MAX)
+      const more = tagsOf(page, what);
+      if (tags.length + more.length > TAGS_MAX)
         throw new TareError("bad_input", `${what}: more than ${TAGS_MAX}`);
+      for (const tag of more) tags.push(tag);
     }
     return tags;
   });

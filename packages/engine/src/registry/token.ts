@@ -51,24 +51,30 @@ export async function fetchToken(transport: Transport, wanted: TokenRequest): Pr
   const withheldFrom =
     wanted.credential !== undefined && credential === undefined ? realm.host : undefined;
   const what = `Cannot get a token for ${wanted.endpoint.registry}`;
-  if (answer.status !== 200) throw explained(await refusal(what, answer), withheldFrom);
+  if (answer.status !== 200)
+    throw explained(await refusal(what, answer), wanted.endpoint.registry, withheldFrom);
   return {
     text: readToken(await answer.body.bytes(ANSWER_BYTES_MAX, "a token"), what),
     withheldFrom,
   };
 }
 
-function explained(error: TareError | Transient, withheldFrom: string | undefined): Error {
+function explained(
+  error: TareError | Transient,
+  registry: string,
+  withheldFrom: string | undefined,
+): Error {
   if (withheldFrom === undefined || !(error instanceof TareError)) return error;
   return new TareError(error.code, error.message, {
-    hint: withheldHint(withheldFrom),
+    hint: withheldHint(registry, withheldFrom),
     cause: error,
   });
 }
 
 /** What to do where a password was not sent. */
-export function withheldHint(host: string): string {
-  return `The password was not sent to ${host}, which is no host of the registry's; the setting token-servers allows it`;
+export function withheldHint(registry: string, host: string): string {
+  const setting = `token-servers = ["${host}"] under [registry."${registry}"]`;
+  return `The password was not sent to ${host}, which is not known to be the registry's own; the setting ${setting} allows it`;
 }
 
 function realmOf({ challenge, endpoint }: TokenRequest): URL {
