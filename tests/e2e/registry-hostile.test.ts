@@ -3,7 +3,7 @@
  * client reads from such is tested beside it (hostile-download.test.ts, upload.test.ts).
  */
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { MadeServer, type Reply } from "../../packages/engine/src/registry/made-server.ts";
 import { makeAuthority, makeCertificate } from "../harness/certificates.ts";
@@ -243,4 +243,45 @@ test("an artifact is kept as it is", async () => {
   expect(readdirSync(join(cli.dataRoot, "blobs/sha256")).sort()).toEqual(
     [empty, part, artifact].map(({ digest }) => digest.slice(7)).sort(),
   );
+});
+
+test("a layer that is called a configuration is not read as one", async () => {
+  const cli = await openCli();
+  const served = new Served();
+  const layer = Buffer.alloc(6 << 20, 1);
+  served.tag("good", served.image([[{ name: "large", data: layer.toString("latin1") }]]));
+  const [large = ""] = served.content.keys();
+  const known = { digest: large, size: served.content.get(large)?.bytes.length ?? 0 };
+  const spoil = (m: { config: object }) => ({ ...m, config: { ...m.config, ...known } });
+  served.tag("bad", served.image([FILE], { spoil }));
+  const small = (m: { config: object }) => ({ ...m, config: { ...m.config, ...known, size: 10 } });
+  served.tag("small", served.image([FILE], { spoil: small }));
+  const server = await serve(cli, served);
+  expect((await cli.tare(["pull", "-q", `${server.host}/a/b:good`])).code).toBe(0);
+  for (const [tag, message] of [
+    ["bad", /Cannot read blob ".*": it has \d{7} bytes/],
+    ["small", /want 10 bytes, got/],
+  ] as const) {
+    const ran = await cli.tare(["pull", "-q", `${server.host}/a/b:${tag}`]);
+    expect([tag, ran.code, ran.stderr]).toEqual([tag, 1, expect.stringMatching(message)]);
+  }
+});
+
+test("what is damaged in the store is fetched again by a pull", async () => {
+  const cli = await openCli();
+  const served = new Served();
+  const image = served.image([FILE]);
+  served.tag("1", image);
+  const server = await serve(cli, served);
+  const name = `${server.host}/a/b:1`;
+  expect((await cli.tare(["pull", "-q", name])).code).toBe(0);
+  const [, config = ""] = served.content.keys();
+  const documents = [config, image.digest].map((digest) =>
+    join(cli.dataRoot, "blobs/sha256", digest.slice(7)),
+  );
+  const before = documents.map((path) => readFileSync(path, "utf8"));
+  for (const [index, path] of documents.entries())
+    writeFileSync(path, "x".repeat(before[index]?.length ?? 0));
+  expect((await cli.tare(["pull", "-q", name])).code).toBe(0);
+  expect(documents.map((path) => readFileSync(path, "utf8"))).toEqual(before);
 });

@@ -97,7 +97,8 @@ function placeLayer(store: Store, layer: StagedLayer): void {
 function placeBlobs(store: Store, content: StagedContent): void {
   for (const [digest, path] of content.blobs) {
     const place = blobPath(store, digest);
-    if (!existsSync(place)) renameSync(path, place);
+    // Also over one that is there: what is staged was checked, that one may be damaged by now.
+    if (existsSync(path)) renameSync(path, place);
     const { size } = statSync(place);
     writeBlob(store.db, { digest, size, mediaType: "", diffId: undefined });
   }

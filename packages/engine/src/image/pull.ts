@@ -18,17 +18,15 @@ import { type FetchedDocument, getManifest } from "../registry/manifests.ts";
 import type { Session } from "../registry/session.ts";
 import { ruleOf } from "../registry/settings.ts";
 import { Sources } from "../registry/sources.ts";
-import { knownBlob, readDocument } from "../store/blobs.ts";
+import { DOCUMENT_BYTES_MAX, knownBlob, readDocument } from "../store/blobs.ts";
 import { Lease } from "../store/leases.ts";
 import { findName } from "../store/names.ts";
-import { Staging, sweepStaging } from "../store/store.ts";
+import { Staging, type Store, sweepStaging } from "../store/store.ts";
 import { BlobWriter } from "./blob.ts";
 import { commitContent, stagedBlob } from "./commit.ts";
 import { checkAlgorithm, checkImageManifest, machinePlatform, readUsableConfig } from "./config.ts";
 import { bringIn, type LayerEvent } from "./stage.ts";
 
-/** Of an image's configuration. */
-const CONFIG_BYTES_MAX = 4 * 1024 * 1024;
 const INDEX_DEPTH_MAX = 4;
 
 export type PullEvent =
@@ -121,7 +119,8 @@ class Pull {
     const last = documents.at(-1);
     if (top === undefined || last?.parsed.kind !== "manifest") throw new RangeError("no manifest");
     const manifest = last.parsed;
-    lease.hold([manifest.config.digest, ...documents.map(({ digest }) => digest)]);
+    const parts = [manifest.config, ...manifest.layers, ...documents];
+    lease.hold(parts.map(({ digest }) => digest));
     const before = this.#standsFor();
     const isImage = isConfigType(manifest.config.mediaType);
     const id = isImage
@@ -211,10 +210,13 @@ class Pull {
   async #readConfig(descriptor: Descriptor): Promise<string> {
     checkAlgorithm(descriptor.digest);
     const { store } = this.#engine;
-    if (knownBlob(store, descriptor.digest) !== undefined)
-      return readDocument(store, descriptor.digest);
+    // A manifest may call anything its configuration, such as a layer that is here.
+    if (knownBlob(store, descriptor.digest)?.size === descriptor.size) {
+      const text = readSound(store, descriptor.digest);
+      if (text !== undefined) return text;
+    }
     const { sessions } = this.#sources;
-    const bytes = await readBlob(sessions, descriptor, CONFIG_BYTES_MAX, this.#download());
+    const bytes = await readBlob(sessions, descriptor, DOCUMENT_BYTES_MAX, this.#download());
     try {
       return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
     } catch (cause) {
@@ -316,6 +318,16 @@ class Pull {
 
   #tell(event: PullEvent): void {
     this.#options.onEvent?.(event);
+  }
+}
+
+/** Undefined where the file is gone, damaged or too large: then it is fetched again, and takes its place. */
+function readSound(store: Store, digest: Digest): string | undefined {
+  try {
+    return readDocument(store, digest);
+  } catch (error) {
+    if (error instanceof TareError) return undefined;
+    throw error;
   }
 }
 

@@ -9,9 +9,10 @@ import { createGzip } from "node:zlib";
 import type { Digest } from "@tare/spec/digest.ts";
 import { TareError } from "@tare/spec/error.ts";
 import { layerType, OCI_CONFIG, OCI_MANIFEST } from "@tare/spec/media-type.ts";
-import { parseManifestOrIndex } from "@tare/spec/oci-image.ts";
+import { type Manifest, parseManifestOrIndex } from "@tare/spec/oci-image.ts";
 import type { Engine } from "../engine.ts";
 import { knownBlob, manifestsOf, readDocument } from "../store/blobs.ts";
+import type { Lease } from "../store/leases.ts";
 import type { NameTarget } from "../store/names.ts";
 import { blobPath, Staging, type Store } from "../store/store.ts";
 import { commitContent, knownLayer, stagedBlob } from "./commit.ts";
@@ -39,22 +40,31 @@ export type PushPlan = {
 };
 
 const INDEX_DEPTH_MAX = 4;
+/** Each has up to 4 MiB, and all are kept in memory. */
+const DOCUMENTS_MAX = 500;
 
 /**
- * The plan for a name's target.
- * @throws TareError `not_found` where nothing of it can be pushed; `corrupt`
+ * The plan for a name's target. The lease holds all of it.
+ * @throws TareError `not_found` where nothing of it can be pushed; `corrupt`; `bad_input` where indexes
+ *   name too many manifests; what `signal` aborts with
  */
-export async function planPush(engine: Engine, { target, image }: NameTarget): Promise<PushPlan> {
+export async function planPush(
+  engine: Engine,
+  { target, image }: NameTarget,
+  lease: Lease,
+  signal: AbortSignal,
+): Promise<PushPlan> {
   const { store } = engine;
   const manifests = image === undefined ? [] : manifestsOf(store, image);
   const candidates =
     target === undefined ? manifests : [target, ...preferred(store, target, manifests)];
   for (const candidate of candidates) {
-    const plan = planDocument(store, candidate, INDEX_DEPTH_MAX);
+    const plan = await new Planner(engine, lease, signal).plan(candidate, INDEX_DEPTH_MAX);
     if (plan !== undefined) return plan;
   }
   if (image !== undefined) {
-    const made = planDocument(store, await makeManifest(engine, image), 0);
+    const manifest = await makeManifest(engine, image, lease);
+    const made = await new Planner(engine, lease, signal).plan(manifest, 0);
     if (made !== undefined) return made;
   }
   throw new TareError("not_found", "Cannot push: parts of it are not in the store", {
@@ -68,33 +78,76 @@ function preferred(store: Store, target: Digest, manifests: readonly Digest[]): 
   return [...manifests].sort((a, b) => Number(text.includes(b)) - Number(text.includes(a)));
 }
 
-/** Undefined where the store lacks something of it. */
-function planDocument(store: Store, digest: Digest, depth: number): PushPlan | undefined {
-  if (knownBlob(store, digest) === undefined) return undefined;
-  const text = readDocument(store, digest);
-  const parsed = parseManifestOrIndex(text, knownBlob(store, digest)?.mediaType);
-  const own = { digest, text, mediaType: parsed.mediaType };
-  if (parsed.kind === "manifest") {
-    const parts = [
-      { ...parsed.config, isLayer: false },
-      ...parsed.layers.map((layer) => ({ ...layer, isLayer: true })),
-    ];
-    const blobs = new Map(
-      parts.map(({ digest, size, isLayer }) => [digest, { digest, size, isLayer }]),
-    );
-    const isWhole = [...blobs.keys()].every((each) => knownBlob(store, each) !== undefined);
-    return isWhole ? { blobs: [...blobs.values()], documents: [own] } : undefined;
+/**
+ * Walks down from one document. Each is read once, however often indexes name it: whose index it is may
+ * wish that we read for years. What is looked at is held before.
+ */
+class Planner {
+  readonly #store: Store;
+  readonly #lease: Lease;
+  readonly #signal: AbortSignal;
+  /** Whether all of a document is here. */
+  readonly #seen = new Map<Digest, boolean>();
+  #count = 0;
+  readonly #blobs = new Map<Digest, PushedBlob>();
+  readonly #documents: PushedDocument[] = [];
+
+  constructor({ store }: Engine, lease: Lease, signal: AbortSignal) {
+    this.#store = store;
+    this.#lease = lease;
+    this.#signal = signal;
   }
-  if (depth === 0) return undefined;
-  const children = parsed.manifests.map((child) => planDocument(store, child.digest, depth - 1));
-  if (!children.every((child) => child !== undefined)) return undefined;
-  const blobs = new Map(
-    children.flatMap((child) => child.blobs.map((blob) => [blob.digest, blob])),
-  );
-  return {
-    blobs: [...blobs.values()],
-    documents: [...children.flatMap((child) => child.documents), own],
-  };
+
+  /** Undefined where the store lacks something of it. */
+  async plan(digest: Digest, depth: number): Promise<PushPlan | undefined> {
+    const isWhole = await this.#visit(digest, depth);
+    return isWhole ? { blobs: [...this.#blobs.values()], documents: this.#documents } : undefined;
+  }
+
+  async #visit(digest: Digest, depth: number): Promise<boolean> {
+    const before = this.#seen.get(digest);
+    if (before !== undefined) return before;
+    if (++this.#count > DOCUMENTS_MAX) {
+      throw new TareError("bad_input", `Cannot push: more than ${DOCUMENTS_MAX} manifests in it`);
+    }
+    // Signals are heard between two documents.
+    await new Promise((resolve) => setImmediate(resolve));
+    this.#signal.throwIfAborted();
+    const isWhole = await this.#read(digest, depth);
+    this.#seen.set(digest, isWhole);
+    return isWhole;
+  }
+
+  async #read(digest: Digest, depth: number): Promise<boolean> {
+    this.#lease.hold([digest]);
+    const known = knownBlob(this.#store, digest);
+    if (known === undefined) return false;
+    const text = readDocument(this.#store, digest);
+    const parsed = parseManifestOrIndex(text, known.mediaType);
+    if (parsed.kind === "manifest") {
+      if (!this.#takeBlobs(parsed)) return false;
+    } else {
+      if (depth === 0) return false;
+      for (const child of parsed.manifests) {
+        if (!(await this.#visit(child.digest, depth - 1))) return false;
+      }
+    }
+    this.#documents.push({ digest, text, mediaType: parsed.mediaType });
+    return true;
+  }
+
+  #takeBlobs({ config, layers }: Manifest): boolean {
+    const parts = [
+      { digest: config.digest, size: config.size, isLayer: false },
+      ...layers.map(({ digest, size }) => ({ digest, size, isLayer: true })),
+    ];
+    this.#lease.hold(parts.map(({ digest }) => digest));
+    for (const part of parts) {
+      if (knownBlob(this.#store, part.digest) === undefined) return false;
+      this.#blobs.set(part.digest, part);
+    }
+    return true;
+  }
 }
 
 type MadeLayer = {
@@ -104,13 +157,15 @@ type MadeLayer = {
 };
 
 /** Makes a manifest of the image's layers as they lie here, plain ones compressed; keeps both. */
-async function makeManifest(engine: Engine, image: Digest): Promise<Digest> {
+async function makeManifest(engine: Engine, image: Digest, lease: Lease): Promise<Digest> {
   const { store } = engine;
+  lease.hold([image, ...layersOf(store, image)]);
   using staging = new Staging(store);
   const blobs = new Map<Digest, string>();
   const layers: MadeLayer[] = [];
   for (const chainId of layersOf(store, image).toReversed()) {
     const blob = knownLayer(store, chainId)?.blob;
+    if (blob !== undefined) lease.hold([blob]);
     if (blob === undefined || knownBlob(store, blob) === undefined) {
       throw new TareError("not_found", "Cannot push: a layer of the image is not in the store");
     }

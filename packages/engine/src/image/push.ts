@@ -63,8 +63,7 @@ export async function pushImage(
     });
   }
   using lease = new Lease(store);
-  const plan = await planPush(engine, target);
-  lease.hold([...plan.blobs, ...plan.documents].map(({ digest }) => digest));
+  const plan = await planPush(engine, target, lease, signal);
   const push = new Push(engine, client, reference, plan, options, signal);
   await push.sendBlobs();
   const last = await push.sendDocuments(reference.tag);

@@ -16,7 +16,13 @@ import { writeWhole } from "../write-whole.ts";
 import { decompress } from "./compression.ts";
 import { finishDigest } from "./digest.ts";
 import { chooseImages } from "./save-choice.ts";
-import { type ArchiveFile, planArchive, type SavedLayer, type SaveFormat } from "./save-plan.ts";
+import {
+  type ArchiveFile,
+  planArchive,
+  type SavedImage,
+  type SavedLayer,
+  type SaveFormat,
+} from "./save-plan.ts";
 
 export type SaveOptions = {
   readonly format: SaveFormat;
@@ -41,8 +47,11 @@ export async function saveImages(
   sweepStaging(store);
   using lease = new Lease(store);
   using staging = new Staging(store);
-  const images = chooseImages(store, words, options.platform);
-  lease.hold(images.flatMap(({ id, layers }) => [id, ...layers.map(({ blob }) => blob)]));
+  const choose = () => chooseImages(store, words, options.platform);
+  lease.hold(choose().flatMap(blobsOf));
+  // Once more: what went between the look and the lease is missed now, not in the middle of the archive.
+  const images = choose();
+  lease.hold(images.flatMap(blobsOf));
   for (const file of planArchive(images, options.format)) {
     if (file.kind === "layer") {
       const plain = options.format === "docker" ? `${staging.path}/plain` : undefined;
@@ -50,6 +59,10 @@ export async function saveImages(
     } else writeSmall(file, out);
   }
   write(out, END_OF_ARCHIVE);
+}
+
+function blobsOf({ id, layers }: SavedImage): Digest[] {
+  return [id, ...layers.map(({ blob }) => blob)];
 }
 
 function writeSmall(file: Exclude<ArchiveFile, { kind: "layer" }>, out: number): void {

@@ -487,5 +487,11 @@ test("a layer that registries must not have comes from its own address by TLS on
   };
   const session = sessionAt(server.host, [], credentialsFor(server.host, other.host));
   expect(await errorOf(readBlob([session], layer, 10, { signal }))).toMatch(/^not_found/);
+  const blocked = `[registry."${other.host}"]\nblocked = true`;
+  const urls = [`https://${other.host}/layer`];
+  const obeying = sessionAt(server.host, [], undefined, blocked);
+  expect(await errorOf(readBlob([obeying], { ...layer, urls }, 10, { signal }))).toMatch(
+    /^no_permission: .*the settings block it$/,
+  );
   expect(other.seen).toEqual([]);
 });

@@ -2,7 +2,7 @@
  * Rows of blobs: what is in `blobs/sha256`, what each document there names, and which repositories
  * have a blob. Documents are manifests and indexes; their bytes are kept as they came.
  */
-import { readFileSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readFileSync } from "node:fs";
 import type { Digest } from "@tare/spec/digest.ts";
 import { TareError } from "@tare/spec/error.ts";
 import { digestOf } from "../image/digest.ts";
@@ -88,23 +88,36 @@ export function manifestsOf(store: Store, image: Digest): Digest[] {
   return rows.map(({ digest }) => digest as Digest);
 }
 
+/** Bytes of a manifest, an index or a configuration; registries have the same limit. */
+export const DOCUMENT_BYTES_MAX = 4 * 1024 * 1024;
+
 /**
  * The text of a document of the store.
- * @throws TareError `not_found`; `corrupt` where its bytes are not what its name says.
+ * @throws TareError `not_found`; `bad_input` where it is too large to be one, such as a layer that
+ *   somebody calls a manifest; `corrupt` where its bytes are not what its name says.
  */
 export function readDocument(store: Store, digest: Digest): string {
-  let bytes: Buffer;
-  try {
-    bytes = readFileSync(blobPath(store, digest));
-  } catch (cause) {
-    throw new TareError("not_found", `Cannot read document "${digest}": it is not in the store`, {
-      cause,
-    });
-  }
+  const bytes = readSmall(blobPath(store, digest), `Cannot read document "${digest}"`);
   if (digestOf(bytes) === digest) return bytes.toString("utf8");
   throw new TareError("corrupt", `Cannot read document "${digest}": it is damaged`, {
     hint: 'Find out what else is: "tare system check"',
   });
+}
+
+function readSmall(path: string, what: string): Buffer {
+  let fd: number;
+  try {
+    fd = openSync(path, "r");
+  } catch (cause) {
+    throw new TareError("not_found", `${what}: it is not in the store`, { cause });
+  }
+  try {
+    const { size } = fstatSync(fd);
+    if (size <= DOCUMENT_BYTES_MAX) return readFileSync(fd);
+    throw new TareError("bad_input", `${what}: it has ${size} bytes`);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** Repositories, such as `quay.io/a/b`, from which or to which a blob has gone. */

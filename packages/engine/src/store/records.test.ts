@@ -1,6 +1,6 @@
 import { Database } from "bun:sqlite";
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Digest, digestHex } from "@tare/spec/digest.ts";
@@ -37,6 +37,13 @@ beforeEach(() => {
 });
 
 afterEach(() => rmSync(root, { recursive: true, force: true }));
+
+test("a document of more than four megabytes is none, and is not read", async () => {
+  const { index } = await pullImage(store, "r.example/a:1", "layer");
+  // As sparse as it is, reading it would take a gigabyte.
+  truncateSync(blobPath(store, index), 1024 ** 3);
+  expect(() => readDocument(store, index)).toThrow("it has 1073741824 bytes");
+});
 
 const has = (digest: Digest) => existsSync(blobPath(store, digest));
 
