@@ -90,35 +90,55 @@ class TarArchive implements Archive {
  * is one name that is no link, and only regular files are opened.
  */
 class DirectoryArchive implements Archive {
-  readonly #opened: number[] = [];
+  readonly #pieces = new Map<string, Piece>();
   readonly #root: number;
 
   constructor(path: string) {
-    this.#root = this.#open(path, constants.O_DIRECTORY);
+    this.#root = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
   }
 
+  /** @throws TareError `system` where it may be there, and cannot be opened */
   find(name: string): Piece | undefined {
-    const parts = normalise(name).split("/");
-    const last = parts.pop() ?? "";
-    let at = this.#root;
+    const key = normalise(name);
+    const known = this.#pieces.get(key);
+    if (known !== undefined) return known;
     try {
-      for (const part of parts) at = this.#open(step(at, part), NO_LINK | constants.O_DIRECTORY);
-      const fd = this.#open(step(at, last), NO_LINK | constants.O_NONBLOCK);
-      const stat = fstatSync(fd);
-      return stat.isFile() ? { fd, offset: 0, size: stat.size } : undefined;
-    } catch {
-      return undefined;
+      const piece = openPiece(this.#root, key.split("/"));
+      if (piece !== undefined) this.#pieces.set(key, piece);
+      return piece;
+    } catch (cause) {
+      const { code = "", message } = cause as NodeJS.ErrnoException;
+      if (ABSENT.has(code)) return undefined;
+      throw new TareError("system", `Cannot read the archive: ${message}`, { cause });
     }
   }
 
   [Symbol.dispose](): void {
-    for (const fd of this.#opened) closeSync(fd);
+    for (const { fd } of this.#pieces.values()) closeSync(fd);
+    closeSync(this.#root);
   }
+}
 
-  #open(path: string, flags: number): number {
-    const fd = openSync(path, constants.O_RDONLY | flags);
-    this.#opened.push(fd);
+/** Such a name leads to no file: nothing there, a file on the way, a link. */
+const ABSENT: ReadonlySet<string> = new Set(["ENOENT", "ENOTDIR", "ELOOP"]);
+
+/** The regular file at the end of the path; nothing but it stays open. */
+function openPiece(root: number, path: readonly string[]): Piece | undefined {
+  const opened: number[] = [];
+  const open = (name: string, flags: number): number => {
+    const fd = openSync(step(opened.at(-1) ?? root, name), constants.O_RDONLY | NO_LINK | flags);
+    opened.push(fd);
     return fd;
+  };
+  try {
+    for (const part of path.slice(0, -1)) open(part, constants.O_DIRECTORY);
+    const fd = open(path.at(-1) ?? "", constants.O_NONBLOCK);
+    const stat = fstatSync(fd);
+    if (!stat.isFile()) return undefined;
+    opened.pop();
+    return { fd, offset: 0, size: stat.size };
+  } finally {
+    for (const fd of opened) closeSync(fd);
   }
 }
 
