@@ -1,15 +1,31 @@
-/** Where an archive goes: a file that is there whole or not at all, or standard output. */
-import { closeSync, fsyncSync, openSync, renameSync, statSync, unlinkSync } from "node:fs";
+/**
+ * Where an archive goes: a file that is there whole or not at all, or standard output. Until it is whole
+ * the file has no name (O_TMPFILE), so that whatever ends the program leaves nothing in a user's directory.
+ */
+import {
+  closeSync,
+  constants,
+  fsyncSync,
+  openSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from "node:fs";
+import { dirname } from "node:path";
+import { linkOpenFile } from "@tare/engine/host/calls.ts";
 import { TareError } from "@tare/spec/error.ts";
 import type { Surroundings } from "./command.ts";
 
 const STDOUT = 1;
 /** Root file systems have secrets in them. */
 const MODE = 0o600;
+/** open(2); the same on all machines but for the bit of O_DIRECTORY that is part of it. */
+const O_TMPFILE = 0o20000000 | constants.O_DIRECTORY;
 
 /**
  * Calls `write` with a descriptor for the file `path`, or for standard output where there is none. A
- * file is written beside its place and put there at the end.
+ * file is put in its place at the end; one that a link leads to is replaced there, and the link stays.
  * @throws TareError `bad_input` where the output is a terminal, or the file cannot be made
  */
 export async function writeOutput(
@@ -21,17 +37,29 @@ export async function writeOutput(
   const whole = path.startsWith("/") ? path : `${around.directory}/${path}`;
   const there = statSync(whole, { throwIfNoEntry: false });
   if (there !== undefined && !there.isFile()) return await writeInto(path, whole, write);
-  const aside = `${whole}.${crypto.randomUUID().slice(0, 8)}`;
-  const fd = openNew(path, aside, "wx");
+  const place = there === undefined ? whole : realpathSync(whole);
+  const aside = `${place}.${crypto.randomUUID().slice(0, 8)}`;
+  const unnamed = openUnnamed(dirname(place));
+  const fd = unnamed ?? openNew(path, aside, "wx");
   try {
     await write(fd);
     fsyncSync(fd);
-    renameSync(aside, whole);
+    if (unnamed !== undefined) await linkOpenFile(unnamed, aside);
+    renameSync(aside, place);
   } catch (error) {
-    unlinkSync(aside);
+    rmSync(aside, { force: true });
     throw error;
   } finally {
     closeSync(fd);
+  }
+}
+
+/** Undefined where the file system knows no files without names, or the directory does not take any. */
+function openUnnamed(directory: string): number | undefined {
+  try {
+    return openSync(directory, O_TMPFILE | constants.O_RDWR, MODE);
+  } catch {
+    return undefined;
   }
 }
 
