@@ -6,9 +6,6 @@ import { END_OF_ARCHIVE, type WritableEntry, writeHeader } from "@tare/spec/tar-
 import { EINVAL, ENXIO } from "../sys/abi-errno.ts";
 import {
   AT_EMPTY_PATH,
-  O_NOFOLLOW,
-  O_NONBLOCK,
-  O_RDONLY,
   S_IFBLK,
   S_IFCHR,
   S_IFDIR,
@@ -18,7 +15,7 @@ import {
   S_IFREG,
 } from "../sys/abi-file.ts";
 import { check, errnoOf } from "../sys/check.ts";
-import { openAt } from "../sys/file.ts";
+import { openRegular } from "../sys/regular-file.ts";
 import type { Fd, Sys } from "../sys/types.ts";
 import { type FileStat, isGone, tryFileStat } from "./file-stat.ts";
 import { INSIDE, type Node } from "./node.ts";
@@ -75,14 +72,13 @@ export class ArchiveWriter {
   }
 
   #file(node: Node, xattrs: readonly TarXattr[]): void {
-    const flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK;
-    const ret = openAt(this.#sys, node.at, node.name, flags, INSIDE);
-    if (isGone(errnoOf(ret)) || errnoOf(ret) === ENXIO) return;
+    const ret = openRegular(this.#sys, node.at, node.name, INSIDE);
+    if (ret === undefined || isGone(errnoOf(ret))) return;
     const fd = check(ret, "openat2", node.name);
     try {
       // Another file may have taken the name: what is said must be of what is read.
       const stat = tryFileStat(this.#sys, fd, "", AT_EMPTY_PATH);
-      if (stat === undefined || (stat.mode & S_IFMT) !== S_IFREG) return;
+      if (stat === undefined) return;
       if (this.#linked({ ...node, stat })) return;
       this.#entry({ ...describe("file", node.path, stat, xattrs), size: stat.size });
       this.#content(fd, stat);

@@ -13,7 +13,6 @@ import {
   O_DIRECTORY,
   O_EXCL,
   O_NOFOLLOW,
-  O_NONBLOCK,
   O_RDONLY,
   O_WRONLY,
   RESOLVE_NO_MAGICLINKS,
@@ -27,6 +26,7 @@ import { check, errnoOf } from "../sys/check.ts";
 import { entriesOf } from "../sys/directory.ts";
 import { openAt, retried, writeAll } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
+import { openRegular } from "../sys/regular-file.ts";
 import { type Stat, statAt } from "../sys/stat.ts";
 import type { Fd, Sys } from "../sys/types.ts";
 import { type Components, joinPath } from "../unpack/plan.ts";
@@ -132,8 +132,11 @@ function copyLink(sys: Sys, from: Fd, to: Fd, name: Uint8Array): void {
 }
 
 function copyContent(sys: Sys, from: Fd, to: Fd, name: Uint8Array): void {
-  const flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK;
-  using source = new OwnedFd(sys, check(openAt(sys, from, name, flags, LAST), "openat2", name));
+  const opened = openRegular(sys, from, name, LAST);
+  if (opened === undefined) {
+    throw new TareError("conflict", "Cannot copy a file: it was exchanged for another meanwhile");
+  }
+  using source = new OwnedFd(sys, check(opened, "openat2", name));
   const create = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
   using target = new OwnedFd(
     sys,
