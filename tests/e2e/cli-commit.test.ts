@@ -169,6 +169,27 @@ describe("tare commit", () => {
     await remove(cli, "box");
   });
 
+  test("makes no image whose configuration nobody could read again", async () => {
+    const cli = await openLoadedCli();
+    const run = ["run", "--cgroup-parent", cli.cgroupParent, "--name"];
+    const labels = (step: number) =>
+      Array.from({ length: 12 }, (_, at) => [
+        "--change",
+        `LABEL l${step}x${at}=${"v".repeat(125_000)}`,
+      ]).flat();
+    mustSucceed(await cli.tare([...run, "c1", IMAGE, "true"]));
+    mustSucceed(await cli.tare(["commit", ...labels(1), "c1", "i1"]));
+    mustSucceed(await cli.tare([...run, "c2", "i1", "true"]));
+    mustSucceed(await cli.tare(["commit", ...labels(2), "c2", "i2"]));
+    mustSucceed(await cli.tare([...run, "c3", "i2", "true"]));
+    const refused = await cli.tare(["commit", ...labels(3), "c3", "i3"]);
+    expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining("the limit is")]);
+    const listed = await cli.tare(["images", "-q", "--filter", "label=l2x0"]);
+    expect(listed.stdout.trim().split("\n")).toHaveLength(1);
+    mustSucceed(await cli.tare(["system", "check", "--quick"]));
+    await remove(cli, "c1", "c2", "c3");
+  });
+
   test("holds a running container still, and lets it run on", async () => {
     const cli = await openLoadedCli();
     const calls = join(cli.scene.dir, "calls");

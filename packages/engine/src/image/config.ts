@@ -36,6 +36,15 @@ export function readUsableConfig(text: string, asked?: Platform): ImageConfig {
   return config;
 }
 
+/** Labels of a stored image; one whose configuration cannot be read has none: it must not stop the others. */
+export function labelsOf(config: string): ReadonlyMap<string, string> {
+  try {
+    return parseImageConfig(config).defaults.labels;
+  } catch {
+    return new Map();
+  }
+}
+
 /** @throws TareError `unsupported` for what is no container image, such as a signature. */
 export function checkImageManifest(manifest: Manifest): void {
   const { mediaType } = manifest.config;

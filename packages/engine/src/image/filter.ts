@@ -2,6 +2,7 @@
 import { parseImageConfig } from "@tare/spec/oci-image-config.ts";
 import { type Filter, passes } from "../store/filter.ts";
 import type { Store } from "../store/store.ts";
+import { labelsOf } from "./config.ts";
 import type { ListedImage } from "./list.ts";
 import { findImage } from "./lookup.ts";
 
@@ -33,17 +34,14 @@ export function filterImages(
     if (before !== undefined && !(made < before)) return false;
     if (since !== undefined && !(made > since)) return false;
     if (!fitsReferences(image, filter.references)) return false;
-    const labels = filter.labels.length === 0 ? new Map() : labelsOf(store, image);
+    const labels =
+      filter.labels.length === 0 ? new Map() : labelsOf(findImage(store, image.id).config);
     return passes(filter, labels, image.created);
   });
 }
 
 function createdOf(store: Store, word: string): number {
   return Date.parse(parseImageConfig(findImage(store, word).config).created ?? "");
-}
-
-function labelsOf(store: Store, image: ListedImage): ReadonlyMap<string, string> {
-  return parseImageConfig(findImage(store, image.id).config).defaults.labels;
 }
 
 function fitsReferences(image: ListedImage, patterns: readonly string[]): boolean {

@@ -1,6 +1,7 @@
 /** Makes an image of this machine's own: some layers that the store has, and one new on top of them. */
 import { renameSync, writeFileSync } from "node:fs";
 import type { Digest } from "@tare/spec/digest.ts";
+import { parseImageConfig } from "@tare/spec/oci-image-config.ts";
 import type { Reference } from "@tare/spec/reference.ts";
 import type { Engine } from "../engine.ts";
 import { readAccounts } from "../helper.ts";
@@ -29,7 +30,8 @@ const EMPTY_ARCHIVE = digestOf(new Uint8Array(1024));
 
 /**
  * Stages and commits the image; answers its id.
- * @throws TareError `corrupt` where the layer is none, and what its source throws
+ * @throws TareError `corrupt` where the layer is none, `bad_input` for a configuration that nobody could
+ * read again, and what its source throws
  */
 export async function makeImage(engine: Engine, image: NewImage): Promise<Digest> {
   const { store } = engine;
@@ -42,6 +44,8 @@ export async function makeImage(engine: Engine, image: NewImage): Promise<Digest
   const top = await stageTop(engine, image, below, staging.path);
   const layers = [...below, ...(top === undefined ? [] : [top.layer])];
   const config = image.describe(layers.map(({ diffId }) => diffId));
+  // What could not be read again must not come in: commits of commits grow without end.
+  parseImageConfig(config);
   const id = digestOf(config);
   writeFileSync(stagedBlob(staging.path, id), config, { mode: 0o600 });
   const roots = layers.map((layer) => layer.path ?? layerPath(store, layer.chainId));

@@ -1,11 +1,11 @@
 /** `image prune`: removes images that nobody calls by a tag, or with `all` those that nobody uses. */
 import type { Digest } from "@tare/spec/digest.ts";
-import { parseImageConfig } from "@tare/spec/oci-image-config.ts";
 import { collectGarbage } from "../store/collect.ts";
 import { type Filter, passes } from "../store/filter.ts";
 import { namesOf } from "../store/names.ts";
 import { withReserve } from "../store/reserve.ts";
 import type { Store } from "../store/store.ts";
+import { labelsOf } from "./config.ts";
 import { findUse, type RemovedImage, takeAway } from "./remove.ts";
 
 export type PrunedImages = RemovedImage & {
@@ -38,13 +38,4 @@ function pruneOne(store: Store, id: Digest, all: boolean): RemovedImage {
   if (!isThere || findUse(store, id) !== undefined) return NOTHING;
   if (!all && namesOf(store, id).length > 0) return NOTHING;
   return takeAway(store, id, { force: true });
-}
-
-/** A configuration that cannot be read has no labels: it must not stop the others. */
-function labelsOf(config: string): ReadonlyMap<string, string> {
-  try {
-    return parseImageConfig(config).defaults.labels;
-  } catch {
-    return new Map();
-  }
 }

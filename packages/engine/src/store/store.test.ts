@@ -5,10 +5,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type ContainerRecord, confirmUse, insertContainer } from "../container/records.ts";
 import { digestOf } from "../image/digest.ts";
+import { filterImages } from "../image/filter.ts";
 import { listImages } from "../image/list.ts";
 import { findImage } from "../image/lookup.ts";
 import { pruneImages } from "../image/prune.ts";
 import { removeImage } from "../image/remove.ts";
+import { recordFaults } from "../system/check-records.ts";
 import { collectGarbage } from "./collect.ts";
 import { NO_FILTER } from "./filter.ts";
 import { bringImage } from "./made-images.ts";
@@ -164,6 +166,19 @@ describe("images", () => {
     expect(removeImage(store, mounted).deleted).toEqual([mounted]);
     expect(() => confirmUse(store, record)).toThrow(/was removed/);
     expect(() => insertContainer(store, record)).toThrow(/was removed/);
+  });
+
+  test("one whose configuration cannot be read stops nothing, and check repairs it", async () => {
+    // The configurations of these images name no layers.
+    const id = await bring("a", "base");
+    const any = { dangling: undefined, before: undefined, since: undefined, references: [] };
+    const label = { key: "a", value: undefined, wanted: true };
+    const filter = { ...any, ...NO_FILTER, labels: [label] };
+    expect(filterImages(store, listImages(store, undefined), filter)).toEqual([]);
+    const fault = recordFaults(store).find(({ message }) => message.includes(id));
+    expect(fault?.message).toMatch(/cannot be read/);
+    await fault?.repair?.();
+    expect(listImages(store, undefined)).toEqual([]);
   });
 
   test("a container that only has its directory counts as a user too", async () => {

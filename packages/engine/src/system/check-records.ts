@@ -1,5 +1,6 @@
 /** The database itself, images against their layers, containers and volumes against their directories. */
 import { existsSync, mkdirSync, readdirSync } from "node:fs";
+import type { Digest } from "@tare/spec/digest.ts";
 import { parseImageConfig } from "@tare/spec/oci-image-config.ts";
 import { containerPath, readOwner } from "../container/records.ts";
 import { chainIds, digestOf } from "../image/digest.ts";
@@ -46,10 +47,19 @@ function imageFault(store: Store, { id, config }: ImageRow): string | undefined 
   if (digestOf(config) !== id) return "has another configuration than its id says";
   const sql = "SELECT chain_id FROM image_layers WHERE image = ? ORDER BY position";
   const rows = store.db.query<{ chain_id: string }, [string]>(sql).all(id);
-  const wanted = chainIds(parseImageConfig(config).diffIds);
+  const wanted = readChain(config);
+  if (wanted === undefined) return "has a configuration that cannot be read";
   const same =
     wanted.length === rows.length && wanted.every((each, at) => each === rows[at]?.chain_id);
   return same ? undefined : "has other layers than its configuration says";
+}
+
+function readChain(config: string): readonly Digest[] | undefined {
+  try {
+    return chainIds(parseImageConfig(config).diffIds);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Rows alone are what a crash left of a removal; directories alone have gone in the sweep. */
