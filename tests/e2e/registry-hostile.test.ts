@@ -23,8 +23,9 @@ async function serve(cli: Cli, served: Served, odd?: (path: string) => Reply | u
   return server;
 }
 
-/** What is in the store but its database. */
-const content = (cli: Cli) => cli.inventory().filter((line) => !line.includes("/tare.db"));
+/** What is in the store but its database and its reserve of space. */
+const content = (cli: Cli) =>
+  cli.inventory().filter((line) => !line.includes("/tare.db") && !line.includes("/reserve "));
 
 test("what is not what it says is refused, and nothing of it stays", async () => {
   const cli = await openCli();
@@ -284,4 +285,21 @@ test("what is damaged in the store is fetched again by a pull", async () => {
     writeFileSync(path, "x".repeat(before[index]?.length ?? 0));
   expect((await cli.tare(["pull", "-q", name])).code).toBe(0);
   expect(documents.map((path) => readFileSync(path, "utf8"))).toEqual(before);
+});
+
+test("words of a registry do not steer a terminal, and come as they are through a pipe", async () => {
+  const cli = await openCli();
+  const served = new Served();
+  const title = "a\u009b2Jb\u202ec";
+  const spoil = (manifest: object) => ({ ...manifest, annotations: { title } });
+  served.tag("1", served.image([FILE], { spoil }));
+  const server = await serve(cli, served);
+  for (const flags of [[], ["--raw"]]) {
+    const words = ["manifest", "inspect", ...flags, `${server.host}/a/b:1`];
+    const piped = await cli.tare(words);
+    expect([piped.code, piped.stdout]).toEqual([0, expect.stringContaining(title)]);
+    const shown = await cli.onTerminal(words, {});
+    expect([shown.code, shown.stdout]).toEqual([0, expect.stringContaining("a\\u009b2Jb\\u202ec")]);
+    expect(shown.stdout).not.toContain("\u009b");
+  }
 });

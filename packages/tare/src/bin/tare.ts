@@ -1,6 +1,7 @@
 /** The program `tare`: the only place of the CLI that touches the process. */
-import { readFileSync, writeSync } from "node:fs";
+import { fstatSync, readFileSync, writeSync } from "node:fs";
 import { main } from "../cli/main.ts";
+import { escapeControls, hasControls } from "../cli/terminal-text.ts";
 
 const FORWARDED: readonly NodeJS.Signals[] = [
   "SIGHUP",
@@ -36,6 +37,11 @@ function writeWhole(fd: number, text: string): void {
   }
 }
 
+/** A terminal, that is, or what takes text as one; asking node:tty costs as much as starting. */
+function isDevice(fd: number): boolean {
+  return fstatSync(fd).isCharacterDevice();
+}
+
 /** Whether we are root of less than the machine: the first namespace maps all ids onto themselves. */
 function inUserNamespace(): boolean {
   const [inside, outside, count] = readFileSync("/proc/self/uid_map", "latin1").trim().split(/ +/);
@@ -56,7 +62,8 @@ const status = await main(process.argv.slice(2), {
   // Loading this module costs as much as starting the program.
   isTerminal: async (fd) => (await import("node:tty")).isatty(fd),
   uid: process.getuid?.() ?? 0,
-  print: (text) => writeWhole(1, text),
+  print: (text) => writeWhole(1, hasControls(text) && isDevice(1) ? escapeControls(text) : text),
+  draw: (text) => writeWhole(1, text),
   complain: (text) => writeWhole(2, text),
   onSignal: (handler) => {
     for (const signal of FORWARDED) process.on(signal, () => handler(signal));

@@ -19,7 +19,10 @@ export type Surroundings = {
   readonly isTerminal: (fd: 0 | 1 | 2) => Promise<boolean>;
   /** The caller's user id. */
   readonly uid: number;
+  /** To standard output; on a terminal what would steer it is escaped. */
   readonly print: (text: string) => void;
+  /** To standard output as it is: text of ours, which steers a terminal. */
+  readonly draw: (text: string) => void;
   readonly complain: (text: string) => void;
   /** Calls back for each signal that should reach the container instead of us. */
   readonly onSignal: (handler: (signal: NodeJS.Signals) => void) => void;

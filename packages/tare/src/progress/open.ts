@@ -31,7 +31,8 @@ export async function openProgress(
       const { WriteStream } = await import("node:tty");
       const tty = new WriteStream(stream);
       const size = () => ({ columns: tty.columns || 80, rows: tty.rows || 24 });
-      return barProgress({ write, size }, (run, ms) => {
+      const draw = stream === 1 ? around.draw : around.complain;
+      return barProgress({ write: draw, size }, (run, ms) => {
         const timer = setTimeout(run, ms);
         return () => clearTimeout(timer);
       });
