@@ -20,6 +20,15 @@ describe("the reason in a log", () => {
     expect(lastError("(0.1) fine\n")).toBeUndefined();
   });
 
+  test("is no error that only follows from another", () => {
+    const reason = "Error (a.c:1): no iptables";
+    const log = `(0.1) ${reason}\n(0.2) Error (u.c:2): exited, status=1\n(0.3) Error (c.c:3): Dumping FAILED.\n`;
+    expect(lastError(log)).toBe(reason);
+    expect(lastError("(0.3) Error (c.c:3): Dumping FAILED.\n")).toBe(
+      "Error (c.c:3): Dumping FAILED.",
+    );
+  });
+
   test("moves no cursor and has an end", () => {
     expect(lastError("Error (a.c:1): \x1b[2J\r\x7f")).toBe("Error (a.c:1): ?[2J??");
     expect(lastError(`Error (${"x".repeat(9000)}`)).toHaveLength(400);

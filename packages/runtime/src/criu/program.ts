@@ -59,12 +59,21 @@ export function criuFailure(
   return new TareError("system", `Cannot ${verb}: ${reason}; see ${log}`);
 }
 
-/** The last line of a log that is an error, without its time; bytes of the container's are made harmless. Pure. */
+/**
+ * The last line of a log that is an error and has a reason, without its time; bytes of the container's
+ * are made harmless. Pure.
+ */
 export function lastError(log: string): string | undefined {
-  const line = log.split("\n").findLast((each) => each.includes("Error ("));
+  const errors = log.split("\n").filter((each) => each.includes("Error ("));
+  const line = errors.findLast((each) => !isEcho(each)) ?? errors.at(-1);
   if (line === undefined) return undefined;
   const text = [...line.slice(line.indexOf("Error ("))].slice(0, REASON_LENGTH_MAX);
   return text.map((letter) => (letter < " " || letter === "\x7f" ? "?" : letter)).join("");
+}
+
+/** Says only that something before it went wrong: `Dumping FAILED.`, `exited, status=1`. */
+function isEcho(line: string): boolean {
+  return line.endsWith(" FAILED.") || line.includes("): exited, status=");
 }
 
 /** Empty where there is no log. */
