@@ -48,8 +48,8 @@ describe("options", () => {
   });
 
   test.each([
-    [["--bundle"], "wants a value"],
-    [["-b"], "wants a value"],
+    [["--bundle"], "flag needs an argument: --bundle"],
+    [["-b"], "flag needs an argument: --bundle"],
     [["--detach=1"], "takes no value"],
     [["--magic"], 'unknown option "--magic"'],
     [["-x"], 'unknown option "-x"'],

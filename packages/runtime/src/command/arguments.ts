@@ -60,7 +60,8 @@ function takeOption(found: Found, table: OptionTable, word: string, ahead: strin
   const kind = table[name];
   if (kind === "value" || kind === "list") {
     const given = value ?? ahead.shift();
-    if (given === undefined) throw wrong(`option --${name} wants a value`);
+    // Podman looks for these words, runc's, to learn whether `restore` has an option.
+    if (given === undefined) throw wrong(`flag needs an argument: --${name}`);
     if (kind === "value") found.options.set(name, given);
     else found.lists.set(name, [...(found.lists.get(name) ?? []), given]);
     return;
