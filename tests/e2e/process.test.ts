@@ -44,6 +44,15 @@ const NO_PID_NAMESPACE = {
   namespaces: DEFAULT_NAMESPACES.filter((type) => type !== "pid").map((type) => ({ type })),
 };
 
+test("a stream that leads to the null device leads to the container's own", async () => {
+  const scene = await openScene();
+  // The harness gives the host's as standard input; this output is another.
+  const ran = await scene.runIn({ sh: "stat -L -c %d:%i /dev/null /proc/self/fd/0; cat" });
+  const [own, stream] = mustSucceed(ran).stdout.split("\n");
+  expect(own).toMatch(/^\d+:\d+$/);
+  expect(stream).toBe(own as string);
+});
+
 test("arguments and environment arrive byte for byte, the caller's environment does not", async () => {
   const scene = await openScene();
   const args = [

@@ -31,6 +31,7 @@ import type { Fd, Sys } from "../sys/types.ts";
 import type { Channel } from "./channel.ts";
 import { encodeLeft } from "./left.ts";
 import { applyNamespaceStep } from "./namespace-apply.ts";
+import { useOwnNull } from "./null-streams.ts";
 import { openProcfs, writeProcfs } from "./procfs.ts";
 import { waitForStart } from "./start-socket.ts";
 import type {
@@ -148,6 +149,7 @@ function applyStep(sys: Sys, gift: InitGift, state: InitState, step: Step): void
     case "root-propagation":
       return applyProtectStep(sys, state, step);
     case "wait-start":
+      if (state.root !== AT_FDCWD) useOwnNull(sys, state.root);
       state.masks?.[Symbol.dispose]();
       // Goes on in waiting.ts; a host without a heap of its own stays here.
       if (gift.startSocket !== undefined) sys.restart(encodeLeft(sys, gift, state));
