@@ -9,6 +9,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  realpathSync,
   writeFileSync,
 } from "node:fs";
 import { basename, dirname, join, relative } from "node:path";
@@ -19,6 +20,8 @@ import { makeDisk } from "./machine.ts";
 const SIZE = "2G";
 /** What the end-to-end files import and read. */
 const REPO_PARTS = ["package.json", "tsconfig.base.json", "tsconfig.json", "tests"];
+/** Programs that the machine inside gets from this one, if a test file names them. */
+const INSTALLED = ["conmon", "criu", "podman"];
 
 export type Task = {
   /** Test files, absolute. */
@@ -33,7 +36,11 @@ export async function makePayload(dir: string, task: Task): Promise<string> {
   mkdirSync(join(tree, "vm"), { recursive: true });
   for (const part of REPO_PARTS) copyPart(part, tree);
   copyPrograms(tree);
-  if (task.files.some((file) => readFileSync(file, "utf8").includes("criu"))) copyCriu(tree);
+  const texts = task.files.map((file) => readFileSync(file, "utf8"));
+  copyInstalled(
+    tree,
+    INSTALLED.filter((name) => texts.some((text) => text.includes(name))),
+  );
   await copyFixtures(tree, task.files);
   for (const script of ["init.sh", "run-tests.sh"]) {
     cpSync(join(import.meta.dir, script), join(tree, "vm", script));
@@ -66,22 +73,23 @@ function copyPrograms(tree: string): void {
   }
 }
 
-/** criu of this machine, if there is one, with the libraries that the machine inside lacks. */
-function copyCriu(tree: string): void {
-  const criu = Bun.which("criu");
-  if (criu === null) return;
-  const libraries = join(tree, "vm/criu");
-  mkdirSync(libraries);
-  mkdirSync(join(tree, "vm/bin"));
-  cpSync(criu, join(libraries, "criu"));
-  const needed = Bun.spawnSync(["ldd", criu]).stdout.toString();
-  for (const [, path = ""] of needed.matchAll(/=> (\/\S+)/g)) {
-    // The C library belongs to the loader of the machine inside.
-    if (basename(path).startsWith("libc.so")) continue;
-    cpSync(path, join(libraries, basename(path)), { dereference: true });
+/**
+ * Programs of this machine, those that there are, with their libraries, as a tree that is laid over the
+ * root of the machine inside; what it has of its own stays.
+ */
+function copyInstalled(tree: string, names: readonly string[]): void {
+  for (const name of names) {
+    const program = Bun.which(name);
+    if (program === null) continue;
+    const needed = Bun.spawnSync(["ldd", program]).stdout.toString();
+    const libraries = Array.from(needed.matchAll(/=> (\/\S+)/g), ([, path = ""]) => path);
+    for (const path of [program, ...libraries]) {
+      // Not by a link: the machine inside has /lib as one, too.
+      const to = join(tree, "vm/system", realpathSync(dirname(path)), basename(path));
+      mkdirSync(dirname(to), { recursive: true });
+      cpSync(path, to, { dereference: true });
+    }
   }
-  const script = '#!/bin/sh\nLD_LIBRARY_PATH=/tare/vm/criu exec /tare/vm/criu/criu "$@"\n';
-  writeFileSync(join(tree, "vm/bin/criu"), script, { mode: 0o755 });
 }
 
 async function copyFixtures(tree: string, files: readonly string[]): Promise<void> {

@@ -19,7 +19,7 @@ const TEST_TIMEOUT_MS = 180_000;
 const PATIENCE = "5";
 const MEMORY_MB = 2048;
 const DEFAULT_FILES = ["tests/vm/machine.check.ts", "tests/e2e/cgroup.test.ts"];
-const SYSTEMD_FILES = ["tests/vm/systemd.check.ts"];
+const SYSTEMD_FILES = ["tests/vm/systemd.check.ts", "tests/vm/podman.check.ts"];
 const COMMAND_LINE =
   "console=ttyS0 panic=-1 quiet loglevel=4 cgroup_no_v1=all apparmor=1 security=apparmor";
 

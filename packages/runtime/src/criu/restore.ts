@@ -222,7 +222,8 @@ function becomeCriu(sys: Sys, gift: Gift, pipes: { complaint: Pipe; gate: Pipe }
     joinCgroup(sys, gift.join);
     check(sys.unshare(CLONE_NEWNS), "unshare");
     setPropagation(sys, MS_SLAVE);
-    const root = attachRoot(sys, facts.rootfs, true);
+    // No mount is shared any more. Made private, it would lack the master that criu wants to find again.
+    const root = attachRoot(sys, facts.rootfs, false);
     makeMountPoints(sys, root, config, bundle);
   } catch (error) {
     const words = error instanceof Error ? error.message : String(error);
