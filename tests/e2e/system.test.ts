@@ -204,6 +204,8 @@ describe("system check", () => {
     for (const path of ["stranger", "containers/what"])
       rmSync(join(root, path), { recursive: true });
     expect((await check("-r")).stdout).toMatch(/recorded as a volume|made again, empty/);
+    const { mode, uid, gid } = statSync(join(root, "volumes/used"));
+    expect([mode & 0o7777, uid, gid]).toEqual([0o710, 0, 0]);
     await expectClean();
     expect((await cli.tare(["volume", "ls", "-q", "--filter", "name=lost"])).stdout).toBe("lost\n");
     const id = cli.containers()[0] ?? "";

@@ -3,7 +3,7 @@
  * the helper, which mounts the root file system in a namespace that dies with it), wait, clean up.
  * Killed at any point, this leaves nothing that `sweepContainers` does not find.
  */
-import { chmodSync, chownSync, existsSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { chownSync, existsSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { TareError, toReport } from "@tare/spec/error.ts";
 import { printConfig } from "../bundle/print.ts";
 import type { Engine } from "../engine.ts";
@@ -14,6 +14,7 @@ import {
   createVolume,
   findVolume,
   type Ids,
+  makeRoom,
   removeVolume,
   sweepVolumes,
 } from "../volume/records.ts";
@@ -170,7 +171,7 @@ function makeContainer(
 /** Named ones that are missing get their rows; those of the container alone only a directory. */
 function makeVolumes(store: Store, prepared: Prepared, root: Ids): void {
   for (const { name, anonymous, room } of prepared.storage.volumes) {
-    if (name === undefined) makeOwnVolume(room, root);
+    if (name === undefined) makeRoom(room, root);
     else if (findVolume(store, name) === undefined || !existsSync(room)) {
       sweepVolumes(store);
       const empty = new Map<string, string>();
@@ -201,14 +202,6 @@ function makeDirectories(aside: string, prepared: Prepared, root: Ids): void {
   // The upper directory is the container's "/": its mode is what a process inside sees.
   mkdirSync(`${aside}/upper`, { mode: 0o755 });
   giveTo(`${aside}/upper`, root);
-}
-
-/** In one that only the group of the container's root may pass, as volumes with a name are. */
-function makeOwnVolume(room: string, root: Ids): void {
-  mkdirSync(`${room}/data`, { recursive: true, mode: 0o755 });
-  chmodSync(room, 0o710);
-  chownSync(room, 0, root.gid);
-  giveTo(`${room}/data`, root);
 }
 
 /** Directories of the caller's belong to root. */

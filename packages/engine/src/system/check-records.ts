@@ -1,12 +1,12 @@
 /** The database itself, images against their layers, containers and volumes against their directories. */
-import { existsSync, mkdirSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import type { Digest } from "@tare/spec/digest.ts";
 import { parseImageConfig } from "@tare/spec/oci-image-config.ts";
 import { containerPath, readOwner } from "../container/records.ts";
 import { chainIds, digestOf } from "../image/digest.ts";
 import { takeAway } from "../image/remove.ts";
 import { isStoreName, type Store } from "../store/store.ts";
-import { adoptVolume, listVolumes, volumeRoom } from "../volume/records.ts";
+import { adoptVolume, type Ids, listVolumes, makeRoom, volumeRoom } from "../volume/records.ts";
 import type { Fault } from "./check.ts";
 
 export function recordFaults(store: Store): Fault[] {
@@ -88,7 +88,8 @@ function volumeFaults(store: Store): Fault[] {
     .map((name) => ({
       message: `Volume "${name}" has lost its directory`,
       repair: () => {
-        mkdirSync(`${volumeRoom(store, name)}/data`, { recursive: true, mode: 0o755 });
+        const room = volumeRoom(store, name);
+        makeRoom(room, ownerLeft(room));
         return "made again, empty";
       },
     }));
@@ -103,6 +104,12 @@ function volumeFaults(store: Store): Fault[] {
       },
     }));
   return [...lost, ...unknown];
+}
+
+/** By the group of what is left of a volume: nothing else says whose it was. Ids of users and groups mostly start alike. */
+function ownerLeft(room: string): Ids {
+  const gid = statSync(room, { throwIfNoEntry: false })?.gid ?? 0;
+  return { uid: gid, gid };
 }
 
 function strangers(store: Store): Fault[] {

@@ -115,11 +115,7 @@ function makeVolume(store: Store, wanted: Omit<Volume, "created">, owner: Ids): 
   }
   const room = volumeRoom(store, name);
   rmSync(room, { recursive: true, force: true });
-  mkdirSync(`${room}/data`, { recursive: true, mode: 0o755 });
-  // Only the group of the container's root may pass: below are programs with setuid bits.
-  chmodSync(room, 0o710);
-  chownSync(room, 0, owner.gid);
-  chownSync(`${room}/data`, owner.uid, owner.gid);
+  makeRoom(room, owner);
   const created = new Date().toISOString();
   store.db.run("INSERT INTO volumes VALUES (?, ?, ?, ?, ?, ?)", [
     name,
@@ -130,6 +126,17 @@ function makeVolume(store: Store, wanted: Omit<Volume, "created">, owner: Ids): 
     wanted.anonymous ? 1 : 0,
   ]);
   return { ...wanted, created };
+}
+
+/**
+ * The directories of a volume, or what is missing of them. Only the group of the container's root may
+ * pass: below are programs with setuid bits.
+ */
+export function makeRoom(room: string, owner: Ids): void {
+  mkdirSync(`${room}/data`, { recursive: true, mode: 0o755 });
+  chmodSync(room, 0o710);
+  chownSync(room, 0, owner.gid);
+  chownSync(`${room}/data`, owner.uid, owner.gid);
 }
 
 /** Containers that use a volume, as people call them: kept ones, and running ones without a row. */
