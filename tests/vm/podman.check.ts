@@ -148,3 +148,28 @@ test.skipIf(impossible)("podman: a container goes on after a checkpoint", async 
   expect(restored.name).toBe(first.name);
   await must("rm", "--force", "--time", "0", "one");
 });
+
+test.skipIf(impossible)("podman: a checkpoint leaves the machine and comes back", async () => {
+  const scene = await openScene();
+  const podman = await openPodman(scene);
+  const { must } = podman;
+  await must("run", "-d", "--name", "two", "--network=none", IMAGE, "sh", "-c", COUNTER);
+  const first = await counting(podman, "two", 0);
+  const archive = join(scene.dir, "checkpoint.tar");
+  await must(
+    "container",
+    "checkpoint",
+    "--leave-running",
+    "--compress=none",
+    "--export",
+    archive,
+    "two",
+  );
+  expect(await must("inspect", "--format", "{{.State.Status}}", "two")).toBe("running");
+  await must("rm", "--force", "--time", "0", "two");
+
+  await must("container", "restore", "--import", archive, "--name", "other");
+  const restored = await counting(podman, "other", first.count);
+  expect(restored.name).toBe(first.name);
+  await must("rm", "--force", "--time", "0", "other");
+});
