@@ -33,6 +33,16 @@ export type MountWish = {
 
 export const INIT_TARGET = "/sbin/tare-init";
 
+/** Where the engine mounts something of its own; below these everything is the kernel's, too. */
+const ENGINE_TREES = ["/proc", "/sys", "/dev"];
+const ENGINE_FILES = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf", INIT_TARGET];
+
+/** Whether a normal path is one that only the caller, and no image, may cover. */
+export function isEnginesPlace(path: string): boolean {
+  if (ENGINE_FILES.includes(path)) return true;
+  return ENGINE_TREES.some((tree) => path === tree || path.startsWith(`${tree}/`));
+}
+
 /** The whole list, in the order of mounting. */
 export function planMounts(wish: MountWish): Mount[] {
   const requested = wish.requested.map(toMount);

@@ -6,7 +6,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import type { Digest } from "@tare/spec/digest.ts";
 import { TareError } from "@tare/spec/error.ts";
-import type { ResolvedMount } from "../bundle/mounts.ts";
+import { isEnginesPlace, type ResolvedMount } from "../bundle/mounts.ts";
 import type { ContainerRequest, MountRequest } from "../container/request.ts";
 import { findImage, layersOf } from "../image/lookup.ts";
 import { layerPath, type Store } from "../store/store.ts";
@@ -210,20 +210,30 @@ function sourceMissing(path: string): TareError {
   });
 }
 
+/** More than any image means: each is a directory, a row and a mount. */
+const IMAGE_VOLUMES_MAX = 128;
+
 /**
- * The volumes that an image wants, but where the caller mounts something. A name with ".." could be a
- * place outside; the root itself is none (CVE-2022-23648).
+ * The volumes that an image wants, but where the caller mounts something or the engine does: an image
+ * must not take /sys, /dev/pts or /etc/hosts away. A name with ".." could be a place outside; the root
+ * itself is none (CVE-2022-23648).
+ * @throws TareError `bad_input` for too many
  */
 export function imageVolumes(
   request: ContainerRequest,
   volumes: readonly string[],
 ): MountRequest[] {
+  if (volumes.length > IMAGE_VOLUMES_MAX) {
+    const message = `Cannot use the image: it has ${volumes.length} volumes, the limit is ${IMAGE_VOLUMES_MAX}`;
+    throw new TareError("bad_input", message);
+  }
   const partsOf = (path: string) => path.split("/").filter((part) => part !== "" && part !== ".");
   const taken = new Set(request.mounts.map(({ target }) => partsOf(target).join("/")));
   return volumes.flatMap((target): MountRequest[] => {
     const parts = partsOf(target);
     const isPlace = target.startsWith("/") && parts.length > 0 && !parts.includes("..");
-    if (!isPlace || taken.has(parts.join("/"))) return [];
-    return [{ kind: "volume", target: `/${parts.join("/")}`, readonly: false }];
+    const place = `/${parts.join("/")}`;
+    if (!isPlace || taken.has(parts.join("/")) || isEnginesPlace(place)) return [];
+    return [{ kind: "volume", target: place, readonly: false }];
   });
 }

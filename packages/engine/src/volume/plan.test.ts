@@ -1,0 +1,42 @@
+import { describe, expect, test } from "bun:test";
+import { isEnginesPlace, planMounts } from "../bundle/mounts.ts";
+import type { ContainerRequest } from "../container/request.ts";
+import { imageVolumes } from "./plan.ts";
+
+const REQUEST = { mounts: [] } as unknown as ContainerRequest;
+
+const targetsOf = (...volumes: string[]) =>
+  imageVolumes(REQUEST, volumes).map(({ target }) => target);
+
+describe("volumes of an image", () => {
+  test("are where it says, and leave out what is no place", () => {
+    expect(targetsOf("/data", "/a//b/./c/", "relative", "/", "/a/../b")).toEqual([
+      "/data",
+      "/a/b/c",
+    ]);
+  });
+
+  test("leave out whatever the engine mounts", () => {
+    const names = ["hosts", "hostname", "resolv.conf"];
+    const mounts = planMounts({
+      requested: [],
+      generated: new Map(names.map((name) => [`/etc/${name}`, `/x/${name}`])),
+      initPath: "/x/init",
+      privileged: false,
+      sysfs: "new",
+    });
+    const places = mounts.map(({ destination }) => destination);
+    expect(places).toContain("/sys/fs/cgroup");
+    expect(places).toSatisfy((all) => all.every(isEnginesPlace));
+    expect(targetsOf(...places, "//sys/./", "/dev/x", "/etc", "/system")).toEqual([
+      "/etc",
+      "/system",
+    ]);
+  });
+
+  test("are limited in number", () => {
+    const many = Array.from({ length: 129 }, (_, at) => `/v${at}`);
+    expect(targetsOf(...many.slice(1))).toHaveLength(128);
+    expect(() => targetsOf(...many)).toThrow(/it has 129 volumes, the limit is 128/);
+  });
+});
