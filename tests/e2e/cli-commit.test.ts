@@ -36,6 +36,18 @@ async function remove(cli: Cli, ...names: string[]): Promise<void> {
   mustSucceed(await cli.tare(["rm", ...names]));
 }
 
+/** The runtime, with its verbs written down in a file; "pause" waits for a word in the FIFO `gate`, if there is one. */
+function recordingRuntime(cli: Cli): readonly [calls: string, program: string] {
+  const { dir } = cli.scene;
+  const [calls, program] = [join(dir, "calls"), join(dir, "tare-runtime")];
+  const wait = `[ "$3" = pause ] && [ -p ${dir}/gate ] && head -c 2 ${dir}/gate`;
+  const real = resolve(REPO, "dist/tare-runtime");
+  const lines = ["#!/bin/sh", `echo "$3" >> ${calls}`, wait, `exec ${real} "$@"`];
+  writeFileSync(program, `${lines.join("\n")}\n`);
+  chmodSync(program, 0o755);
+  return [calls, program];
+}
+
 /** Everything in a root but times of directories that mounting touches, as a container sees it. */
 const LISTING =
   "find /new /hard /link /made /var /root /bin /zeros /tmp ! -type d -exec stat -c '%n %A %u %g %s %h %Y' {} ';'; find /made /var /root /bin /tmp -type d -exec stat -c '%n %A %u %g %Y' {} ';'; cat /new /etc/group /var/tmp/*; readlink /link";
@@ -192,11 +204,7 @@ describe("tare commit", () => {
 
   test("holds a running container still, and lets it run on", async () => {
     const cli = await openLoadedCli();
-    const calls = join(cli.scene.dir, "calls");
-    const wrapper = join(cli.scene.dir, "tare-runtime");
-    const runtime = resolve(REPO, "dist/tare-runtime");
-    writeFileSync(wrapper, `#!/bin/sh\necho "$3" >> ${calls}\nexec ${runtime} "$@"\n`);
-    chmodSync(wrapper, 0o755);
+    const [calls, wrapper] = recordingRuntime(cli);
     const flags = ["--runtime", wrapper, "--cgroup-parent", cli.cgroupParent, "-u", "0"];
     const line = "trap 'exit 3' TERM; echo up > /up; while :; do sleep 1; done";
     const words = ["run", "--name", "box", ...flags, IMAGE, "sh", "-c", line];
@@ -212,6 +220,56 @@ describe("tare commit", () => {
     mustSucceed(await cli.tare(["commit", "--pause=false", "box", "made"]));
     expect(readFileSync(calls, "utf8").split("\n")).toEqual(["pause", "resume", ""]);
     expect((await cli.run("--entrypoint", "cat", "made", "/up")).stdout).toBe("up\n");
+    child.kill("SIGTERM");
+    expect(await child.exited).toBe(3);
+    await remove(cli, "box");
+  });
+});
+
+describe("tare commit of a file with holes", () => {
+  test("refuses what the disk has no room for, before it writes", async () => {
+    const cli = await openLoadedCli();
+    // Near the largest file of ext4; twice that is more than any disk of a test has.
+    await keep(cli, "box", "dd if=/dev/null of=/sparse bs=1M seek=15000000");
+    const before = cli.inventory();
+    const refused = await cli.tare(["commit", "box", "made"]);
+    expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining("no room")]);
+    expect(cli.inventory()).toEqual(before);
+    await remove(cli, "box");
+  });
+
+  test("ends at a signal, and the container runs on", async () => {
+    const cli = await openLoadedCli();
+    const [calls, runtime] = recordingRuntime(cli);
+    const flags = ["--runtime", runtime, "--cgroup-parent", cli.cgroupParent, "-u", "0"];
+    const line = "trap 'exit 3' TERM; echo up > /up; while :; do sleep 1; done";
+    const words = ["run", "--name", "box", ...flags, IMAGE, "sh", "-c", line];
+    const child = Bun.spawn(cli.command(...words), { stdio: ["ignore", "ignore", "ignore"] });
+    const upper = () => join(cli.dataRoot, "containers", cli.containers()[0] ?? "none", "upper");
+    const inside = (name: string) => existsSync(join(upper(), name));
+    await until(
+      () => inside("up"),
+      60_000,
+      () => "the container's first file",
+    );
+    const before = cli.inventory();
+    writeFileSync(calls, "");
+    // The runtime's "pause" does not come back before the signal has been sent.
+    const gate = join(cli.scene.dir, "gate");
+    mustSucceed(await run(["mkfifo", gate]));
+    const commit = Bun.spawn(cli.command("commit", "box", "made"), {
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    await until(
+      () => readFileSync(calls, "utf8") === "pause\n",
+      60_000,
+      () => "the pause",
+    );
+    commit.kill("SIGINT");
+    writeFileSync(gate, "go");
+    expect(await commit.exited).toBe(130);
+    expect(readFileSync(calls, "utf8")).toBe("pause\nresume\n");
+    expect(cli.inventory()).toEqual(before);
     child.kill("SIGTERM");
     expect(await child.exited).toBe(3);
     await remove(cli, "box");

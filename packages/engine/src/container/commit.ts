@@ -1,4 +1,5 @@
 /** `commit`: an image of a container, which is its image with one layer more: what it has changed. */
+import { statfsSync } from "node:fs";
 import type { Digest } from "@tare/spec/digest.ts";
 import { TareError } from "@tare/spec/error.ts";
 import type { Reference } from "@tare/spec/reference.ts";
@@ -6,8 +7,10 @@ import type { Engine } from "../engine.ts";
 import { applyChanges, type RunConfig } from "../image/changes.ts";
 import { findImage } from "../image/lookup.ts";
 import { makeImage } from "../image/make.ts";
+import { UsageCount } from "../store/usage.ts";
 import type { StoredContainer } from "./find.ts";
 import { whilePaused } from "./pause.ts";
+import { containerPath } from "./records.ts";
 import { packChanges } from "./tree.ts";
 import { applyWords, readWords } from "./words.ts";
 
@@ -22,6 +25,8 @@ export type CommitOptions = {
   readonly pause: boolean;
   /** ISO 8601. */
   readonly created: string;
+  /** Ends it early; a container that was paused runs on. */
+  readonly signal?: AbortSignal | undefined;
 };
 
 /** The fields of an image configuration that change; others stay as they are. */
@@ -34,7 +39,8 @@ type ImageDocument = {
 
 /**
  * Makes the image; answers its id.
- * @throws TareError `unsupported` for a container without an image, `bad_input` for a change that is none
+ * @throws TareError `unsupported` for a container without an image, `bad_input` for a change that is none,
+ * `system` where the disk has no room for it; the signal's reason
  */
 export async function commitContainer(
   engine: Engine,
@@ -46,16 +52,36 @@ export async function commitContainer(
   const base = JSON.parse(findImage(engine.store, image).config) as ImageDocument;
   const words = applyWords(base.config ?? {}, readWords(engine.store, container.id));
   const config = applyChanges(words, options.changes);
-  const make = () =>
-    makeImage(engine, {
+  const make = () => {
+    checkSpace(engine, container);
+    return makeImage(engine, {
       below: base.rootfs.diff_ids,
       layer: packChanges(engine, container),
       created: options.created,
       names: options.names,
       parent: image,
+      signal: options.signal,
       describe: (diffIds) => describe(base, config, diffIds, container, options),
     });
+  };
   return options.pause ? await whilePaused(engine, container, make) : await make();
+}
+
+/** A layer is kept packed and unpacked, and in neither do files have holes. */
+const COPIES = 2;
+
+/** A sparse file of some bytes may be terabytes in a layer: better said before the disk is full. */
+function checkSpace({ store }: Engine, container: StoredContainer): void {
+  const changed = new UsageCount();
+  changed.add(`${containerPath(store, container.id)}/upper`);
+  const wanted = changed.contentBytes * COPIES;
+  const { bavail, bsize } = statfsSync(store.root);
+  if (wanted <= bavail * bsize) return;
+  throw new TareError(
+    "system",
+    `Cannot commit container "${container.id.slice(0, 12)}": no room on the disk for what it changed`,
+    { hint: `That takes ${wanted} bytes, holes of files too; there are ${bavail * bsize} left` },
+  );
 }
 
 function describe(

@@ -23,6 +23,7 @@ export type NewImage = {
   readonly names: readonly Reference[];
   /** The image that it was made of. */
   readonly parent?: Digest | undefined;
+  readonly signal?: AbortSignal | undefined;
 };
 
 /** Two blocks of zeros: of a layer that changes nothing. Docker leaves such a layer out, too. */
@@ -31,7 +32,7 @@ const EMPTY_ARCHIVE = digestOf(new Uint8Array(1024));
 /**
  * Stages and commits the image; answers its id.
  * @throws TareError `corrupt` where the layer is none, `bad_input` for a configuration that nobody could
- * read again, and what its source throws
+ * read again, what its source throws, and the signal's reason
  */
 export async function makeImage(engine: Engine, image: NewImage): Promise<Digest> {
   const { store } = engine;
@@ -80,6 +81,7 @@ async function stageTop(
     blob: aside,
     root: path,
     lower: async () => lower,
+    signal: image.signal,
   });
   const { diffId, size, digest: blob } = taken;
   if (diffId === EMPTY_ARCHIVE && below.length > 0) return undefined;

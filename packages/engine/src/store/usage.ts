@@ -14,6 +14,8 @@ export class UsageCount {
   readonly #seen = new Set<string>();
   bytes = 0;
   files = 0;
+  /** Of regular files, holes too: what reading them gives. */
+  contentBytes = 0;
 
   /** Adds a file, or a directory and all that is in it; what goes away meanwhile does not count. */
   add(path: string): void {
@@ -35,6 +37,7 @@ export class UsageCount {
       this.#seen.add(key);
     }
     this.bytes += Number(stat.blocks) * BLOCK_BYTES;
+    if (stat.isFile()) this.contentBytes += Number(stat.size);
     this.files++;
     return isDirectory;
   }

@@ -4,6 +4,7 @@ import { findContainer } from "@tare/engine/container/find.ts";
 import { openEngine } from "@tare/engine/engine.ts";
 import { parseReference } from "@tare/spec/reference.ts";
 import type { Command, Surroundings } from "./command.ts";
+import { interruptible } from "./interrupt.ts";
 import { readLine, wantWords } from "./read-line.ts";
 import { parseSwitch, parseText } from "./values.ts";
 
@@ -59,10 +60,11 @@ async function runCommit(words: readonly string[], around: Surroundings): Promis
   const engine = openEngine(around.settings);
   const container = findContainer(engine, word);
   const names = name === undefined ? [] : [parseReference(name)];
-  // Whoever interrupts us must not leave the container paused for good.
-  around.onSignal(() => {});
   const created = new Date().toISOString();
   const options = { names, author, message, changes: change, pause, created };
-  around.print(`${await commitContainer(engine, container, options)}\n`);
-  return 0;
+  // Whoever interrupts us must not leave the container paused for good.
+  return await interruptible(around, async (signal) => {
+    around.print(`${await commitContainer(engine, container, { ...options, signal })}\n`);
+    return 0;
+  });
 }
