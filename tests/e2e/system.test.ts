@@ -12,7 +12,7 @@ import {
   utimesSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { mustSucceed } from "../harness/fixtures.ts";
 import { IMAGE_NAME, IMAGE_TAG, images } from "../harness/images.ts";
 import { run } from "../harness/run.ts";
@@ -213,6 +213,44 @@ describe("system check", () => {
     expect((await check("-r")).stdout).toBe('Container "kept" has no directory: record removed\n');
     await expectClean();
   });
+});
+
+test("neither a check nor a repair nor a prune takes what is not ours", async () => {
+  const cli = await openLoadedCli();
+  const strange = [
+    "volumes/nodata/k",
+    "volumes/-odd/data",
+    "volumes/afile",
+    "layers/foo/k",
+    "blobs/sha256/junk",
+    "blobs/other",
+    "tmp/note",
+  ].map((path) => join(cli.dataRoot, path));
+  for (const path of strange) {
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, "mine");
+  }
+  const found = await cli.tare(["system", "check"]);
+  const repaired = await cli.tare(["system", "check", "--repair"]);
+  expect([found.code, repaired.code, repaired.stdout]).toEqual([1, 1, found.stdout]);
+  expect(found.stdout.trim().split("\n").sort()).toEqual([
+    '"blobs/other" in the data root is not tare\'s',
+    '"blobs/sha256/junk" in the data root is not tare\'s',
+    '"layers/foo" in the data root is not tare\'s',
+    '"tmp/note" in the data root is not tare\'s',
+    '"volumes/-odd" is no volume',
+    '"volumes/afile" is no volume',
+    '"volumes/nodata" is no volume',
+  ]);
+  for (const words of [
+    ["image", "prune", "-f"],
+    ["system", "prune", "-af", "--volumes"],
+  ]) {
+    mustSucceed(await cli.tare(words));
+  }
+  const created = await cli.tare(["volume", "create", "nodata"]);
+  expect([created.code, created.stderr]).toEqual([1, expect.stringContaining("without a record")]);
+  expect(strange.map((path) => readFileSync(path, "utf8"))).toEqual(strange.map(() => "mine"));
 });
 
 test("system prune takes ended containers, then what they used", async () => {

@@ -78,8 +78,13 @@ function moveUnknownFiles(store: Store, aside: string): void {
 function moveUnknown(room: string, known: ReadonlySet<string>, aside: string): void {
   mkdirSync(aside, { mode: 0o700 });
   for (const name of readdirSync(room)) {
-    if (!known.has(name)) renameSync(`${room}/${name}`, `${aside}/${name}`);
+    if (isStoredName(name) && !known.has(name)) renameSync(`${room}/${name}`, `${aside}/${name}`);
   }
+}
+
+/** Whether a blob or a layer can be called so; whatever else lies beside them is not ours to take. */
+export function isStoredName(name: string): boolean {
+  return /^[0-9a-f]{64}$/.test(name);
 }
 
 function hexes(store: Store, sql: string): ReadonlySet<string> {

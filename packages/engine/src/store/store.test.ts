@@ -14,7 +14,7 @@ import { recordFaults } from "../system/check-records.ts";
 import { collectGarbage } from "./collect.ts";
 import { NO_FILTER } from "./filter.ts";
 import { bringImage } from "./made-images.ts";
-import { isAlive, ownTag } from "./owner.ts";
+import { isAlive, ownTag, startOf } from "./owner.ts";
 import { blobPath, layerPath, openStore, Staging, type Store, sweepStaging } from "./store.ts";
 
 let root = "";
@@ -83,7 +83,7 @@ describe("the store", () => {
     sweepStaging(store);
     expect(existsSync(alive.path)).toBeTrue();
     expect(existsSync(`${root}/data/tmp/1-1-dead`)).toBeFalse();
-    expect(existsSync(`${root}/data/tmp/nonsense`)).toBeFalse();
+    expect(existsSync(`${root}/data/tmp/nonsense`)).toBeTrue();
   });
 
   test("knows a process from another with the same number", () => {
@@ -91,6 +91,24 @@ describe("the store", () => {
     expect(isAlive(`${process.pid}-1`)).toBeFalse();
     expect(isAlive(`${process.pid}`)).toBeFalse();
     expect(isAlive("../self-1")).toBeFalse();
+  });
+
+  test.each(["Z", "X"])(
+    "a process in state %s, which only waits for its parent, owns nothing",
+    (state) => {
+      const stat = (letter: string) => `7 (a) b) ${letter} ${"0 ".repeat(18)}4711 0`;
+      expect(startOf(stat("S"))).toBe("4711");
+      expect(startOf(stat(state))).toBeUndefined();
+    },
+  );
+
+  test("collecting takes no file whose name is none of ours", () => {
+    const strangers = ["layers/foo", "layers/ABC", "blobs/sha256/junk"].map(
+      (path) => `${root}/data/${path}`,
+    );
+    for (const path of strangers) mkdirSync(path);
+    collectGarbage(store);
+    expect(strangers.map((path) => existsSync(path))).toEqual([true, true, true]);
   });
 });
 

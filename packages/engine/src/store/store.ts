@@ -24,7 +24,7 @@ import {
 import { type Digest, digestHex } from "@tare/spec/digest.ts";
 import { TareError } from "@tare/spec/error.ts";
 import { openDatabase } from "./database.ts";
-import { isAlive, ownTag } from "./owner.ts";
+import { isAlive, ownerOf, ownTag } from "./owner.ts";
 import { makeReserve } from "./reserve.ts";
 
 export class Store {
@@ -139,11 +139,15 @@ export class Staging implements Disposable {
   }
 }
 
-/** Removes what processes that are gone left in `tmp`; answers what went wrong, a sentence each. */
+/**
+ * Removes what processes that are gone left in `tmp`, and nothing that has another form; answers what
+ * went wrong, a sentence each.
+ */
 export function sweepStaging(store: Store): string[] {
   return readdirSync(`${store.root}/tmp`).flatMap((name) => {
-    const [pid = "", start = ""] = name.split("-");
-    return isAlive(`${pid}-${start}`) ? [] : removeLeftover(`${store.root}/tmp/${name}`);
+    const owner = ownerOf(name);
+    if (owner === undefined || isAlive(owner)) return [];
+    return removeLeftover(`${store.root}/tmp/${name}`);
   });
 }
 

@@ -5,8 +5,17 @@ import { parseImageConfig } from "@tare/spec/oci-image-config.ts";
 import { containerPath, readOwner } from "../container/records.ts";
 import { chainIds, digestOf } from "../image/digest.ts";
 import { takeAway } from "../image/remove.ts";
+import { isStoredName } from "../store/collect.ts";
+import { ownerOf } from "../store/owner.ts";
 import { isStoreName, type Store } from "../store/store.ts";
-import { adoptVolume, type Ids, listVolumes, makeRoom, volumeRoom } from "../volume/records.ts";
+import {
+  adoptVolume,
+  type Ids,
+  isVolumeRoom,
+  listVolumes,
+  makeRoom,
+  volumeRoom,
+} from "../volume/records.ts";
 import type { Fault } from "./check.ts";
 
 export function recordFaults(store: Store): Fault[] {
@@ -96,13 +105,7 @@ function volumeFaults(store: Store): Fault[] {
   const known = new Set(rows);
   const unknown = readdirSync(`${store.root}/volumes`)
     .filter((name) => !known.has(name))
-    .map((name) => ({
-      message: `Directory "volumes/${name}" has no record`,
-      repair: () => {
-        adoptVolume(store, name);
-        return "recorded as a volume";
-      },
-    }));
+    .map((name) => (isVolumeRoom(store, name) ? unknownVolume(store, name) : noVolume(name)));
   return [...lost, ...unknown];
 }
 
@@ -112,8 +115,31 @@ function ownerLeft(room: string): Ids {
   return { uid: gid, gid };
 }
 
+function unknownVolume(store: Store, name: string): Fault {
+  const repair = () => {
+    adoptVolume(store, name);
+    return "recorded as a volume";
+  };
+  return { message: `Directory "volumes/${name}" has no record`, repair };
+}
+
+function noVolume(name: string): Fault {
+  return { message: `"volumes/${name}" is no volume`, repair: undefined };
+}
+
+/** What is not ours stays where it is, whatever is repaired. */
 function strangers(store: Store): Fault[] {
-  return readdirSync(store.root)
-    .filter((name) => !isStoreName(name))
-    .map((name) => ({ message: `"${name}" in the data root is not tare's`, repair: undefined }));
+  const rooms: readonly (readonly [room: string, isOurs: (name: string) => boolean])[] = [
+    ["", isStoreName],
+    ["blobs/", (name) => name === "sha256"],
+    ["blobs/sha256/", isStoredName],
+    ["layers/", isStoredName],
+    ["tmp/", (name) => ownerOf(name) !== undefined],
+  ];
+  return rooms.flatMap(([room, isOurs]) =>
+    readdirSync(`${store.root}/${room}`)
+      .filter((name) => !isOurs(name))
+      .map((name) => `"${room}${name}" in the data root is not tare's`)
+      .map((message) => ({ message, repair: undefined })),
+  );
 }

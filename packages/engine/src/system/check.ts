@@ -1,6 +1,7 @@
 /**
  * `system check`: whether what the records say is what is on disk, both ways, and whether it is still
- * what it was. What a killed command left is no fault: it is swept first, as by every command.
+ * what it was. What a killed command left is no fault: it is swept first, as by every command that
+ * removes. Nothing else changes unless repair is asked for, and what is not ours stays even then.
  */
 import type { Digest } from "@tare/spec/digest.ts";
 import { toReport } from "@tare/spec/error.ts";

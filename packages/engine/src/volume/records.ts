@@ -6,6 +6,7 @@ import {
   chmodSync,
   chownSync,
   existsSync,
+  lstatSync,
   mkdirSync,
   readdirSync,
   renameSync,
@@ -114,7 +115,8 @@ function makeVolume(store: Store, wanted: Omit<Volume, "created">, owner: Ids): 
     throw new TareError("conflict", `Cannot make volume "${name}": it exists with other options`);
   }
   const room = volumeRoom(store, name);
-  rmSync(room, { recursive: true, force: true });
+  if (isHalfMade(store, name)) rmSync(room, { recursive: true, force: true });
+  if (existsSync(room)) throw inTheWay(name);
   makeRoom(room, owner);
   const created = new Date().toISOString();
   store.db.run("INSERT INTO volumes VALUES (?, ?, ?, ?, ?, ?)", [
@@ -202,7 +204,7 @@ export function sweepVolumes(store: Store): void {
         store.db.run("DELETE FROM volumes WHERE name = ?", [name]);
       }
       for (const name of readdirSync(`${store.root}/volumes`)) {
-        if (findVolume(store, name) === undefined && isEmpty(volumeRoom(store, name))) {
+        if (findVolume(store, name) === undefined && isHalfMade(store, name)) {
           rmSync(volumeRoom(store, name), { recursive: true, force: true });
         }
       }
@@ -210,8 +212,24 @@ export function sweepVolumes(store: Store): void {
     .immediate();
 }
 
-function isEmpty(room: string): boolean {
-  return !existsSync(`${room}/data`) || readdirSync(`${room}/data`).length === 0;
+/** What a crash leaves of making a volume: its directory with at most an empty `data` in it. */
+function isHalfMade(store: Store, name: string): boolean {
+  const room = volumeRoom(store, name);
+  if (!isVolumeName(name) || !isDirectory(room)) return false;
+  const entries = readdirSync(room);
+  if (entries.length === 0) return true;
+  const data = `${room}/data`;
+  return entries.join("/") === "data" && isDirectory(data) && readdirSync(data).length === 0;
+}
+
+/** Whether a name in `volumes` can be that of a volume which lost its record. */
+export function isVolumeRoom(store: Store, name: string): boolean {
+  const room = volumeRoom(store, name);
+  return isVolumeName(name) && isDirectory(room) && isDirectory(`${room}/data`);
+}
+
+function isDirectory(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 }
 
 /** Records a directory that has none, with its content: nothing of a user's is thrown away. */
@@ -223,6 +241,14 @@ export function adoptVolume(store: Store, name: string): void {
 
 export function noVolume(name: string): TareError {
   return new TareError("not_found", `Cannot find volume "${name}": there is none`);
+}
+
+/** A volume that lost its record may hold what somebody wants back. */
+function inTheWay(name: string): TareError {
+  const message = `Cannot make volume "${name}": there is a "volumes/${name}" without a record`;
+  return new TareError("conflict", message, {
+    hint: `"tare system check --repair" records it, if it is a volume`,
+  });
 }
 
 function inUse(name: string, user: string): TareError {
