@@ -62,6 +62,8 @@ export async function startRegistry(
     env: process.env,
   });
   closeSync(fd);
+  // It goes with whoever started it, and keeps nobody from ending.
+  child.unref();
   const stop = async () => {
     child.kill("SIGKILL");
     await child.exited;
