@@ -13,13 +13,13 @@ import { isIndexType } from "@tare/spec/media-type.ts";
 import { checkLayout, type Descriptor, parseIndex, parseManifest } from "@tare/spec/oci-image.ts";
 import { formatPlatform, type Platform, selectPlatform } from "@tare/spec/platform.ts";
 import { parseReference, type Reference } from "@tare/spec/reference.ts";
+import { DOCUMENT_BYTES_MAX } from "../store/blobs.ts";
 import { type Archive, type Piece, readPiece, wantPiece } from "./archive.ts";
 import { checkDigest } from "./blob.ts";
 import { checkAlgorithm, checkImageManifest, machinePlatform } from "./config.ts";
 import { digestOf } from "./digest.ts";
+import { decodeDocument } from "./document.ts";
 
-/** Of a manifest, an index or a configuration. */
-const DOCUMENT_BYTES_MAX = 4 * 1024 * 1024;
 const INDEX_DEPTH_MAX = 4;
 /** Of one archive. */
 const IMAGES_MAX = 10_000;
@@ -167,9 +167,5 @@ function readText(piece: Piece, what: string): string {
   if (piece.size > DOCUMENT_BYTES_MAX) {
     throw new TareError("corrupt", `Cannot read ${what}: it is larger than 4 MiB`);
   }
-  try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(readPiece(piece));
-  } catch (cause) {
-    throw new TareError("corrupt", `Cannot read ${what}: it is not UTF-8`, { cause });
-  }
+  return decodeDocument(readPiece(piece), what);
 }

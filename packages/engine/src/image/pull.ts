@@ -25,6 +25,7 @@ import { Staging, type Store, sweepStaging } from "../store/store.ts";
 import { BlobWriter } from "./blob.ts";
 import { commitContent, stagedBlob } from "./commit.ts";
 import { checkAlgorithm, checkImageManifest, machinePlatform, readUsableConfig } from "./config.ts";
+import { decodeDocument } from "./document.ts";
 import { bringIn, type LayerEvent } from "./stage.ts";
 
 const INDEX_DEPTH_MAX = 4;
@@ -217,14 +218,7 @@ class Pull {
     }
     const { sessions } = this.#sources;
     const bytes = await readBlob(sessions, descriptor, DOCUMENT_BYTES_MAX, this.#download());
-    try {
-      return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-    } catch (cause) {
-      const { digest } = descriptor;
-      throw new TareError("corrupt", `Cannot read configuration "${digest}": it is not UTF-8`, {
-        cause,
-      });
-    }
+    return decodeDocument(bytes, `configuration "${descriptor.digest}"`);
   }
 
   async *#openLayer(

@@ -6,7 +6,6 @@ import { registryEndpoint } from "./endpoints.ts";
 import { refusal } from "./failure.ts";
 import { Session } from "./session.ts";
 import { withheldHint } from "./token.ts";
-import { withRetries } from "./transient.ts";
 
 /** @throws TareError `no_permission` where it does not; `system` where it cannot be asked */
 export async function checkLogin(
@@ -28,7 +27,7 @@ export async function checkLogin(
       hint: withheldHint(registry, withheldFrom),
     });
   };
-  await withRetries(client.timing, session.retries, attempt, signal);
+  await session.retrying(attempt, signal);
 }
 
 /**

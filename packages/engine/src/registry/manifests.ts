@@ -7,9 +7,9 @@ import { TareError } from "@tare/spec/error.ts";
 import { MANIFEST_TYPES } from "@tare/spec/media-type.ts";
 import { type Index, type Manifest, parseManifestOrIndex } from "@tare/spec/oci-image.ts";
 import { digestOf } from "../image/digest.ts";
+import { decodeDocument } from "../image/document.ts";
 import { refusal } from "./failure.ts";
 import type { Session } from "./session.ts";
-import { withRetries } from "./transient.ts";
 
 /** A manifest or an index, as it came. */
 export type FetchedDocument = {
@@ -30,22 +30,16 @@ export async function getManifest(
   wanted: Digest | undefined,
   what: string,
 ): Promise<FetchedDocument> {
-  const { timing } = session.client;
-  return await withRetries(
-    timing,
-    session.retries,
-    async () => {
-      const answer = await session.send({
-        method: "GET",
-        to: session.path(`manifests/${wanted ?? name}`),
-        headers: { Accept: MANIFEST_TYPES.join(", ") },
-      });
-      if (answer.status !== 200) throw await refusal(what, answer);
-      const bytes = await answer.body.bytes(MANIFEST_BYTES_MAX, "the manifest");
-      return readDocument(bytes, wanted, answer.headers.get("content-type") ?? undefined);
-    },
-    session.signal,
-  );
+  return await session.retrying(async () => {
+    const answer = await session.send({
+      method: "GET",
+      to: session.path(`manifests/${wanted ?? name}`),
+      headers: { Accept: MANIFEST_TYPES.join(", ") },
+    });
+    if (answer.status !== 200) throw await refusal(what, answer);
+    const bytes = await answer.body.bytes(MANIFEST_BYTES_MAX, "the manifest");
+    return readDocument(bytes, wanted, answer.headers.get("content-type") ?? undefined);
+  });
 }
 
 function readDocument(
@@ -60,36 +54,22 @@ function readDocument(
       `Cannot use manifest "${wanted}": its content hashes to ${digest}`,
     );
   }
-  const text = decode(bytes);
+  const text = decodeDocument(bytes, "the manifest");
   return { digest, text, parsed: parseManifestOrIndex(text, contentType) };
-}
-
-function decode(bytes: Uint8Array): string {
-  try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch (cause) {
-    throw new TareError("corrupt", "Cannot read the manifest: it is not UTF-8", { cause });
-  }
 }
 
 /** Whether the repository has that very document. */
 export async function hasManifest(session: Session, name: string, what: string): Promise<boolean> {
-  const { timing } = session.client;
-  return await withRetries(
-    timing,
-    session.retries,
-    async () => {
-      const answer = await session.send({
-        method: "HEAD",
-        to: session.path(`manifests/${name}`),
-        headers: { Accept: MANIFEST_TYPES.join(", ") },
-      });
-      if (answer.status !== 200 && answer.status !== 404) throw await refusal(what, answer);
-      answer.body.cancel();
-      return answer.status === 200;
-    },
-    session.signal,
-  );
+  return await session.retrying(async () => {
+    const answer = await session.send({
+      method: "HEAD",
+      to: session.path(`manifests/${name}`),
+      headers: { Accept: MANIFEST_TYPES.join(", ") },
+    });
+    if (answer.status !== 200 && answer.status !== 404) throw await refusal(what, answer);
+    answer.body.cancel();
+    return answer.status === 200;
+  });
 }
 
 /** Puts a document under a tag or its digest. */
@@ -99,20 +79,14 @@ export async function putManifest(
   document: { readonly text: string; readonly mediaType: string },
   what: string,
 ): Promise<void> {
-  const { timing } = session.client;
-  await withRetries(
-    timing,
-    session.retries,
-    async () => {
-      const answer = await session.send({
-        method: "PUT",
-        to: session.path(`manifests/${name}`),
-        headers: { "Content-Type": document.mediaType },
-        body: () => document.text,
-      });
-      if (answer.status < 200 || answer.status > 299) throw await refusal(what, answer);
-      answer.body.cancel();
-    },
-    session.signal,
-  );
+  await session.retrying(async () => {
+    const answer = await session.send({
+      method: "PUT",
+      to: session.path(`manifests/${name}`),
+      headers: { "Content-Type": document.mediaType },
+      body: () => document.text,
+    });
+    if (answer.status < 200 || answer.status > 299) throw await refusal(what, answer);
+    answer.body.cancel();
+  });
 }

@@ -2,7 +2,6 @@
 import { TareError } from "@tare/spec/error.ts";
 import { refusal } from "./failure.ts";
 import type { Session } from "./session.ts";
-import { withRetries } from "./transient.ts";
 
 const PAGE_BYTES_MAX = 4 * 1024 * 1024;
 const PAGES_MAX = 2000;
@@ -35,7 +34,7 @@ async function readPage(session: Session, path: string, what: string): Promise<P
     if (content === undefined) throw new TareError("bad_input", `${what}: the answer is no list`);
     return { content, next: nextPath(answer.headers.get("link"), answer.url) };
   };
-  return await withRetries(session.client.timing, session.retries, read, session.signal);
+  return await session.retrying(read);
 }
 
 function parseObject(text: string): object | undefined {

@@ -8,6 +8,7 @@ import type { RegistryClient } from "./client.ts";
 import type { Credential } from "./credential.ts";
 import type { Endpoint } from "./endpoints.ts";
 import { basicOf, fetchToken, withheldHint } from "./token.ts";
+import { withRetries } from "./transient.ts";
 import { type Answer, type Outgoing, Unreachable } from "./transport.ts";
 
 export type Access = "pull" | "push";
@@ -83,6 +84,11 @@ export class Session {
   get retries(): number {
     const { retries } = this.client.settings.transfer;
     return this.endpoint.mirror ? Math.min(retries, 1) : retries;
+  }
+
+  /** Tries as often as the settings allow; see `withRetries`. */
+  retrying<T>(attempt: () => Promise<T>, signal = this.signal): Promise<T> {
+    return withRetries(this.client.timing, this.retries, attempt, signal);
   }
 
   /** Several requests may be refused at once: one asks for a token, all get it. */

@@ -9,7 +9,7 @@ import { TareError } from "@tare/spec/error.ts";
 import { waitMs } from "./back-off.ts";
 import { refusal } from "./failure.ts";
 import type { Session, SessionRequest } from "./session.ts";
-import { Transient, withRetries } from "./transient.ts";
+import { Transient } from "./transient.ts";
 import type { Answer } from "./transport.ts";
 
 export type UploadBlob = {
@@ -72,7 +72,7 @@ async function hasBlob(session: Session, digest: Digest, signal: AbortSignal): P
     answer.body.cancel();
     return answer.status === 200;
   };
-  return await withRetries(session.client.timing, session.retries, attempt, signal);
+  return await session.retrying(attempt, signal);
 }
 
 /** Opens an upload, or mounts. */
@@ -94,7 +94,7 @@ async function begin(
     answer.body.cancel();
     return answer;
   };
-  return await withRetries(session.client.timing, session.retries, attempt, signal);
+  return await session.retrying(attempt, signal);
 }
 
 /** Takes an upload back that is not needed; a registry that cannot do that forgets it in time. */

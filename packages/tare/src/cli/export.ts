@@ -3,18 +3,11 @@ import { findContainer } from "@tare/engine/container/find.ts";
 import { exportContainer } from "@tare/engine/container/tree.ts";
 import { openEngine } from "@tare/engine/engine.ts";
 import type { Command, Surroundings } from "./command.ts";
-import { writeOutput } from "./output-file.ts";
+import { OUTPUT_FLAG, writeOutput } from "./output-file.ts";
 import { readLine, wantWords } from "./read-line.ts";
-import { parseText } from "./values.ts";
 
 const FLAGS = {
-  output: {
-    name: "output",
-    short: "o",
-    arg: "FILE",
-    help: "Where to write (default standard output)",
-    parse: parseText,
-  },
+  output: OUTPUT_FLAG,
 } as const;
 
 export const EXPORT = {

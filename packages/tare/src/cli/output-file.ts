@@ -16,6 +16,16 @@ import { dirname } from "node:path";
 import { linkOpenFile } from "@tare/engine/host/calls.ts";
 import { TareError } from "@tare/spec/error.ts";
 import type { Surroundings } from "./command.ts";
+import { parseText } from "./values.ts";
+
+/** The flag of all commands that write an archive. */
+export const OUTPUT_FLAG = {
+  name: "output",
+  short: "o",
+  arg: "FILE",
+  help: "Where to write (default standard output)",
+  parse: parseText,
+} as const;
 
 const STDOUT = 1;
 /** Root file systems have secrets in them. */

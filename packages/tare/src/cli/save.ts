@@ -4,10 +4,9 @@ import { saveImages } from "@tare/engine/image/save.ts";
 import type { SaveFormat } from "@tare/engine/image/save-plan.ts";
 import type { Command, Surroundings } from "./command.ts";
 import { BadValue } from "./flag.ts";
-import { writeOutput } from "./output-file.ts";
+import { OUTPUT_FLAG, writeOutput } from "./output-file.ts";
 import { PLATFORM_FLAG } from "./platform-flag.ts";
 import { readLine, wantWords } from "./read-line.ts";
-import { parseText } from "./values.ts";
 
 const FLAGS = {
   format: {
@@ -16,13 +15,7 @@ const FLAGS = {
     help: "Layout of the archive (default both: an OCI layout that docker load reads, too)",
     parse: parseFormat,
   },
-  output: {
-    name: "output",
-    short: "o",
-    arg: "FILE",
-    help: "Where to write (default standard output)",
-    parse: parseText,
-  },
+  output: OUTPUT_FLAG,
   platform: { ...PLATFORM_FLAG, help: "Of an image for several platforms, save this one" },
 } as const;
 

@@ -1,0 +1,11 @@
+/** Text of manifests, indexes and configurations that come from outside. */
+import { TareError } from "@tare/spec/error.ts";
+
+/** @throws TareError `corrupt` where the bytes are not UTF-8 */
+export function decodeDocument(bytes: Uint8Array, what: string): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch (cause) {
+    throw new TareError("corrupt", `Cannot read ${what}: it is not UTF-8`, { cause });
+  }
+}
