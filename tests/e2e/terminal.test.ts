@@ -121,6 +121,20 @@ describe("run on a terminal", () => {
     }
   });
 
+  test("a terminal that goes away is no failure of the container", async () => {
+    const scene = await openScene();
+    const bundle = terminalBundle(scene, {
+      sh: "trap 'exit 9' HUP; echo ready; while :; do sleep 0.05; done",
+    });
+    const ran = await scene.runOnTerminal(bundle, {
+      act: async (terminal) => {
+        await terminal.waitFor("ready");
+        terminal.hangUp();
+      },
+    });
+    expect(ran).toMatchObject({ code: 9, timedOut: false });
+  });
+
   test("an ordinary user owns its terminal", async () => {
     const scene = await openScene();
     const bundle = terminalBundle(scene, {

@@ -110,6 +110,8 @@ export type TerminalOptions = RunOptions & {
 export type TypedTerminal = {
   readonly type: (text: string) => void;
   readonly resize: (columns: number, rows: number) => void;
+  /** Closes the other end, as a window does that is shut. */
+  readonly hangUp: () => void;
   /** Waits until the output contains `text`; throws after `timeoutMs`. */
   readonly waitFor: (text: string, timeoutMs?: number) => Promise<void>;
 };
@@ -141,6 +143,7 @@ export async function runOnTerminal(
     await options.act?.({
       type: (text) => terminal.write(text),
       resize: (columns, rows) => terminal.resize(columns, rows),
+      hangUp: () => terminal.close(),
       waitFor: (text, timeoutMs = 5_000) =>
         until(
           () => shown.includes(text),

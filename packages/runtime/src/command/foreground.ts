@@ -7,7 +7,7 @@ import { TareError } from "@tare/spec/error.ts";
 import type { OwnedFd } from "../sys/owned-fd.ts";
 import type { Fd, Sys } from "../sys/types.ts";
 import {
-  applySettings,
+  applyToCaller,
   copySize,
   leaveNewlines,
   rawSettings,
@@ -72,10 +72,10 @@ export function inForeground<T>(
   if (terminal === undefined) return run(undefined);
   const before = terminalSettings(sys, STDIN);
   try {
-    if (before !== undefined) applySettings(sys, STDIN, rawSettings(before));
+    if (before !== undefined) applyToCaller(sys, STDIN, rawSettings(before));
     return run(terminal.fd);
   } finally {
-    if (before !== undefined) applySettings(sys, STDIN, before);
+    if (before !== undefined) applyToCaller(sys, STDIN, before);
     terminal.close();
   }
 }

@@ -46,6 +46,13 @@ describe("the help of", () => {
     expect(told).toEqual(Object.keys(ALL[name]?.options ?? {}).sort());
   });
 
+  test("a command shows its options behind its name, where they are taken", () => {
+    expect(helpText("tare-runtime", "run")).toContain(
+      "\nUsage: tare-runtime run [OPTION...] CONTAINER\n",
+    );
+    expect(helpText("tare-runtime", "list")).toContain("\nUsage: tare-runtime list [OPTION...]\n");
+  });
+
   test("a command that there is not is refused in runc's words", () => {
     expect(() => helpText("tare-runtime", "foo")).toThrow("No help topic for 'foo'");
     expect(() => helpText("tare-runtime", "constructor")).toThrow("No help topic");

@@ -216,7 +216,7 @@ export function helpText(program: string, name?: string): string {
       hint: `Use one of ${Object.keys(HELP).join(", ")}`,
     });
   }
-  const usage = [program, "[OPTION...]", name, help.words];
+  const usage = [program, name, "[OPTION...]", help.words];
   const options: Help["options"] = [...help.options, ["--help, -h", "print this"]];
   const line = usage.filter((word) => word !== "").join(" ");
   return `NAME:\n   ${program} ${name} - ${help.about}\n\nUsage: ${line}\n\nOPTIONS:\n${rows(options)}`;

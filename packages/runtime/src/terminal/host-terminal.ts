@@ -1,5 +1,6 @@
 /** The caller's own terminal: raw while a container uses it, as before when that is over. */
 
+import { EIO } from "../sys/abi-errno.ts";
 import { TCGETS, TCSETS, TIOCGWINSZ, TIOCSWINSZ } from "../sys/abi-socket.ts";
 import { check, errnoOf } from "../sys/check.ts";
 import type { Fd, Sys } from "../sys/types.ts";
@@ -28,6 +29,13 @@ export function terminalSettings(sys: Sys, fd: Fd): Uint8Array | undefined {
 
 export function applySettings(sys: Sys, fd: Fd, settings: Uint8Array): void {
   check(sys.ioctl_bytes(fd, TCSETS, settings.slice()), "ioctl TCSETS");
+}
+
+/** The same for the caller's terminal, which may be gone meanwhile: then there is nothing to set. */
+export function applyToCaller(sys: Sys, fd: Fd, settings: Uint8Array): void {
+  const ret = sys.ioctl_bytes(fd, TCSETS, settings.slice());
+  // A terminal that was hung up answers EIO to everything (vhangup(2)).
+  if (errnoOf(ret) !== EIO) check(ret, "ioctl TCSETS");
 }
 
 /** Settings in which every key goes to the program and nothing is echoed twice. */
