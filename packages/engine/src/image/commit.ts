@@ -9,9 +9,11 @@ import type { Reference } from "@tare/spec/reference.ts";
 import type { Accounts } from "../helper.ts";
 import { type StagedDocument, writeBlob, writeDocument, writeSources } from "../store/blob-rows.ts";
 import { knownBlob } from "../store/blobs.ts";
+import { forgetDamage, isBlobSound, isLayerSound } from "../store/damage.ts";
 import { syncDirectory, syncFileSystem } from "../store/durable.ts";
 import { type RepoDigest, writeName, writeRepoDigest } from "../store/names.ts";
 import { blobPath, layerPath, type Store } from "../store/store.ts";
+import { layerUser, replaceLayer } from "./replace-layer.ts";
 
 export type StagedLayer = {
   readonly chainId: Digest;
@@ -80,7 +82,10 @@ function placeLayer(store: Store, layer: StagedLayer): void {
   const known = store.db
     .query<{ chain_id: string }, [string]>("SELECT chain_id FROM layers WHERE chain_id = ?")
     .get(layer.chainId);
-  if (known !== null) return;
+  if (known !== null) {
+    if (layer.path !== undefined) mendLayer(store, layer, layer.path);
+    return;
+  }
   if (layer.path === undefined) throw gone("a layer");
   const place = layerPath(store, layer.chainId);
   // A directory without a row is what a crash left.
@@ -94,6 +99,19 @@ function placeLayer(store: Store, layer: StagedLayer): void {
   ]);
 }
 
+/**
+ * A layer that is there came again: it, or its blob, is damaged. Where only the blob is, a container may
+ * go on with what was unpacked before.
+ */
+function mendLayer(store: Store, { chainId, blob, size }: StagedLayer, path: string): void {
+  const isSound = isLayerSound(store, chainId);
+  if (!isSound || layerUser(store, chainId) === undefined) {
+    replaceLayer(store, chainId, path, `${path}-old`);
+    forgetDamage(store.db, chainId);
+  }
+  store.db.run("UPDATE layers SET blob = ?, size = ? WHERE chain_id = ?", [blob, size, chainId]);
+}
+
 function placeBlobs(store: Store, content: StagedContent): void {
   for (const [digest, path] of content.blobs) {
     const place = blobPath(store, digest);
@@ -101,6 +119,7 @@ function placeBlobs(store: Store, content: StagedContent): void {
     if (existsSync(path)) renameSync(path, place);
     const { size } = statSync(place);
     writeBlob(store.db, { digest, size, mediaType: "", diffId: undefined });
+    forgetDamage(store.db, digest);
   }
   // The renames are to be on disk before the rows are.
   for (const room of ["layers", "blobs/sha256"]) syncDirectory(`${store.root}/${room}`);
@@ -155,6 +174,13 @@ export function knownLayer(store: Store, chainId: Digest): StagedLayer | undefin
   if (row === null) return undefined;
   const { diff_id: diffId, blob, size } = row;
   return { chainId, diffId: diffId as Digest, blob: blob as Digest, size, path: undefined };
+}
+
+/** As `knownLayer`; undefined also where it or its blob is known to be damaged, or gone. */
+export function soundLayer(store: Store, chainId: Digest): StagedLayer | undefined {
+  const known = knownLayer(store, chainId);
+  const isSound = known !== undefined && isLayerSound(store, chainId);
+  return isSound && isBlobSound(store, known.blob) ? known : undefined;
 }
 
 /** Where staged blobs lie. */

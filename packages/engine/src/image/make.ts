@@ -7,7 +7,7 @@ import type { Engine } from "../engine.ts";
 import { readAccounts } from "../helper.ts";
 import { Lease } from "../store/leases.ts";
 import { layerPath, Staging, sweepStaging } from "../store/store.ts";
-import { commitImage, knownLayer, type StagedLayer, stagedBlob } from "./commit.ts";
+import { commitImage, knownLayer, type StagedLayer, soundLayer, stagedBlob } from "./commit.ts";
 import { chainIds, digestOf } from "./digest.ts";
 import { takeLayer } from "./layer.ts";
 
@@ -86,7 +86,7 @@ async function stageTop(
   const { diffId, size, digest: blob } = taken;
   if (diffId === EMPTY_ARCHIVE && below.length > 0) return undefined;
   const chainId = chainIds([...image.below, diffId]).at(-1) ?? diffId;
-  const known = knownLayer(engine.store, chainId);
+  const known = soundLayer(engine.store, chainId);
   if (known !== undefined) return { layer: known, blobs: [] };
   const file = stagedBlob(staging, blob);
   renameSync(aside, file);

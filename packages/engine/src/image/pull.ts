@@ -19,6 +19,7 @@ import type { Session } from "../registry/session.ts";
 import { ruleOf } from "../registry/settings.ts";
 import { Sources } from "../registry/sources.ts";
 import { DOCUMENT_BYTES_MAX, knownBlob, readDocument } from "../store/blobs.ts";
+import { isBlobSound } from "../store/damage.ts";
 import { Lease } from "../store/leases.ts";
 import { findName } from "../store/names.ts";
 import { Staging, type Store, sweepStaging } from "../store/store.ts";
@@ -264,7 +265,7 @@ class Pull {
     this.#tell({ kind: "layers", layers: parts });
     for (const [index, part] of parts.entries()) {
       checkAlgorithm(part.digest);
-      if (blobs.has(part.digest) || knownBlob(store, part.digest) !== undefined) {
+      if (blobs.has(part.digest) || isBlobSound(store, part.digest)) {
         this.#tell({ kind: "layer", index, state: "exists" });
         continue;
       }

@@ -10,10 +10,11 @@ import type { Reference } from "@tare/spec/reference.ts";
 import type { Engine } from "../engine.ts";
 import { readAccounts } from "../helper.ts";
 import type { StagedDocument } from "../store/blob-rows.ts";
+import { isMarkedDamaged } from "../store/damage.ts";
 import { Lease } from "../store/leases.ts";
 import type { RepoDigest } from "../store/names.ts";
 import { layerPath, Staging } from "../store/store.ts";
-import { commitImage, knownLayer, type StagedLayer, stagedBlob } from "./commit.ts";
+import { commitImage, type StagedLayer, soundLayer, stagedBlob } from "./commit.ts";
 import { chainIds, digestOf } from "./digest.ts";
 import { takeInOrder, takeLayer } from "./layer.ts";
 
@@ -109,7 +110,9 @@ function planLayers(engine: Engine, image: IncomingImage): PlannedLayer[] {
   return image.layers.flatMap((incoming, index) => {
     const [chainId, diffId] = [chain[index], image.config.diffIds[index]];
     if (chainId === undefined || diffId === undefined) return [];
-    return [{ index, chainId, diffId, known: knownLayer(engine.store, chainId), incoming }];
+    const known = soundLayer(engine.store, chainId);
+    const spoiled = incoming.digest !== undefined && isMarkedDamaged(engine.store, incoming.digest);
+    return [{ index, chainId, diffId, known: spoiled ? undefined : known, incoming }];
   });
 }
 

@@ -5,6 +5,7 @@
  */
 import { mkdirSync, readdirSync, renameSync } from "node:fs";
 import { type Digest, digestHex } from "@tare/spec/digest.ts";
+import { forgetLostDamage } from "./damage.ts";
 import { endDeadLeases } from "./leases.ts";
 import { Staging, type Store } from "./store.ts";
 
@@ -53,6 +54,7 @@ function dropRows(store: Store): number {
     store,
     "DELETE FROM blobs WHERE digest NOT IN (SELECT digest FROM kept) RETURNING size",
   );
+  forgetLostDamage(db);
   db.run("DELETE FROM blob_sources WHERE digest NOT IN (SELECT digest FROM kept)");
   return layers + blobs;
 }

@@ -161,9 +161,13 @@ const MOUNTED_IMAGES = `CREATE TABLE container_images (
    ) STRICT, WITHOUT ROWID;
    CREATE INDEX images_in_containers ON container_images (image);`;
 
+/** Blobs by digest and unpacked layers by chain id that a check found damaged; see damage.ts. */
+const DAMAGED = "CREATE TABLE damaged (digest TEXT PRIMARY KEY) STRICT, WITHOUT ROWID";
+
 /** All steps, the oldest first; several may make one version. */
 export const MIGRATIONS: readonly (readonly Migration[])[] = [
   [FIRST],
   [RECORDS, describeFirstStore],
   [MOUNTED_IMAGES],
+  [DAMAGED],
 ];

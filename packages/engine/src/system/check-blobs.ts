@@ -16,7 +16,7 @@ export function blobFaults(store: Store, quick: boolean): Fault[] {
     const why = blobFault(store, blob, quick);
     if (why === undefined) return [];
     const message = `Blob "${blob.digest}" ${why}`;
-    return [{ message, repair: () => repairBlob(store, blob.digest) }];
+    return [{ message, damaged: blob.digest, repair: () => repairBlob(store, blob.digest) }];
   });
 }
 

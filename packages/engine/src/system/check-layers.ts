@@ -2,12 +2,12 @@
  * Layers: each row has its directory, and it holds what unpacking its blob again gives. That is the
  * whole comparison: nothing was written down at unpacking that could be wrong, too.
  */
-import { existsSync, renameSync } from "node:fs";
+import { existsSync } from "node:fs";
 import type { Digest } from "@tare/spec/digest.ts";
 import { TareError } from "@tare/spec/error.ts";
-import { findUser } from "../container/records.ts";
 import type { Engine } from "../engine.ts";
 import { takeLayer } from "../image/layer.ts";
+import { replaceLayer } from "../image/replace-layer.ts";
 import { syncFileSystem } from "../store/durable.ts";
 import { blobPath, layerPath, Staging, type Store } from "../store/store.ts";
 import type { Fault } from "./check.ts";
@@ -23,7 +23,8 @@ export async function layerFaults(engine: Engine, quick: boolean): Promise<Fault
     const why = await layerFault(engine, row, quick);
     if (why === undefined) continue;
     const message = `Layer "${row.chain_id}" ${why}`;
-    faults.push({ message, repair: () => repairLayer(engine, row) });
+    const damaged = row.chain_id as Digest;
+    faults.push({ message, damaged, repair: () => repairLayer(engine, row) });
   }
   return faults;
 }
@@ -83,21 +84,9 @@ async function repairLayer(engine: Engine, row: Row): Promise<string> {
     return `its blob is damaged, too: removed with ${removed.join(", ")}`;
   }
   await syncFileSystem(store.root);
-  store.db.transaction(() => swap(store, row, fresh, `${staging.path}/old`)).immediate();
+  const chainId = row.chain_id as Digest;
+  store.db
+    .transaction(() => replaceLayer(store, chainId, fresh, `${staging.path}/old`))
+    .immediate();
   return "unpacked again from its blob";
-}
-
-/** What a running container sees must not change under it. */
-function swap(store: Store, row: Row, fresh: string, aside: string): void {
-  const sql = "SELECT DISTINCT image FROM image_layers WHERE chain_id = ?";
-  const images = store.db.query<{ image: string }, [string]>(sql).all(row.chain_id);
-  for (const { image } of images) {
-    const user = findUser(store, image as Digest);
-    if (user === undefined) continue;
-    const message = `Cannot replace layer "${row.chain_id}": container ${user.slice(0, 12)} runs on it`;
-    throw new TareError("conflict", message);
-  }
-  const place = layerPath(store, row.chain_id as Digest);
-  if (existsSync(place)) renameSync(place, aside);
-  renameSync(fresh, place);
 }

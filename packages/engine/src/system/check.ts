@@ -1,7 +1,8 @@
 /**
  * `system check`: whether what the records say is what is on disk, both ways, and whether it is still
  * what it was. What a killed command left is no fault: it is swept first, as by every command that
- * removes. Nothing else changes unless repair is asked for, and what is not ours stays even then.
+ * removes. Nothing else changes unless repair is asked for, and what is not ours stays even then; what is
+ * damaged is written down, so that the next pull or load of it brings it again.
  */
 import type { Digest } from "@tare/spec/digest.ts";
 import { toReport } from "@tare/spec/error.ts";
@@ -9,6 +10,7 @@ import { sweepContainers } from "../container/records.ts";
 import type { Engine } from "../engine.ts";
 import { allBlobs } from "../store/blobs.ts";
 import { collectGarbage } from "../store/collect.ts";
+import { recordDamage } from "../store/damage.ts";
 import { Lease } from "../store/leases.ts";
 import { withReserve } from "../store/reserve.ts";
 import type { Store } from "../store/store.ts";
@@ -23,6 +25,8 @@ export type Fault = {
   readonly message: string;
   /** Makes it good, and answers how in a few words; it throws where it cannot. */
   readonly repair: (() => string | Promise<string>) | undefined;
+  /** The blob or the layer that it is about. */
+  readonly damaged?: Digest;
 };
 
 export type Finding = {
@@ -50,7 +54,13 @@ export async function checkStore(engine: Engine, options: CheckOptions): Promise
   const faults: Fault[] = left.map((message) => ({ message, repair: undefined }));
   faults.push(...(await findFaults(engine, options.quick)));
   const findings: Finding[] = [];
-  for (const fault of faults) findings.push(await settle(fault, options.repair));
+  const damaged = new Set<Digest>();
+  for (const fault of faults) {
+    const finding = await settle(fault, options.repair);
+    findings.push(finding);
+    if (finding.repaired === undefined && fault.damaged !== undefined) damaged.add(fault.damaged);
+  }
+  withReserve(store, () => recordDamage(store, damaged, { whole: !options.quick }));
   if (options.repair && findings.length > 0) collectGarbage(store);
   return findings;
 }
