@@ -166,6 +166,27 @@ describe("restore", () => {
     mustSucceed(await scene.delete(bundle.id, "--force"));
   });
 
+  test("and exec afterwards: the added process has the filter of the configuration", async () => {
+    const scene = await openScene();
+    const act = 'sleep 1000 < /dev/null > /dev/null 2>&1 & echo -n $! > "$pidfile"';
+    const criu = playCriu(scene, act);
+    const denied = { names: ["uname"], action: "SCMP_ACT_ERRNO", errnoRet: 1 };
+    const bundle = scene.bundle({
+      linux: { seccomp: { defaultAction: "SCMP_ACT_ALLOW", syscalls: [denied] } },
+      edit: (config) => {
+        config.process.cwd = "/";
+      },
+    });
+    const words = ["--image-path", images(scene), "--bundle", bundle.dir];
+    mustSucceed(await verb(scene, criu.path, "restore", "--detach", ...words, bundle.id));
+    // What criu plays is a process of this machine: so are the programs that are executed beside it.
+    const read = await scene.verb("exec", bundle.id, "grep", "Seccomp:", "/proc/self/status");
+    expect([read.code, read.stdout.trim()]).toEqual([0, "Seccomp:\t2"]);
+    const called = await scene.verb("exec", bundle.id, "uname");
+    expect([called.code === 0, called.stdout]).toEqual([false, ""]);
+    mustSucceed(await scene.delete(bundle.id, "--force"));
+  });
+
   test("which fails takes all back, also what criu left in the cgroup", async () => {
     const scene = await openScene();
     const act = `${orphan} echo "(00.1) Error (criu/y.c:2): no way" > "$work/restore.log"; exit 1`;

@@ -21,6 +21,7 @@ import { type ContainerDirectory, createDirectory } from "../container/store.ts"
 import { attachRoot, setPropagation } from "../mounts/root.ts";
 import { becomeHostProgram } from "../process/capture.ts";
 import { waitFor } from "../process/wait.ts";
+import { loadFilter } from "../seccomp/apply.ts";
 import { AT_FDCWD, NO_FD, O_CLOEXEC, O_RDONLY } from "../sys/abi-file.ts";
 import { MS_SLAVE } from "../sys/abi-mount.ts";
 import { CLONE_INTO_CGROUP, CLONE_NEWNS, SIGCHLD, SIGKILL } from "../sys/abi-process.ts";
@@ -76,6 +77,9 @@ export function restore(sys: Sys, request: RestoreRequest): Restored {
   };
   directory.begin(record);
   try {
+    const { seccomp } = config.linux;
+    // criu gives the processes their filters back; this one is for those that `exec` will add.
+    if (seccomp !== undefined) loadFilter(sys, create.root, seccomp, directory.fd);
     using namespaces = openNamespaces(sys, config);
     const facts = {
       ...restoreFacts(sys, request, config, record),
