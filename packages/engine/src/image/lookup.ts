@@ -1,8 +1,8 @@
-/** Finds images by what people type: a name, an id, the start of an id. */
+/** Finds images by what people type: a name, `name@digest`, an id, the start of an id. */
 
-import { type Digest, digestHex, isDigest } from "@tare/spec/digest.ts";
+import { type Digest, isDigest, isSha256Hex } from "@tare/spec/digest.ts";
 import { TareError } from "@tare/spec/error.ts";
-import { parseReference, type Reference } from "@tare/spec/reference.ts";
+import { parseReference, type Reference, repositoryName } from "@tare/spec/reference.ts";
 import { findName } from "../store/names.ts";
 import type { Store } from "../store/store.ts";
 import { isIdStart } from "./digest.ts";
@@ -16,24 +16,39 @@ export type StoredImage = {
 };
 
 /**
- * The image of a name, an id or the unique start of an id.
+ * The image of a name, an id or the unique start of an id, with `sha256:` before it or without.
  * @throws TareError `not_found`, with what can be done; `bad_input` for a word that is no name.
  */
 export function findImage(store: Store, word: string): StoredImage {
-  const reference = tryReference(word);
-  const image = (reference && imageOfReference(store, reference)) ?? imageOfId(store, word);
+  const image = lookUp(store, word);
   if (image !== undefined) return image;
-  if (reference === undefined) parseReference(word);
-  throw new TareError("not_found", `Cannot find image "${word}": it is not in the store`, {
-    hint: 'Bring it in with "tare pull NAME", "tare load -i ARCHIVE" or "tare import TARBALL NAME"; the image @host is this machine\'s own root file system, copied on write',
-  });
+  if (!isImageId(word)) parseReference(word);
+  throw noImage(word);
 }
 
 /** Whether `findImage` would find one. */
 export function hasImage(store: Store, word: string): boolean {
+  return lookUp(store, word) !== undefined;
+}
+
+/** Whether a word can only be an id, which no registry knows: `sha256:` or all of its digits. */
+export function isImageId(word: string): boolean {
+  return isSha256Hex(word) || (word.startsWith(ALGORITHM) && isIdStart(bare(word)));
+}
+
+/** What there is to say of a word that finds nothing. */
+export function noImage(word: string): TareError {
+  return new TareError("not_found", `Cannot find image "${word}": it is not in the store`, {
+    hint: isImageId(word)
+      ? 'The ids are listed by "tare images"'
+      : 'Bring it in with "tare pull NAME", "tare load -i ARCHIVE" or "tare import TARBALL NAME"; the image @host is this machine\'s own root file system, copied on write',
+  });
+}
+
+/** Names come first, as in Docker: one may look like the start of an id. */
+function lookUp(store: Store, word: string): StoredImage | undefined {
   const reference = tryReference(word);
-  const image = (reference && imageOfReference(store, reference)) ?? imageOfId(store, word);
-  return image !== undefined;
+  return (reference && imageOfReference(store, reference)) ?? imageOfId(store, word);
 }
 
 /** Layers of an image as chain ids, topmost first. */
@@ -48,13 +63,36 @@ export function layersOf(store: Store, id: Digest): Digest[] {
 
 const COLUMNS = "images.id AS id, config, passwd, groups";
 
+const ALGORITHM = "sha256:";
+
+function bare(word: string): string {
+  return word.startsWith(ALGORITHM) ? word.slice(ALGORITHM.length) : word;
+}
+
 function imageOfReference(store: Store, reference: Reference): StoredImage | undefined {
   const { digest } = reference;
   const id =
-    digest === undefined ? findName(store, reference)?.image : imageOfDocument(store, digest);
-  if (id === undefined) return undefined;
+    digest === undefined
+      ? findName(store, reference)?.image
+      : isKnownIn(store, repositoryName(reference), digest)
+        ? imageOfDocument(store, digest)
+        : undefined;
+  return id === undefined ? undefined : imageOfWholeId(store, id);
+}
+
+function imageOfWholeId(store: Store, id: Digest): StoredImage | undefined {
   const sql = `SELECT ${COLUMNS} FROM images WHERE id = ?`;
   return store.db.query<StoredImage, [string]>(sql).get(id) ?? undefined;
+}
+
+/** Whether the repository has, or had, a document or an index that names it. */
+function isKnownIn(store: Store, repository: string, digest: Digest): boolean {
+  const sql = `WITH named (digest) AS (SELECT ?2 UNION SELECT parent FROM blob_references
+      WHERE child = ?2 AND role = 'manifest')
+    SELECT 1 FROM repo_digests JOIN named USING (digest) WHERE repository = ?1 UNION ALL
+    SELECT 1 FROM names JOIN named ON target = digest
+      WHERE substr(name, 1, length(?1) + 1) = ?1 || ':' LIMIT 1`;
+  return store.db.query(sql).get(repository, digest) !== null;
 }
 
 /** The image that a manifest describes; of an index the first platform's that is here. */
@@ -67,15 +105,21 @@ function imageOfDocument(store: Store, digest: Digest): Digest | undefined {
   return (row?.image ?? undefined) as Digest | undefined;
 }
 
+/** A whole digest may also be that of a manifest, which is what `pull` prints. */
 function imageOfId(store: Store, word: string): StoredImage | undefined {
-  const hex = isDigest(word) ? digestHex(word) : word;
+  const hex = bare(word);
   if (!isIdStart(hex)) return undefined;
   const sql = `SELECT ${COLUMNS} FROM images WHERE id GLOB ? LIMIT 2`;
-  const rows = store.db.query<StoredImage, [string]>(sql).all(`sha256:${hex}*`);
+  const rows = store.db.query<StoredImage, [string]>(sql).all(`${ALGORITHM}${hex}*`);
   if (rows.length > 1) {
-    throw new TareError("bad_input", `Cannot find image "${word}": more than one id starts so`);
+    throw new TareError("bad_input", `Cannot find image "${word}": more than one id starts so`, {
+      hint: 'Whole ids are listed by "tare images --no-trunc"',
+    });
   }
-  return rows[0];
+  const [row] = rows;
+  if (row !== undefined || !isDigest(word)) return row;
+  const id = imageOfDocument(store, word);
+  return id === undefined ? undefined : imageOfWholeId(store, id);
 }
 
 function tryReference(word: string): Reference | undefined {

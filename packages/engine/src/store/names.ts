@@ -4,7 +4,8 @@
  */
 import type { Database } from "bun:sqlite";
 import type { Digest } from "@tare/spec/digest.ts";
-import { formatReference, type Reference } from "@tare/spec/reference.ts";
+import { TareError } from "@tare/spec/error.ts";
+import { formatReference, type Reference, repositoryName } from "@tare/spec/reference.ts";
 import type { Store } from "./store.ts";
 
 /** What a name stands for; one of the first two is there. */
@@ -66,8 +67,18 @@ export function setName(store: Store, reference: Reference, target: NameTarget):
   store.db.transaction(() => writeName(store.db, reference, target)).immediate();
 }
 
-/** As `setName`, inside of the caller's transaction. */
+/** `sha256:abc` would be a name and the start of an id, and names come first. */
+const LIKE_IDS = "docker.io/library/sha256";
+
+/**
+ * As `setName`, inside of the caller's transaction.
+ * @throws TareError `bad_input` for a name that reads as an id
+ */
 export function writeName(db: Database, reference: Reference, target: NameTarget): void {
+  if (repositoryName(reference) === LIKE_IDS) {
+    const message = `Cannot give the name "sha256:${reference.tag}": it would stand for an image id`;
+    throw new TareError("bad_input", message);
+  }
   db.run(
     `INSERT INTO names (name, target, image, tagged) VALUES (?, ?, ?, ?) ON CONFLICT (name)
      DO UPDATE SET target = excluded.target, image = excluded.image, tagged = excluded.tagged`,

@@ -1,6 +1,6 @@
 /** The image of a `run`, fetched where it is missing or `--pull always` asks for it. */
 import type { Engine } from "@tare/engine/engine.ts";
-import { hasImage } from "@tare/engine/image/lookup.ts";
+import { hasImage, isImageId, noImage } from "@tare/engine/image/lookup.ts";
 import { TareError } from "@tare/spec/error.ts";
 import type { Platform } from "@tare/spec/platform.ts";
 import { formatFamiliar, formatReference } from "@tare/spec/reference.ts";
@@ -26,6 +26,7 @@ export async function fetchImage(
   { pull, platform }: FetchChoice,
   around: Surroundings,
 ): Promise<string> {
+  if (isImageId(word)) throw noImage(word);
   const client = openRegistries(around);
   const reference = completeName(client, word);
   const complete = formatReference(reference);
