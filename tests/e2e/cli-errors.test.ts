@@ -1,6 +1,8 @@
 /** Bad input gets one clear line and a hint, the right exit status, and changes nothing. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
+import { mustSucceed } from "../harness/fixtures.ts";
+import { images } from "../harness/images.ts";
 import { run } from "../harness/run.ts";
 import { IMAGE, openCli, openLoadedCli } from "./cli-scene.ts";
 
@@ -31,7 +33,11 @@ const cases: [words: string[], code: number, said: RegExp, hint?: RegExp][] = [
     /-v makes/,
   ],
   [["run", "-v", "/a:rel", IMAGE, "true"], 125, /not an absolute path/],
-  [["run", "--env-file", "/no/such", IMAGE, "true"], 125, /Cannot read "\/no\/such"/],
+  [
+    ["run", "--env-file", "/no/such", IMAGE, "true"],
+    125,
+    /Cannot read "\/no\/such": no such file or directory \(ENOENT\)$/,
+  ],
   [["run", "--env-file", "/dev/zero", IMAGE, "true"], 125, /larger than 4 MiB/],
   [["run", "--name", "n1", "-v", "/etc/passwd/x:/m", IMAGE, "true"], 125, /Cannot make the dir/],
   [["--data-root", "/etc", "images"], 1, /"\/etc": it is not tare's/, /empty directory/],
@@ -44,7 +50,18 @@ const cases: [words: string[], code: number, said: RegExp, hint?: RegExp][] = [
   [["run", "--network", "bridge", IMAGE, "true"], 125, /want none or host/],
   [["run", "-t", "-i", IMAGE, "true"], 125, /not a terminal/],
   [["run", "--name", "a/b", IMAGE, "true"], 125, /--name "a\/b"/],
-  [["load", "-i", "/no/such"], 1, /Cannot open "\/no\/such"/],
+  [
+    ["load", "-i", "/no/such"],
+    1,
+    /Cannot open "\/no\/such": no such file or directory \(ENOENT\)$/,
+  ],
+  [["import", "/no/such"], 1, /Cannot open "\/no\/such": no such file or directory \(ENOENT\)$/],
+  [
+    ["save", "-o", "/no/such/x", IMAGE],
+    1,
+    /Cannot write "\/no\/such\/x": no such file or directory/,
+  ],
+  [["save", "-o", "/etc", IMAGE], 1, /Cannot write "\/etc": .* \(EISDIR\)$/],
   [["load", "-i", "/etc/passwd"], 1, /Cannot read the archive/],
   [["load", "-i", "/etc"], 1, /has no manifest.json and no index.json/, /tare import/],
   [["load", "x"], 1, /want -i ARCHIVE/],
@@ -74,6 +91,50 @@ test("bad input says what is wrong and changes nothing", async () => {
     expect(ran.stderr.trimEnd().split("\n").length).toBeLessThan(3);
     expect([line, cli.inventory()]).toEqual([line, before]);
   }
+});
+
+test("an output that takes nothing is one line, and a reader that goes is none", async () => {
+  const cli = await openLoadedCli();
+  const sh = (line: string, ...words: string[]) =>
+    run(["bash", "-c", line, "bash", ...cli.command(...words)]);
+  for (const words of [["images"], ["help"], ["save", IMAGE]]) {
+    const full = await sh('"$@" > /dev/full', ...words);
+    expect(full.stderr).toMatch(/^tare: Cannot write .*: no space left on device \(ENOSPC\)\n$/);
+    expect([words, full.code]).toEqual([words, 1]);
+    // The reader has gone before the program begins.
+    const gone = await sh('exec 3> >(exec true); wait $!; "$@" >&3', ...words);
+    expect([words, gone.code, gone.stderr]).toEqual([words, 141, ""]);
+  }
+  const mute = await sh('"$@" 2> /dev/full', "--nope");
+  expect([mute.code, mute.stdout]).toEqual([1, ""]);
+});
+
+test("a helper that is missing is one line, and nothing has changed", async () => {
+  const cli = await openLoadedCli();
+  const { rootTarball, ociArchive } = await images();
+  mustSucceed(await cli.tare(["volume", "create", "notes"]));
+  const env = { ...process.env, TARE_PROGRAMS: cli.scene.dir };
+  const before = cli.inventory();
+  for (const [words, code] of [
+    [["import", rootTarball, "other"], 1],
+    [["load", "-i", ociArchive], 1],
+    [["volume", "export", "notes"], 1],
+    [cli.runWords(IMAGE, "true"), 125],
+  ] as const) {
+    const ran = await cli.tare(words, { env });
+    expect(ran.stderr).toMatch(
+      /^tare: Cannot start ".*\/tare-helper": .* \(ENOENT\)\n {2}hint: .*\n$/,
+    );
+    expect([words, ran.code, cli.inventory()]).toEqual([words, code, before]);
+  }
+});
+
+test("records that are damaged are one line", async () => {
+  const cli = await openLoadedCli();
+  await Bun.write(join(cli.dataRoot, "tare.db"), "no database ".repeat(1000));
+  const ran = await cli.tare(["images"]);
+  expect([ran.code, ran.stdout]).toEqual([1, ""]);
+  expect(ran.stderr).toMatch(/^tare: Cannot read "tare.db" .*it is damaged\n {2}hint: .*\n$/);
 });
 
 test("the program reads no settings of the current directory", async () => {

@@ -1,6 +1,7 @@
 /** Runs verbs of tare-helper: what needs system calls that this process must not make. */
 import { type ErrorReport, fromReport, TareError } from "@tare/spec/error.ts";
 import type { Engine } from "./engine.ts";
+import { ReaderGone, starting } from "./host/failure.ts";
 
 /** The names of users and groups in a root file system. */
 export type Accounts = { readonly passwd: string; readonly group: string };
@@ -16,10 +17,7 @@ export async function readAccounts(engine: Engine, roots: readonly string[]): Pr
  * @throws TareError that of the helper
  */
 export async function askHelper(engine: Engine, words: readonly string[]): Promise<Buffer> {
-  const child = Bun.spawn([engine.settings.helper, ...words], {
-    stdio: ["ignore", "pipe", "pipe"],
-    env: {},
-  });
+  const child = startHelper(engine, words, ["ignore", "pipe", "pipe"]);
   const [stdout, stderr] = await Promise.all([
     new Response(child.stdout).arrayBuffer(),
     new Response(child.stderr).text(),
@@ -38,14 +36,9 @@ export async function runHelper(
   words: readonly string[],
   out: number,
 ): Promise<void> {
-  const child = Bun.spawn([engine.settings.helper, ...words], {
-    stdio: ["ignore", out, "pipe"],
-    env: {},
-  });
+  const child = startHelper(engine, words, ["ignore", out, "pipe"]);
   const [stderr] = await Promise.all([new Response(child.stderr).text(), child.exited]);
-  if (child.signalCode === "SIGPIPE") {
-    throw new TareError("system", "Cannot write the archive: its reader has ended");
-  }
+  if (child.signalCode === "SIGPIPE") throw new ReaderGone();
   if (child.exitCode !== 0) throw helperError(stderr);
 }
 
@@ -57,10 +50,7 @@ export async function* streamHelper(
   engine: Engine,
   words: readonly string[],
 ): AsyncGenerator<Uint8Array> {
-  const child = Bun.spawn([engine.settings.helper, ...words], {
-    stdio: ["ignore", "pipe", "pipe"],
-    env: {},
-  });
+  const child = startHelper(engine, words, ["ignore", "pipe", "pipe"]);
   const complaint = new Response(child.stderr).text();
   try {
     yield* child.stdout;
@@ -69,6 +59,19 @@ export async function* streamHelper(
   } finally {
     child.kill("SIGKILL");
   }
+}
+
+/**
+ * Starts a verb, with nothing of the caller's environment.
+ * @throws TareError `system` where there is no such program
+ */
+export function startHelper<
+  In extends Bun.Spawn.Writable,
+  Out extends Bun.Spawn.Readable,
+  Err extends Bun.Spawn.Readable,
+>(engine: Engine, words: readonly string[], stdio: [In, Out, Err, ...Bun.Spawn.Readable[]]) {
+  const { helper } = engine.settings;
+  return starting(helper, () => Bun.spawn([helper, ...words], { stdio, env: {} }));
 }
 
 /** The error that a helper wrote as its last line. */

@@ -2,6 +2,7 @@
 
 import { TareError } from "@tare/spec/error.ts";
 import type { Engine } from "../engine.ts";
+import { starting } from "../host/failure.ts";
 import { findContainer, isRunning, type StoredContainer } from "./find.ts";
 import { RUNTIME_ENVIRONMENT, runtimeRoot } from "./records.ts";
 
@@ -43,10 +44,10 @@ async function callRuntime(
   { id, runtime }: StoredContainer,
   verb: "pause" | "resume",
 ): Promise<string | undefined> {
-  const child = Bun.spawn([runtime, "--root", runtimeRoot(engine, runtime), verb, id], {
-    stdio: ["ignore", "ignore", "pipe"],
-    env: RUNTIME_ENVIRONMENT,
-  });
+  const words = [runtime, "--root", runtimeRoot(engine, runtime), verb, id];
+  const child = starting(runtime, () =>
+    Bun.spawn(words, { stdio: ["ignore", "ignore", "pipe"], env: RUNTIME_ENVIRONMENT }),
+  );
   const [stderr] = await Promise.all([new Response(child.stderr).text(), child.exited]);
   return child.exitCode === 0 ? undefined : (stderr.trim().split("\n").at(-1) ?? "");
 }

@@ -3,10 +3,12 @@
  * the helper, which mounts the root file system in a namespace that dies with it), wait, clean up.
  * Killed at any point, this leaves nothing that `sweepContainers` does not find.
  */
+
 import { chownSync, existsSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { TareError, toReport } from "@tare/spec/error.ts";
 import { printConfig } from "../bundle/print.ts";
 import type { Engine } from "../engine.ts";
+import { reasonOf, starting } from "../host/failure.ts";
 import { ownTag } from "../store/owner.ts";
 import type { Store } from "../store/store.ts";
 import { DRIVER } from "../volume/options.ts";
@@ -209,7 +211,7 @@ function makeParents(directory: string): void {
   try {
     mkdirSync(directory, { recursive: true, mode: 0o755 });
   } catch (cause) {
-    const message = `Cannot make the directory "${directory}" to mount: ${(cause as Error).message}`;
+    const message = `Cannot make the directory "${directory}" to mount: ${reasonOf(cause)}`;
     throw new TareError("bad_input", message, { cause });
   }
 }
@@ -236,12 +238,15 @@ async function execute(
 ): Promise<RunOutcome> {
   const path = containerPath(engine.store, prepared.id);
   const log = `${path}/runtime.log`;
-  const child = Bun.spawn(commandLine(engine, request, prepared, options.runtime, path, log), {
-    stdio: [...options.stdio, "pipe"] as const,
-    env: RUNTIME_ENVIRONMENT,
-    // Without a terminal of its own, ^C reaches the container once: through us.
-    detached: !request.terminal,
-  });
+  const words = commandLine(engine, request, prepared, options.runtime, path, log);
+  const child = starting(words[0] ?? "", () =>
+    Bun.spawn(words, {
+      stdio: [...options.stdio, "pipe"] as const,
+      env: RUNTIME_ENVIRONMENT,
+      // Without a terminal of its own, ^C reaches the container once: through us.
+      detached: !request.terminal,
+    }),
+  );
   options.onStart((signal) => child.kill(signal));
   await child.exited;
   if (child.signalCode !== null) {

@@ -2,10 +2,12 @@
  * An image archive as a set of named pieces of one plain file. Nothing of it is ever unpacked by
  * its names: they are only keys of a map, so a name can lead nowhere.
  */
+
 import { closeSync, constants, fstatSync, openSync, readSync, statSync } from "node:fs";
 import { TareError } from "@tare/spec/error.ts";
 import { TarReader } from "@tare/spec/tar.ts";
 import type { TarEntry } from "@tare/spec/tar-entry.ts";
+import { reasonOf } from "../host/failure.ts";
 import { writeWhole } from "../write-whole.ts";
 import { type Compression, decompress, detectCompression, MAGIC_BYTES } from "./compression.ts";
 
@@ -107,9 +109,9 @@ class DirectoryArchive implements Archive {
       if (piece !== undefined) this.#pieces.set(key, piece);
       return piece;
     } catch (cause) {
-      const { code = "", message } = cause as NodeJS.ErrnoException;
+      const { code = "" } = cause as NodeJS.ErrnoException;
       if (ABSENT.has(code)) return undefined;
-      throw new TareError("system", `Cannot read the archive: ${message}`, { cause });
+      throw new TareError("system", `Cannot read the archive: ${reasonOf(cause)}`, { cause });
     }
   }
 
@@ -167,12 +169,18 @@ export async function openArchive(source: ArchiveSource, spool: string): Promise
 
 /** A descriptor of the plain bytes. */
 async function openPlain(source: ArchiveSource, spool: string): Promise<number> {
-  if (source === "stdin") return await spoolStream(Bun.stdin.stream(), undefined, spool);
+  if (source === "stdin") return await spoolStream(openStandardInput(), undefined, spool);
   const fd = openRegular(source.path);
   const compression = detectCompression(readPiece({ fd, offset: 0, size: MAGIC_BYTES }));
   if (compression === "plain") return fd;
   closeSync(fd);
   return await spoolStream(Bun.file(source.path).stream(), compression, spool);
+}
+
+/** @throws TareError `bad_input` where it is a directory, which has no bytes */
+export function openStandardInput(): ReadableStream<Uint8Array> {
+  if (!fstatSync(0).isDirectory()) return Bun.stdin.stream();
+  throw new TareError("bad_input", "Cannot read standard input: it is a directory");
 }
 
 /**
@@ -184,7 +192,7 @@ export function openRegular(path: string): number {
   try {
     fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (cause) {
-    throw new TareError("not_found", `Cannot open "${path}": ${(cause as Error).message}`, {
+    throw new TareError("not_found", `Cannot open "${path}": ${reasonOf(cause)}`, {
       cause,
     });
   }

@@ -5,7 +5,7 @@ import { TareError } from "@tare/spec/error.ts";
 import type { Platform } from "@tare/spec/platform.ts";
 import type { Reference } from "@tare/spec/reference.ts";
 import type { Engine } from "../engine.ts";
-import { type ArchiveSource, openRegular } from "./archive.ts";
+import { type ArchiveSource, openRegular, openStandardInput } from "./archive.ts";
 import { applyChanges } from "./changes.ts";
 import { decompress, detect, isLayerCompression } from "./compression.ts";
 import { machinePlatform } from "./config.ts";
@@ -70,7 +70,7 @@ async function* nonEmpty(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Uint
 }
 
 function openStream(source: ArchiveSource): AsyncIterable<Uint8Array> {
-  if (source === "stdin") return Bun.stdin.stream();
+  if (source === "stdin") return openStandardInput();
   closeSync(openRegular(source.path));
   return Bun.file(source.path).stream();
 }

@@ -10,7 +10,7 @@ import { chmodSync, chownSync, closeSync, mkdirSync, rmSync } from "node:fs";
 import type { Digest } from "@tare/spec/digest.ts";
 import { TareError } from "@tare/spec/error.ts";
 import type { Engine } from "../engine.ts";
-import { helperError } from "../helper.ts";
+import { helperError, startHelper } from "../helper.ts";
 import { writeWhole } from "../write-whole.ts";
 import { BlobWriter, checkDigest } from "./blob.ts";
 import { decompress, detect, isLayerCompression } from "./compression.ts";
@@ -121,7 +121,7 @@ async function takeInto(
   task: LayerTask,
   work: AbortController,
 ): Promise<TakenLayer> {
-  const helper = startHelper(engine, task);
+  const helper = startUnpack(engine, task);
   work.signal.addEventListener("abort", helper.kill);
   // Whatever fails first stops the rest, and is what comes out.
   const stop = (error: unknown): never => {
@@ -209,13 +209,11 @@ type Helper = {
   readonly kill: () => void;
 };
 
-function startHelper(engine: Engine, task: LayerTask): Helper {
+function startUnpack(engine: Engine, task: LayerTask): Helper {
   const marks = engine.settings.rootless ? "user" : "trusted";
   const tree = task.top === undefined ? [] : ["--tree"];
-  const child = Bun.spawn(
-    [engine.settings.helper, "unpack", "--dir", task.root, "--marks", marks, "--ask", ...tree],
-    { stdio: ["pipe", "pipe", "pipe", "pipe"], env: {} },
-  );
+  const words = ["unpack", "--dir", task.root, "--marks", marks, "--ask", ...tree];
+  const child = startHelper(engine, words, ["pipe", "pipe", "pipe", "pipe"]);
   const kill = (): void => child.kill("SIGKILL");
   // A pipe beyond the first three is a bare descriptor, ours to close.
   const answer = new Answer(child.stdio[3] as unknown as number);

@@ -3,6 +3,7 @@
  * same blobs, as Docker's own since version 25; or one of the two alone. The same images give the same
  * bytes. What is written is hashed on its way, so a damaged store makes no archive that looks whole.
  */
+
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { type Digest, digestHex } from "@tare/spec/digest.ts";
 import { TareError } from "@tare/spec/error.ts";
@@ -10,6 +11,7 @@ import type { Platform } from "@tare/spec/platform.ts";
 import { paddingOf } from "@tare/spec/tar-fields.ts";
 import { END_OF_ARCHIVE, plainEntry, writeHeader } from "@tare/spec/tar-write.ts";
 import type { Engine } from "../engine.ts";
+import { ReaderGone, reasonOf } from "../host/failure.ts";
 import { Lease } from "../store/leases.ts";
 import { blobPath, Staging, type Store, sweepStaging } from "../store/store.ts";
 import { writeWhole } from "../write-whole.ts";
@@ -134,7 +136,7 @@ function write(fd: number, bytes: Uint8Array): void {
   try {
     writeWhole(fd, bytes);
   } catch (cause) {
-    const { message } = cause as Error;
-    throw new TareError("system", `Cannot write the archive: ${message}`, { cause });
+    if ((cause as NodeJS.ErrnoException).code === "EPIPE") throw new ReaderGone(cause);
+    throw new TareError("system", `Cannot write the archive: ${reasonOf(cause)}`, { cause });
   }
 }

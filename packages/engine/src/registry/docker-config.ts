@@ -1,4 +1,5 @@
 /** Docker's `config.json`, as far as passwords go. What else is in there is kept as it is. */
+
 import {
   closeSync,
   fstatSync,
@@ -14,6 +15,7 @@ import {
 import { dirname } from "node:path";
 import { TareError } from "@tare/spec/error.ts";
 import { lockFile } from "../host/calls.ts";
+import { reasonOf } from "../host/failure.ts";
 import { writeWhole } from "../write-whole.ts";
 import type { Credential } from "./credential.ts";
 
@@ -92,7 +94,7 @@ function attempt<T>(path: string, work: () => T): T {
   try {
     return work();
   } catch (cause) {
-    throw new TareError("no_permission", `Cannot write "${path}": ${(cause as Error).message}`, {
+    throw new TareError("no_permission", `Cannot write "${path}": ${reasonOf(cause)}`, {
       cause,
     });
   }
@@ -121,7 +123,7 @@ function readObject(path: string): Json | undefined {
     text = readSmall(path);
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw new TareError("bad_input", `Cannot read "${path}": ${(cause as Error).message}`, {
+    throw new TareError("bad_input", `Cannot read "${path}": ${reasonOf(cause)}`, {
       cause,
     });
   }

@@ -2,8 +2,10 @@
  * Whom TLS connections believe: the system's authorities, those of the settings, and the directories
  * `certs.d/HOST` that docker and podman read (`*.crt` authorities, `*.cert` with `*.key` for a client).
  */
+
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { TareError } from "@tare/spec/error.ts";
+import { reasonOf } from "../host/failure.ts";
 import { type RegistrySettings, ruleOf } from "./settings.ts";
 
 /** What Bun's fetch takes. */
@@ -91,12 +93,8 @@ function readPem(path: string): string {
     if (!stat.isFile() || stat.size > FILE_BYTES_MAX) throw new Error("it is no file of PEM");
     return readFileSync(path, "utf8");
   } catch (cause) {
-    throw new TareError(
-      "bad_input",
-      `Cannot read certificate "${path}": ${(cause as Error).message}`,
-      {
-        cause,
-      },
-    );
+    throw new TareError("bad_input", `Cannot read certificate "${path}": ${reasonOf(cause)}`, {
+      cause,
+    });
   }
 }

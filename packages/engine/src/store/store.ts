@@ -10,6 +10,7 @@
  * Layers hold setuid programs (CVE-2021-41091): no other user gets past the first level. There, some
  * rooms let pass (x, no r), so that the root of a user namespace reaches what belongs to it alone.
  */
+
 import type { Database } from "bun:sqlite";
 import {
   chmodSync,
@@ -23,6 +24,7 @@ import {
 } from "node:fs";
 import { type Digest, digestHex } from "@tare/spec/digest.ts";
 import { TareError } from "@tare/spec/error.ts";
+import { reasonOf } from "../host/failure.ts";
 import { openDatabase } from "./database.ts";
 import { isAlive, ownerOf, ownTag } from "./owner.ts";
 import { makeReserve } from "./reserve.ts";
@@ -105,13 +107,9 @@ function makeRooms(root: string): void {
     makeReserve(root);
     closeSync(openSync(`${root}/tare.db`, "a", 0o600));
   } catch (cause) {
-    throw new TareError(
-      "no_permission",
-      `Cannot use data root "${root}": ${(cause as Error).message}`,
-      {
-        cause,
-      },
-    );
+    throw new TareError("no_permission", `Cannot use data root "${root}": ${reasonOf(cause)}`, {
+      cause,
+    });
   }
 }
 
@@ -160,8 +158,8 @@ function removeLeftover(path: string): string[] {
     rmSync(path, { recursive: true, force: true });
     return [];
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    return BY_ANOTHER.has(code ?? "") ? [] : [`Cannot remove "${path}": ${message}`];
+    const { code = "" } = error as NodeJS.ErrnoException;
+    return BY_ANOTHER.has(code) ? [] : [`Cannot remove "${path}": ${reasonOf(error)}`];
   }
 }
 

@@ -1,5 +1,9 @@
 /** The program `tare`: the only place of the CLI that touches the process. */
-import { fstatSync, readFileSync, writeSync } from "node:fs";
+import { fstatSync, readFileSync } from "node:fs";
+import { reasonOf } from "@tare/engine/host/failure.ts";
+import { writeWhole } from "@tare/engine/write-whole.ts";
+import { TareError } from "@tare/spec/error.ts";
+import { EXIT_BROKEN_PIPE } from "../cli/failure.ts";
 import { main } from "../cli/main.ts";
 import { escapeControls, hasControls } from "../cli/terminal-text.ts";
 
@@ -18,22 +22,24 @@ const env = new Map(Object.entries(process.env).map(([key, value]) => [key, valu
 const programs =
   env.get("TARE_PROGRAMS") ?? process.execPath.slice(0, process.execPath.lastIndexOf("/"));
 
-/** 128 + SIGPIPE, as a shell gives for a program that the signal ended. */
-const EXIT_BROKEN_PIPE = 141;
-
 /** The streams of the process object would cost as much as starting it. */
-function writeWhole(fd: number, text: string): void {
-  const bytes = new TextEncoder().encode(text);
-  for (let at = 0; at < bytes.length; ) {
-    try {
-      at += writeSync(fd, bytes, at);
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      // A reader that went, as `head`, is no failure of ours to report.
-      if (code === "EPIPE") process.exit(EXIT_BROKEN_PIPE);
-      if (code !== "EAGAIN") throw error;
-      Bun.sleepSync(1);
-    }
+function write(fd: number, text: string): void {
+  try {
+    writeWhole(fd, text);
+  } catch (cause) {
+    // A reader that went, as `head`, is no failure of ours to report.
+    if ((cause as NodeJS.ErrnoException).code === "EPIPE") process.exit(EXIT_BROKEN_PIPE);
+    const message = `Cannot write to standard output: ${reasonOf(cause)}`;
+    throw new TareError("system", message, { cause });
+  }
+}
+
+/** What cannot be told to anybody must not end the work that it is about. */
+function complain(text: string): void {
+  try {
+    writeWhole(2, text);
+  } catch {
+    // The exit status says it.
   }
 }
 
@@ -62,9 +68,9 @@ const status = await main(process.argv.slice(2), {
   // Loading this module costs as much as starting the program.
   isTerminal: async (fd) => (await import("node:tty")).isatty(fd),
   uid: process.getuid?.() ?? 0,
-  print: (text) => writeWhole(1, hasControls(text) && isDevice(1) ? escapeControls(text) : text),
-  draw: (text) => writeWhole(1, text),
-  complain: (text) => writeWhole(2, text),
+  print: (text) => write(1, hasControls(text) && isDevice(1) ? escapeControls(text) : text),
+  draw: (text) => write(1, text),
+  complain,
   onSignal: (handler) => {
     for (const signal of FORWARDED) process.on(signal, () => handler(signal));
   },

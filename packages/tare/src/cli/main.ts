@@ -2,7 +2,7 @@
 import { TareError } from "@tare/spec/error.ts";
 import type { Surroundings } from "./command.ts";
 import { COMMANDS, type CommandEntry, findCommand, groupOf } from "./commands.ts";
-import { EXIT_FAILURE, printFailure, runStatus } from "./failure.ts";
+import { failureStatus, printFailure } from "./failure.ts";
 import { parseLine } from "./flag.ts";
 import { parseSwitch, parseText } from "./values.ts";
 
@@ -57,7 +57,7 @@ export async function main(words: readonly string[], around: Surroundings): Prom
     });
   } catch (error) {
     around.complain(printFailure(error));
-    return name === "run" ? runStatus(error) : EXIT_FAILURE;
+    return failureStatus(name, error);
   }
 }
 

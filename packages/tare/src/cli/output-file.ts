@@ -2,6 +2,7 @@
  * Where an archive goes: a file that is there whole or not at all, or standard output. Until it is whole
  * the file has no name (O_TMPFILE), so that whatever ends the program leaves nothing in a user's directory.
  */
+
 import {
   closeSync,
   constants,
@@ -14,6 +15,7 @@ import {
 } from "node:fs";
 import { dirname } from "node:path";
 import { linkOpenFile } from "@tare/engine/host/calls.ts";
+import { reasonOf } from "@tare/engine/host/failure.ts";
 import { TareError } from "@tare/spec/error.ts";
 import type { Surroundings } from "./command.ts";
 import { parseText } from "./values.ts";
@@ -101,7 +103,6 @@ function openNew(path: string, place: string, flags: "w" | "wx"): number {
   try {
     return openSync(place, flags, MODE);
   } catch (cause) {
-    const { message } = cause as Error;
-    throw new TareError("bad_input", `Cannot write "${path}": ${message}`, { cause });
+    throw new TareError("bad_input", `Cannot write "${path}": ${reasonOf(cause)}`, { cause });
   }
 }

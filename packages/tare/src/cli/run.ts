@@ -1,10 +1,12 @@
 /** `tare run`: a command in a new container, in the foreground. */
+
 import { accessSync, closeSync, constants, openSync, readSync } from "node:fs";
 import type { RuntimeTraits } from "@tare/engine/container/prepare.ts";
 import { sweepContainers } from "@tare/engine/container/records.ts";
 import type { ContainerRequest } from "@tare/engine/container/request.ts";
 import { runContainer, type Stdio } from "@tare/engine/container/run.ts";
 import { type Engine, openEngine } from "@tare/engine/engine.ts";
+import { reasonOf } from "@tare/engine/host/failure.ts";
 import { hasImage } from "@tare/engine/image/lookup.ts";
 import { TareError } from "@tare/spec/error.ts";
 import type { Command, Surroundings } from "./command.ts";
@@ -111,7 +113,7 @@ function readFile(path: string): string {
   try {
     bytes = readAtMost(path, FILE_BYTES_MAX + 1);
   } catch (cause) {
-    throw new TareError("not_found", `Cannot read "${path}": ${(cause as Error).message}`, {
+    throw new TareError("not_found", `Cannot read "${path}": ${reasonOf(cause)}`, {
       cause,
     });
   }
