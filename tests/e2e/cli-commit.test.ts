@@ -9,6 +9,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join, resolve } from "node:path";
+import { diskUsage } from "../../packages/engine/src/store/usage.ts";
 import { describeTree } from "../harness/canary.ts";
 import { busyboxRootfs, copyRootfs, mustSucceed } from "../harness/fixtures.ts";
 import { REPO } from "../harness/places.ts";
@@ -227,6 +228,29 @@ describe("tare commit", () => {
 });
 
 describe("tare commit of a file with holes", () => {
+  test("takes the room of what is in it: packed, unpacked, and loaded again", async () => {
+    const cli = await openLoadedCli();
+    const write = "printf start > /sparse; truncate -s 50M /sparse; printf end >> /sparse";
+    await keep(cli, "box", `${write}; truncate -s 64M /sparse /hole`);
+    const taken = () => diskUsage(cli.dataRoot).bytes;
+    const show = () =>
+      cli.run("-u", "0", "made", "sh", "-c", "stat -c %s /hole; sha256sum /sparse /hole");
+    const before = taken();
+    mustSucceed(await cli.tare(["commit", "box", "made"]));
+    // 128 MiB of zeros in the layer, which is here as a blob and as a tree.
+    expect(taken() - before).toBeLessThan(12 * 1024 * 1024);
+    const wanted = mustSucceed(await show()).stdout;
+    expect(wanted).toStartWith("67108864\n");
+    const archive = join(cli.scene.dir, "made.tar");
+    mustSucceed(await cli.tare(["save", "-o", archive, "made"]));
+    await remove(cli, "box");
+    mustSucceed(await cli.tare(["rmi", "made"]));
+    mustSucceed(await cli.tare(["load", "-i", archive]));
+    expect(taken() - before).toBeLessThan(12 * 1024 * 1024);
+    expect((await show()).stdout).toBe(wanted);
+    mustSucceed(await cli.tare(["system", "check"]));
+  });
+
   test("refuses what the disk has no room for, before it writes", async () => {
     const cli = await openLoadedCli();
     // Near the largest file of ext4; twice that is more than any disk of a test has.

@@ -79,6 +79,12 @@ super::sys! {
     fn encode_utf8(text: Text) -> Bytes { text.0 }
     /// SHA-256 (FIPS 180-4) of some bytes: 32 bytes.
     fn sha256(bytes: Buffer) -> Bytes { Sha256::digest(bytes.bytes()).to_vec() }
+    /// 1 where all bytes are zero, else 0.
+    fn is_zero(bytes: Buffer) -> Plain {
+        // By the block, so that it is a few instructions each and ends early.
+        let mut blocks = bytes.bytes().chunks(4096);
+        i64::from(blocks.all(|block| block.iter().fold(0, |all, byte| all | byte) == 0))
+    }
     /// The words of the command line, the program's own name first.
     fn argv() -> Texts { words() }
     /// The environment, as `NAME=value` texts.

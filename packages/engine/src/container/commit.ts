@@ -67,14 +67,17 @@ export async function commitContainer(
   return options.pause ? await whilePaused(engine, container, make) : await make();
 }
 
-/** A layer is kept packed and unpacked, and in neither do files have holes. */
+/** A layer is kept packed and unpacked. */
 const COPIES = 2;
 
-/** A sparse file of some bytes may be terabytes in a layer: better said before the disk is full. */
+/**
+ * Better said before the disk is full. Holes take nothing here, but are zeros in the layer: of a file
+ * with terabytes of them hours of work, for an image that nobody else could unpack.
+ */
 function checkSpace({ store }: Engine, container: StoredContainer): void {
   const changed = new UsageCount();
   changed.add(`${containerPath(store, container.id)}/upper`);
-  const wanted = changed.contentBytes * COPIES;
+  const wanted = Math.max(changed.bytes * COPIES, changed.contentBytes);
   const { bavail, bsize } = statfsSync(store.root);
   if (wanted <= bavail * bsize) return;
   throw new TareError(

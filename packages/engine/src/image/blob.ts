@@ -1,5 +1,5 @@
 /** Blobs on their way into the store's staging: written, hashed and counted in one pass. */
-import { closeSync, openSync, readSync } from "node:fs";
+import { closeSync, ftruncateSync, openSync, readSync, writeSync } from "node:fs";
 import type { Digest } from "@tare/spec/digest.ts";
 import { TareError } from "@tare/spec/error.ts";
 import { writeWhole } from "../write-whole.ts";
@@ -23,6 +23,7 @@ export class BlobWriter {
   #fd: number | undefined;
   #size = 0;
   #digest: Digest | undefined;
+  #endsInHole = false;
 
   constructor(path: string | undefined, known: KnownBlob) {
     this.#fd = path === undefined ? undefined : openSync(path, "wx", 0o600);
@@ -40,7 +41,9 @@ export class BlobWriter {
     if (this.#size > (this.#known.size ?? BLOB_BYTES_MAX)) throw this.#wrongSize("more");
     this.#hasher.update(chunk);
     if (this.#fd === undefined) return;
-    writeWhole(this.#fd, chunk);
+    this.#endsInHole = isHole(chunk);
+    const place = this.#size - chunk.length;
+    if (!this.#endsInHole) writeWhole(this.#fd, chunk, writeFrom(place));
   }
 
   /**
@@ -50,6 +53,7 @@ export class BlobWriter {
   finish(): { readonly digest: Digest; readonly size: number } {
     const { digest, size } = this.#known;
     if (size !== undefined && this.#size < size) throw this.#wrongSize(`${this.#size}`);
+    if (this.#fd !== undefined && this.#endsInHole) ftruncateSync(this.#fd, this.#size);
     this.#digest ??= finishDigest(this.#hasher);
     if (digest !== undefined) checkDigest(this.#digest, digest, "blob");
     return { digest: this.#digest, size: this.#size };
@@ -66,6 +70,23 @@ export class BlobWriter {
     const wanted = size === undefined ? "1 TiB" : `${size} bytes`;
     return new TareError("corrupt", `Cannot use ${subject}: it has ${actual}, not ${wanted}`);
   }
+}
+
+const ZEROS = new Uint8Array(64 * 1024);
+
+/** Whether nothing needs to be written: a plain layer has the holes of files as zeros. */
+function isHole(chunk: Uint8Array): boolean {
+  for (let at = 0; at < chunk.length; at += ZEROS.length) {
+    const part = chunk.subarray(at, at + ZEROS.length);
+    if (Buffer.compare(part, ZEROS.subarray(0, part.length)) !== 0) return false;
+  }
+  return true;
+}
+
+/** As `writeSync` with a place in the bytes, which go to `place` of the file. */
+function writeFrom(place: number): typeof writeSync {
+  return ((fd: number, bytes: Uint8Array, at: number) =>
+    writeSync(fd, bytes, at, bytes.length - at, place + at)) as typeof writeSync;
 }
 
 /** The bytes of a piece, in chunks. */

@@ -262,6 +262,8 @@ declare module "tare:sys" {
   export function encode_utf8(text: string): Uint8Array;
   /** SHA-256 (FIPS 180-4) of some bytes: 32 bytes. */
   export function sha256(bytes: Uint8Array): Uint8Array;
+  /** 1 where all bytes are zero, else 0. */
+  export function is_zero(bytes: Uint8Array): number;
   /** The words of the command line, the program's own name first. */
   export function argv(): readonly string[];
   /** The environment, as `NAME=value` texts. */

@@ -205,7 +205,7 @@ class Layer {
     this.#count(step);
     const parent = this.#parentOf(step.at);
     const fd = this.#createFile(parent, step.name);
-    if (step.segments === undefined) this.#write(fd, content);
+    if (step.segments === undefined) this.#write(fd, content, step.size);
     else this.#writeSparse(fd, content, step);
     this.#setMetadata(fd, step.metadata);
     this.#sys.close(fd);
@@ -232,10 +232,15 @@ class Layer {
     return check(create(), "openat2", name);
   }
 
-  #write(fd: Fd, content: TarReader): void {
+  /** Long runs of zeros become holes: archives of images have no other word for them. */
+  #write(fd: Fd, content: TarReader, size: number): void {
+    let endsInHole = false;
     for (let piece = content.chunk(); piece !== undefined; piece = content.chunk()) {
-      writeAll(this.#sys, fd, piece, CONTENT);
+      endsInHole = piece.length >= HOLE_BYTES_MIN && this.#sys.is_zero(piece) === 1;
+      if (endsInHole) check(this.#sys.lseek(fd, piece.length, SEEK_CUR), "lseek", CONTENT);
+      else writeAll(this.#sys, fd, piece, CONTENT);
     }
+    if (endsInHole) check(this.#sys.ftruncate(fd, size), "ftruncate", CONTENT);
   }
 
   #writeSparse(fd: Fd, content: TarReader, step: Extract<UnpackStep, { op: "file" }>): void {
@@ -538,6 +543,10 @@ const FILE_BYTES_MAX = 16 * 1024 ** 4;
 
 /** Directories that wait for the layers below; more of them are compared at once. */
 const IMPLIED_MAX = 2000;
+
+/** Of what is read at a time: a page. */
+const HOLE_BYTES_MIN = 4096;
+const SEEK_CUR = 1;
 
 /** What a failed write is said to be of: names are put into words only for errors. */
 const CONTENT = "a file of the layer";
