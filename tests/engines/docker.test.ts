@@ -11,6 +11,12 @@ setDefaultTimeout(patiently(240_000));
 
 const IMAGE = `${IMAGE_NAME}:${IMAGE_TAG}`;
 const MIB = 1024 * 1024;
+const CAP_SYS_ADMIN = 1n << 21n;
+
+/** Of a line of /proc/PID/status. */
+function capabilitiesIn(line: string): bigint {
+  return BigInt(`0x${line.split("\t")[1]?.trim()}`);
+}
 
 /** No firewall and no bridge: that is dockerd's own work, and the runtime has no part in it. */
 async function startDocker(scene: Scene, host: EngineHost): Promise<void> {
@@ -50,6 +56,13 @@ test.skipIf(lacks("dockerd", "docker", "containerd", "skopeo", "umoci"))(
     const failing = await host.run("docker", "run", "--rm", ...limits, IMAGE, "ulimit -n; exit 7");
     expect(failing).toMatchObject({ stdout: "1024\n", code: 7 });
 
+    // Whatever dockerd itself may do, and no complaint about what it may not.
+    const strong = ["--privileged", "--user", "0", "--network", "none"];
+    const status = ["grep", "CapEff", "/proc/self/status"];
+    const privileged = await host.run("docker", "run", "--rm", ...strong, IMAGE, status.join(" "));
+    expect(privileged).toMatchObject({ code: 0, stderr: "" });
+    expect(capabilitiesIn(privileged.stdout) & CAP_SYS_ADMIN).not.toBe(0n);
+
     const statusOf = async (...words: string[]) =>
       (await host.run("docker", "run", "--rm", ...words)).code;
     expect(await statusOf("--entrypoint", "/nonexistent", IMAGE)).toBe(127);
@@ -66,6 +79,8 @@ test.skipIf(lacks("dockerd", "docker", "containerd", "skopeo", "umoci"))(
       "0\nadded",
     );
     expect((await host.run("docker", "exec", "long", "sh", "-c", "exit 5")).code).toBe(5);
+    const inside = await docker("exec", "--privileged", "--user", "0", "long", ...status);
+    expect(capabilitiesIn(inside) & CAP_SYS_ADMIN).not.toBe(0n);
     expect(await docker("top", "long")).toContain("sleep 0.05");
     const stats = await docker(
       "stats",

@@ -10,6 +10,7 @@ import { type ExecRecord, parseExecRecord } from "../container/exec-record.ts";
 import { readModules } from "../container/facts.ts";
 import { openDirectory } from "../container/store.ts";
 import { checkLabels } from "../container/unsupported.ts";
+import { grantable } from "../process/apply.ts";
 import { exitStatus, waitFor } from "../process/wait.ts";
 import { SIGKILL } from "../sys/abi-process.ts";
 import { check, errnoOf } from "../sys/check.ts";
@@ -67,7 +68,8 @@ function runExec(context: Context): number {
   const record = directory.read();
   if (record?.exec === undefined) throw notReady(id);
   const known = parseExecRecord(record.exec, id);
-  const process = listeningProcess(sys, processOf(context, known));
+  const wanted = listeningProcess(sys, processOf(context, known));
+  const process = hasUserNamespace(known) ? wanted : grantable(sys, wanted, context.log.warn);
   checkLabels(process, readModules(sys, process));
   checkConsole(args, process);
   const taker = consoleTaker(sys, args.options.get("console-socket"));
@@ -103,6 +105,11 @@ function runExec(context: Context): number {
     throw error;
   }
   return exitStatus(waitFor(sys, pid));
+}
+
+/** Who joins one has every capability in it. */
+function hasUserNamespace({ linux }: ExecRecord): boolean {
+  return linux.namespaces.some(({ type }) => type === "user");
 }
 
 function notReady(id: string): TareError {

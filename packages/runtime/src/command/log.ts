@@ -16,6 +16,7 @@ const STDERR = 2 as Fd;
 export type Log = {
   /** A line for people who look for a fault; nothing unless --debug was given. */
   readonly debug: (message: string) => void;
+  /** A line in the file where there is one, else on standard error. */
   readonly warn: (message: string) => void;
   /** One line on standard error, with its hint, and a line in the file where there is one. */
   readonly error: (report: ErrorReport) => void;
@@ -43,8 +44,9 @@ export function openLog(sys: Sys, { path, json, debug }: LogSettings): Log {
       if (debug) tell("debug", message);
     },
     warn: (message) => {
-      sys.write(STDERR, sys.encode_utf8(`tare-runtime: warning: ${oneLine(message)}\n`));
+      // Standard error becomes the container's own: an engine that names a file keeps it clean.
       if (file !== undefined) tell("warning", message);
+      else sys.write(STDERR, sys.encode_utf8(`tare-runtime: warning: ${oneLine(message)}\n`));
     },
     error: (report) => {
       const hint = report.hint === undefined ? "" : `\nhint: ${report.hint}`;

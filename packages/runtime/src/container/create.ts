@@ -16,8 +16,8 @@ import type { DeviceNode, OutsideDevices } from "../devices/outside.ts";
 import { runHooks } from "../hooks/hooks.ts";
 import { openBindSource } from "../mounts/attach.ts";
 import { normalize } from "../mounts/plan.ts";
-import { heldCapabilities } from "../process/apply.ts";
-import { asksForScheduling, lostAmbient, refuseLacking } from "../process/plan.ts";
+import { grantable } from "../process/apply.ts";
+import { asksForScheduling, lostAmbient } from "../process/plan.ts";
 import { waitFor } from "../process/wait.ts";
 import { loadFilter } from "../seccomp/apply.ts";
 import { agentOf, filterFlags } from "../seccomp/flags.ts";
@@ -131,7 +131,8 @@ export function prepare(
   const written = withOwnMaps(parseConfig(text), () => {
     return { uid: sys.geteuid(), gid: sys.getegid() };
   });
-  const config = request.activation?.amend(written) ?? written;
+  const amended = request.activation?.amend(written) ?? written;
+  const config = withCapabilities(sys, amended, request.warn);
   checkConsole(config, request.console);
   refuseUnsupported(config, readModules(sys, config.process, config.linux.mountLabel));
   if (config.annotations.has(FAIL_UNKNOWN)) refuseUnknownSyscalls(sys, config);
@@ -153,16 +154,15 @@ export function prepare(
     isRootless: rootless,
   };
   const plan = planContainer(config, facts);
-  checkCapabilities(sys, config, plan);
   return { config, plan, cgroup, scope, placement: planPlacement(sys, config, id) };
 }
 
 /** In a user namespace of its own, or one that is joined, the first process has them all. */
-function checkCapabilities(sys: Sys, { linux }: Config, { init }: Plan): void {
-  const step = init.find(({ op }) => op === "capabilities");
-  if (step?.op !== "capabilities") return;
-  if (linux.namespaces.some(({ type }) => type === "user")) return;
-  refuseLacking(step.sets, heldCapabilities(sys));
+function withCapabilities(sys: Sys, config: Config, warn: CreateRequest["warn"]): Config {
+  if (config.process === undefined) return config;
+  if (config.linux.namespaces.some(({ type }) => type === "user")) return config;
+  const process = grantable(sys, config.process, warn);
+  return process === config.process ? config : { ...config, process };
 }
 
 function schedulingOf(sys: Sys, config: Config): readonly SchedulingStep[] {

@@ -27,6 +27,7 @@ import { statAt } from "../sys/stat.ts";
 import type { Fd, Sys } from "../sys/types.ts";
 import { enterDirectory } from "./directory.ts";
 import { hide, keepHidden, show } from "./hidden.ts";
+import { withinHeld } from "./plan.ts";
 import { becomeProgram, closeAllBut, type Program, prepareProgram } from "./program.ts";
 
 /** What the steps of the program need and leave. */
@@ -186,11 +187,20 @@ function giveStreams(sys: Sys, uid: number, gid: number): void {
 }
 
 /** The permitted set of this process. */
-export function heldCapabilities(sys: Sys): bigint {
+function heldCapabilities(sys: Sys): bigint {
   const bytes = new Uint8Array(24);
   check(sys.capget(bytes), "capget");
   const view = new DataView(bytes.buffer);
   return BigInt(view.getUint32(4, true)) | (BigInt(view.getUint32(16, true)) << 32n);
+}
+
+/** A process with the capabilities that we hold; what it cannot have is told. */
+export function grantable(sys: Sys, wanted: Process, warn: (line: string) => void): Process {
+  const { process, lacking } = withinHeld(wanted, heldCapabilities(sys));
+  if (lacking.length > 0) {
+    warn(`process.capabilities: ${lacking.join(", ")} left out: our caller does not hold them`);
+  }
+  return process;
 }
 
 /** seccomp(2) wants no_new_privs or CAP_SYS_ADMIN, which this process still has. */

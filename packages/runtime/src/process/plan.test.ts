@@ -2,13 +2,7 @@ import { describe, expect, test } from "bun:test";
 import type { Config } from "@tare/spec/oci-runtime.ts";
 import { parseConfig } from "@tare/spec/oci-runtime-parse.ts";
 import type { ProcessStep } from "../container/step.ts";
-import {
-  capabilityMasks,
-  lostAmbient,
-  planLaunch,
-  planProcessSetup,
-  refuseLacking,
-} from "./plan.ts";
+import { capabilityMasks, lostAmbient, planLaunch, planProcessSetup, withinHeld } from "./plan.ts";
 import { planScheduling } from "./scheduling.ts";
 
 type Fields = { readonly [name: string]: unknown };
@@ -126,11 +120,24 @@ describe("capabilities", () => {
     return capabilityMasks(process);
   };
 
-  test("those that are not held are refused by name", () => {
-    const wanted = masks({ permitted: ["CAP_KILL", "CAP_BPF"], effective: ["CAP_BPF"] });
-    expect(() => refuseLacking(wanted, wanted.permitted)).not.toThrow();
-    expect(() => refuseLacking(wanted, 0n)).toThrow("not ours to give: CAP_KILL, CAP_BPF");
-    expect(() => refuseLacking(wanted, 1n << 5n)).toThrow("not ours to give: CAP_BPF");
+  test("those that are not held are left out of every set, and named", () => {
+    const both = ["CAP_KILL", "CAP_BPF"];
+    const sets = { bounding: both, permitted: both, effective: ["CAP_BPF"], inheritable: both };
+    const { process } = configOf({ capabilities: { ...sets, ambient: both } });
+    if (process === undefined) throw new Error("the configuration has a process");
+    const kill = 1n << 5n;
+    expect(withinHeld(process, kill | (1n << 39n))).toEqual({ process, lacking: [] });
+    expect(withinHeld(process, 0n).lacking).toEqual(both);
+    const some = withinHeld(process, kill);
+    expect(some.lacking).toEqual(["CAP_BPF"]);
+    const killOnly = ["CAP_KILL"];
+    expect(some.process.capabilities).toEqual({
+      bounding: killOnly,
+      permitted: killOnly,
+      effective: [],
+      inheritable: killOnly,
+      ambient: killOnly,
+    });
   });
 
   test("no sets at all are no capabilities", () => {

@@ -161,16 +161,28 @@ export function lostAmbient({ capabilities }: Process): readonly string[] {
   return ambient.filter((name) => !permitted.includes(name) || !inheritable.includes(name));
 }
 
-/** Throws `no_permission` where a program wants a capability that whoever makes it does not hold. */
-export function refuseLacking({ permitted, effective }: CapabilityMasks, held: bigint): void {
-  const lacking = (permitted | effective) & ~held;
-  if (lacking === 0n) return;
-  const names = capabilityNames().filter((_name, bit) => ((lacking >> BigInt(bit)) & 1n) !== 0n);
-  throw new TareError(
-    "no_permission",
-    `Cannot set process.capabilities: not ours to give: ${names.join(", ")}`,
-    { hint: "Leave them out: CapPrm in /proc/self/status of the caller has not got them" },
-  );
+/**
+ * A process without the capabilities that whoever makes it does not hold, and their names: what cannot
+ * be granted is for a warning, and no failure (config.md, "Linux Process").
+ */
+export function withinHeld(
+  process: Process,
+  held: bigint,
+): { readonly process: Process; readonly lacking: readonly string[] } {
+  const { effective, permitted, inheritable } = capabilityMasks(process);
+  const missing = (effective | permitted | inheritable) & ~held;
+  if (missing === 0n) return { process, lacking: [] };
+  const lacking = capabilityNames().filter((_name, bit) => ((missing >> BigInt(bit)) & 1n) !== 0n);
+  const left = (names: readonly string[]) => names.filter((name) => !lacking.includes(name));
+  const sets = process.capabilities;
+  const capabilities = {
+    bounding: left(sets.bounding),
+    effective: left(sets.effective),
+    permitted: left(sets.permitted),
+    inheritable: left(sets.inheritable),
+    ambient: left(sets.ambient),
+  };
+  return { process: { ...process, capabilities }, lacking };
 }
 
 /** Up to the last bit of a set: a newer kernel has capabilities that we have no name for. */
