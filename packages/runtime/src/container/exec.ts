@@ -5,6 +5,8 @@
 
 import { fromReport, TareError } from "@tare/spec/error.ts";
 import type { Process } from "@tare/spec/oci-runtime.ts";
+import { isCgroupFrozen } from "../cgroup/freezer.ts";
+import { parseCgroupState } from "../cgroup/state.ts";
 import { planAffinity, printMask } from "../process/affinity.ts";
 import { hide } from "../process/hidden.ts";
 import { asksForScheduling } from "../process/plan.ts";
@@ -28,6 +30,8 @@ import { passListener } from "./listener.ts";
 import { type ContainerDirectory, isAlive } from "./store.ts";
 
 const LINK_BYTES_MAX = 64;
+/** How often is looked whether the container is frozen, once a signal has come. */
+const LOOK_MS = 50;
 const RESET_ON_FORK = "SCHED_FLAG_RESET_ON_FORK";
 const ENDING: ReadonlySet<number> = new Set([SIGHUP, SIGINT, SIGQUIT, SIGTERM]);
 
@@ -120,6 +124,8 @@ class Attempt {
   readonly #channel: Channel;
   readonly #stage: number;
   #pid: number | undefined;
+  /** A signal that asks for the end, and came before there was a program to pass it to. */
+  #early: number | undefined;
 
   constructor(sys: Sys, request: ExecRequest, pidfd: Fd, facts: ExecFacts) {
     const { process, exec: known, preserveFds, directory } = request;
@@ -165,6 +171,7 @@ class Attempt {
   #born(pid: number): void {
     this.#pid = pid;
     this.#sys.kill(this.#stage, SIGKILL);
+    if (this.#early !== undefined) this.#sys.kill(pid, this.#early);
   }
 
   /** Ends both. Why is known to the caller: what fails here is not told. */
@@ -204,18 +211,29 @@ class Attempt {
     }
   }
 
-  /** In a frozen cgroup the stage waits for ever: then a signal ends us, and the stage when it can. */
+  /**
+   * In a frozen cgroup the stage waits for ever: then a signal ends us, and the stage when it can. One
+   * that is not frozen may have forked already, what it will tell at once: the signal is the program's.
+   */
   #receive(): Received | undefined {
     const { signals } = this.#request;
     while (this.#pid === undefined) {
       const set = Int32Array.of(this.#channel.fd, POLLIN, 0, signals, POLLIN, 0);
-      retried(() => this.#sys.poll(set, -1));
+      retried(() => this.#sys.poll(set, this.#early === undefined ? -1 : LOOK_MS));
       if (set[2] !== 0) break;
-      if (!ENDING.has(nextSignal(this.#sys, signals))) continue;
+      const signal = set[5] === 0 ? undefined : nextSignal(this.#sys, signals);
+      const isEnding = signal !== undefined && ENDING.has(signal);
+      const isSecond = isEnding && this.#early !== undefined;
+      if (isEnding) this.#early = signal;
+      if (this.#early === undefined || !(isSecond || this.#isFrozen())) continue;
       this.#sys.kill(this.#stage, SIGKILL);
       throw new Interrupted("bad_state", "Cannot exec: interrupted by a signal");
     }
     return this.#channel.receive();
+  }
+
+  #isFrozen(): boolean {
+    return isCgroupFrozen(this.#sys, parseCgroupState(this.#request.record.cgroup));
   }
 
   #answer({ message, fds: [fd] }: Received): void {
