@@ -3,6 +3,7 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { makeAuthority, makeCertificate } from "../harness/certificates.ts";
+import { startCountingProxy } from "../harness/counting-proxy.ts";
 import { mustSucceed } from "../harness/fixtures.ts";
 import { IMAGE_TAG, images } from "../harness/images.ts";
 import { PASSWORD, skopeoCopy, startRegistry, USER } from "../harness/registry.ts";
@@ -11,6 +12,9 @@ import { startTokenServer } from "../harness/token-server.ts";
 import { openCli } from "./cli-scene.ts";
 
 setDefaultTimeout(240_000);
+
+/** A manifest of one layer, and the headers of a few requests. */
+const REQUESTS_BYTES_MAX = 8 * 1024;
 
 const sent = (output: string) => output.split("\n").filter((line) => line.endsWith(": Pushed"));
 
@@ -47,6 +51,21 @@ test("an imported image goes to a registry once, and skopeo and podman read it",
   );
   const listed = await run([...podman, "images", "--digests", "--format", "{{.Digest}}"]);
   expect(listed.stdout.trim()).toBe(digest);
+});
+
+test("a push of what is there sends requests and a manifest, and no byte of a layer", async () => {
+  const cli = await openCli();
+  const registry = await startRegistry(cli.scene);
+  const { host, sent: bytes } = await startCountingProxy(cli.scene, registry.host);
+  const { rootTarball } = await images();
+  const name = `${host}/test/counted:1`;
+  mustSucceed(await cli.tare(["import", rootTarball, name]));
+  mustSucceed(await cli.tare(["push", name]));
+  const first = bytes();
+  expect(first).toBeGreaterThan(10 * REQUESTS_BYTES_MAX);
+  mustSucceed(await cli.tare(["push", name]));
+  expect(bytes() - first).toBeGreaterThan(0);
+  expect(bytes() - first).toBeLessThan(REQUESTS_BYTES_MAX);
 });
 
 test("what was pulled goes back as it is; a layer goes from one repository to another by a mount", async () => {
