@@ -101,7 +101,7 @@ types: setup-build dist/tare-host-dev ## print packages/runtime/src/sys/sys.d.ts
 	dist/tare-host-dev --types > .build/sys.d.ts
 	mv .build/sys.d.ts packages/runtime/src/sys/sys.d.ts
 
-bench: setup-test build ## time and memory beside crun, runc and podman, in one sitting
+bench: setup-test build ## time and memory beside crun, runc, podman and docker, in one sitting
 	$(BUN) bench/run.ts
 
 conformance: setup-conformance build ## run the public suites whose checkouts are named by variables (docs/conformance.md)

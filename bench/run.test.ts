@@ -30,6 +30,17 @@ function traces(pid: number): string[] {
   return [...allCgroups(), ...scratch].filter((name) => name.includes(scratchPrefix(pid)));
 }
 
+/** Without docker, which is not everywhere. */
+function storeRows(): string[] {
+  const works = has("docker-registry", "skopeo") ? ["load small", "pull small"] : ["load small"];
+  const both = (row: string) => [row, `${row}, written back`];
+  const rows = works.flatMap((work) => [
+    ...both(`${work}, podman`),
+    ...both(`${work}, gzip and tar`),
+  ]);
+  return [...rows, "images of 3, podman", "image inspect of 3, podman"];
+}
+
 test.skipIf(!canRun || !has(...PEERS))(
   "every bench runs, writes its lines and leaves nothing",
   async () => {
@@ -47,8 +58,11 @@ test.skipIf(!canRun || !has(...PEERS))(
       "image",
       "store",
     ]);
+    expect(lines.at(-1)).toMatchObject({ kind: "end" });
     const contests = lines.filter(({ kind }) => kind === "contest");
-    expect(contests).toHaveLength(has("docker-registry", "skopeo") ? 16 : 15);
+    const ofStore = contests.filter(({ bench }) => bench === "store").map(({ name }) => name);
+    expect(ofStore.filter((name: string) => !name.includes("docker"))).toEqual(storeRows());
+    expect(contests.filter(({ bench }) => bench !== "store")).toHaveLength(11);
     for (const { wallRatio } of contests) expect(wallRatio.median).toBeGreaterThan(0);
     expect(traces(child.pid)).toEqual([]);
   },
@@ -65,7 +79,8 @@ test.skipIf(!canRun || !has("perf", "strace"))("the look at where time goes work
 });
 
 test.skipIf(!canRun)("a bench that is interrupted leaves nothing", async () => {
-  const child = start("run.ts", "--quick", "--only", "run", "--out", join(dir, "never.jsonl"));
+  const out = join(dir, "stopped.jsonl");
+  const child = start("run.ts", "--quick", "--only", "run", "--out", out);
   while (!traces(child.pid).some((name) => name.startsWith("/"))) {
     expect(child.exitCode).toBeNull();
     await Bun.sleep(1);
@@ -73,4 +88,9 @@ test.skipIf(!canRun)("a bench that is interrupted leaves nothing", async () => {
   child.kill("SIGINT");
   expect(await child.exited).not.toBe(0);
   expect(traces(child.pid)).toEqual([]);
+  const kinds = readFileSync(out, "utf8")
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line).kind);
+  expect([kinds[0], kinds.at(-1)]).toEqual(["run", "stopped"]);
 });

@@ -2,6 +2,7 @@
 import type { Contest, Verdict } from "./contest.ts";
 import type { Place } from "./place.ts";
 import type { Programs } from "./programs.ts";
+import type { Rounds } from "./rounds.ts";
 
 export type Surroundings = Place & {
   readonly programs: Programs;
@@ -10,11 +11,13 @@ export type Surroundings = Place & {
 };
 
 export type Prepared = {
-  readonly contests: readonly Contest[];
+  readonly contests: readonly (Contest | Rounds)[];
   /** Measured once, without time. */
   readonly facts?: readonly Verdict[];
   /** Measured once the contests are over. */
-  readonly after?: () => readonly Verdict[];
+  readonly after?: () => readonly Verdict[] | Promise<readonly Verdict[]>;
+  /** Ends what works for the contests. */
+  readonly close?: () => Promise<void>;
   /** Why contests are left out. */
   readonly missing?: string;
 };

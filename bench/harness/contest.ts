@@ -34,6 +34,8 @@ export type Contest = {
   readonly before?: () => void;
 };
 
+type Judged = Pick<Contest, "name" | "ours" | "peer" | "bars">;
+
 export type Figures = {
   readonly label: string;
   readonly wallMs: number;
@@ -61,7 +63,7 @@ export type Verdict = {
   readonly met: boolean;
 };
 
-type Pair = { readonly ours: Sample; readonly peer: Sample };
+export type Pair = { readonly ours: Sample; readonly peer: Sample };
 
 /**
  * Runs a contest. The first `warmUps` pairs fill caches and are thrown away.
@@ -95,7 +97,7 @@ function runPair(
 }
 
 /** What the pairs say. */
-function judge(contest: Contest, pairs: readonly Pair[]): Outcome {
+export function judge(contest: Judged, pairs: readonly Pair[]): Outcome {
   const over = (of: (pair: Pair) => number): Interval => signInterval(pairs.map(of));
   const measured = {
     name: contest.name,

@@ -2,7 +2,8 @@
  * measure OUTPUT LIMIT_MS WORD... [@then WORD...]...: runs commands one after the other, and writes one
  * line of JSON to the file OUTPUT: wall time from the first spawn to the end of the last command;
  * processor time and the largest resident set of all of them, those who outlive their parents included,
- * for this is their subreaper. "@settle" instead of "@then" waits first until no process is left.
+ * for this is their subreaper. "@settle" instead of "@then" waits first until no process is left; "@lap"
+ * notes the time until then as well.
  *
  * In C because what is measured takes two milliseconds: starting a process here costs what vfork(2)
  * costs, and the child's peak memory does not begin at a large parent's (the kernel carries it over
@@ -40,7 +41,7 @@ static int64_t microseconds(struct timeval time)
 
 static int is_border(const char *word)
 {
-	return strcmp(word, "@then") == 0 || strcmp(word, "@settle") == 0;
+	return strcmp(word, "@then") == 0 || strcmp(word, "@settle") == 0 || strcmp(word, "@lap") == 0;
 }
 
 /* Reaps everybody: children, and orphans that the kernel has given to us. */
@@ -88,17 +89,24 @@ int main(int argc, char **argv)
 	}
 
 	int status = 0;
+	struct rusage lap_used = { 0 };
+	int64_t lap_ns = 0;
 	int64_t began = now_ns();
 	for (char **word = argv + 3; *word != NULL && status == 0;) {
 		char **end = word;
 		while (*end != NULL && !is_border(*end))
 			end++;
 		int then_settle = *end != NULL && strcmp(*end, "@settle") == 0;
+		int then_lap = *end != NULL && strcmp(*end, "@lap") == 0;
 		char **next = *end == NULL ? end : end + 1;
 		*end = NULL;
 		status = run(word);
 		if (then_settle && status == 0)
 			settle();
+		if (then_lap) {
+			lap_ns = now_ns() - began;
+			getrusage(RUSAGE_CHILDREN, &lap_used);
+		}
 		word = next;
 	}
 	int64_t wall_ns = now_ns() - began;
@@ -111,8 +119,11 @@ int main(int argc, char **argv)
 		perror(output);
 		return EXIT_USAGE;
 	}
-	fprintf(file, "{\"status\":%d,\"wallNs\":%lld,\"userUs\":%lld,\"systemUs\":%lld,\"peakKiB\":%ld}\n",
-		status, (long long)wall_ns, (long long)microseconds(used.ru_utime),
-		(long long)microseconds(used.ru_stime), used.ru_maxrss);
+	fprintf(file,
+		"{\"status\":%d,\"wallNs\":%lld,\"cpuUs\":%lld,\"lapNs\":%lld,\"lapCpuUs\":%lld,\"peakKiB\":%ld}\n",
+		status, (long long)wall_ns,
+		(long long)(microseconds(used.ru_utime) + microseconds(used.ru_stime)), (long long)lap_ns,
+		(long long)(microseconds(lap_used.ru_utime) + microseconds(lap_used.ru_stime)),
+		used.ru_maxrss);
 	return fclose(file) == 0 ? 0 : EXIT_USAGE;
 }

@@ -2,7 +2,7 @@ import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { openMeasure, SETTLE, THEN } from "./measure.ts";
+import { LAP, openMeasure, SETTLE, THEN } from "./measure.ts";
 
 setDefaultTimeout(60_000);
 
@@ -26,6 +26,12 @@ describe.skipIf(Bun.which("gcc") === null)("measuring", async () => {
     rmSync(mark);
     expect(measure([...slow, SETTLE, "test", "-e", mark]).wallMs).toBeGreaterThan(1000);
     expect(measure(["sleep", "0.02", THEN, "sleep", "0.02"]).wallMs).toBeGreaterThan(40);
+  });
+
+  test("tells the time until a lap from the whole", () => {
+    const { wallMs, lap } = measure(["true", LAP, "sleep", "0.2"]);
+    expect(lap?.wallMs).toBeLessThan(wallMs - 190);
+    expect(measure(["true", THEN, "true"]).lap).toBeUndefined();
   });
 
   test("sees peak memory, and not that of who measures", () => {

@@ -16,6 +16,8 @@ const LIMIT_MS = 300_000;
 export const THEN = "@then";
 /** The same, but waits first until no process of the commands before is left. */
 export const SETTLE = "@settle";
+/** Stands between two commands where the time until there is wanted as well. */
+export const LAP = "@lap";
 
 export type Sample = {
   /** From the first start to the end of the last command. */
@@ -24,6 +26,8 @@ export type Sample = {
   readonly cpuMs: number;
   /** The largest resident set of any one process. */
   readonly peakKiB: number;
+  /** The same up to the lap, where there is one. */
+  readonly lap?: { readonly wallMs: number; readonly cpuMs: number };
 };
 
 export type Measure = (words: readonly string[]) => Sample;
@@ -42,8 +46,10 @@ export async function openMeasure(dir: string): Promise<Measure> {
 type Line = {
   readonly status: number;
   readonly wallNs: number;
-  readonly userUs: number;
-  readonly systemUs: number;
+  readonly cpuUs: number;
+  /** 0 where there is no lap. */
+  readonly lapNs: number;
+  readonly lapCpuUs: number;
   readonly peakKiB: number;
 };
 
@@ -60,9 +66,7 @@ function measureOnce(program: string, output: string, words: readonly string[]):
     const what = line === undefined ? `hung, or measure failed (${child.exitCode})` : line.status;
     throw new Error(`Cannot measure "${words.join(" ")}": ${what}: ${readFileSync(log, "utf8")}`);
   }
-  return {
-    wallMs: line.wallNs / 1e6,
-    cpuMs: (line.userUs + line.systemUs) / 1e3,
-    peakKiB: line.peakKiB,
-  };
+  const { wallNs, cpuUs, lapNs, lapCpuUs, peakKiB } = line;
+  const lap = { wallMs: lapNs / 1e6, cpuMs: lapCpuUs / 1e3 };
+  return { wallMs: wallNs / 1e6, cpuMs: cpuUs / 1e3, peakKiB, ...(lapNs === 0 ? {} : { lap }) };
 }

@@ -9,7 +9,9 @@ import { REPO } from "../../tests/harness/places.ts";
 import { run } from "../../tests/harness/run.ts";
 
 const OURS = ["tare-runtime", "tare-helper", "tare-init", "tare"] as const;
-const PEERS = ["crun", "runc", "podman"] as const;
+const PEERS = ["crun", "runc", "podman", "docker", "dockerd"] as const;
+/** Before what somebody put into PATH: client and daemon are to be of one package. */
+const DEBIAN_PATH = "/usr/bin:/usr/sbin";
 type Ours = (typeof OURS)[number];
 type Peer = (typeof PEERS)[number];
 
@@ -20,7 +22,7 @@ export type Programs = {
 
 /**
  * Absolute paths of what there is; a program that is missing has no entry. Peers are looked for in a
- * directory of peers first, then in PATH.
+ * directory of peers first, then where Debian has them, then in PATH.
  */
 export function findPrograms(scratch: string, peersDir?: string): Programs {
   const dir = join(scratch, "dist");
@@ -34,7 +36,8 @@ export function findPrograms(scratch: string, peersDir?: string): Programs {
   }
   const peers = new Map<Peer, string>();
   const { PATH = "" } = process.env;
-  const where = peersDir === undefined ? PATH : `${resolve(peersDir)}:${PATH}`;
+  const usual = `${DEBIAN_PATH}:${PATH}`;
+  const where = peersDir === undefined ? usual : `${resolve(peersDir)}:${usual}`;
   for (const name of PEERS) {
     const found = Bun.which(name, { PATH: where });
     if (found !== null) peers.set(name, found);

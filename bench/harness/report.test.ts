@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { type Header, type Result, toJsonLines, toTable } from "./report.ts";
+import { type Header, isWhole, type Result, toJsonLine, toTable } from "./report.ts";
 
 const INTERVAL = { median: 0.5, low: 0.45678, high: 0.6, level: 0.96 };
 const FIGURES = { wallMs: 5, wallMsMin: 4, cpuMs: 3, peakKiB: 2000 };
@@ -42,11 +42,18 @@ test("what was not measured says why", () => {
 });
 
 test("each line is JSON by itself, with few decimals", () => {
-  const lines = toJsonLines(HEADER, [RESULT])
-    .trimEnd()
-    .split("\n")
-    .map((line) => JSON.parse(line));
-  expect(lines.map(({ kind }) => kind)).toEqual(["run", "contest", "fact"]);
-  expect(lines[0]).toMatchObject({ commit: "abc", machine: { cpuCount: 2 } });
-  expect(lines[1].wallRatio.low).toBe(0.4568);
+  const [outcome] = RESULT.outcomes;
+  if (outcome === undefined) throw new Error("no outcome");
+  const contest = toJsonLine({ kind: "contest", bench: "run", ...outcome });
+  expect(contest).toEndWith("}\n");
+  expect(contest.trimEnd()).not.toContain("\n");
+  expect(JSON.parse(contest)).toMatchObject({ kind: "contest", wallRatio: { low: 0.4568 } });
+});
+
+test("a file without its last line is of a run that was stopped", () => {
+  const text = toJsonLine({ kind: "run", ...HEADER });
+  expect(isWhole("")).toBe(false);
+  expect(isWhole(text)).toBe(false);
+  expect(isWhole(text + toJsonLine({ kind: "stopped", why: "asked to" }))).toBe(false);
+  expect(isWhole(text + toJsonLine({ kind: "end", seconds: 3 }))).toBe(true);
 });

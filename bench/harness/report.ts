@@ -1,4 +1,7 @@
-/** What people read: a table on the terminal, and JSON lines to keep. Pure. */
+/**
+ * What people read: a table on the terminal; and JSON lines to keep, each written when it is known, so
+ * that a run that is stopped leaves what it has. Pure.
+ */
 import type { Outcome, Verdict } from "./contest.ts";
 import type { Machine } from "./programs.ts";
 import type { Interval } from "./statistics.ts";
@@ -19,15 +22,24 @@ export type Header = {
   readonly machine: Machine;
 };
 
-/** One line for the run, then one a contest, a fact, or a bench that could not be run. */
-export function toJsonLines(header: Header, results: readonly Result[]): string {
-  const lines: unknown[] = [{ kind: "run", ...header }];
-  for (const { bench, outcomes, facts, missing } of results) {
-    for (const outcome of outcomes) lines.push({ kind: "contest", bench, ...outcome });
-    for (const fact of facts) lines.push({ kind: "fact", bench, ...fact });
-    if (missing !== undefined) lines.push({ kind: "missing", bench, why: missing });
-  }
-  return lines.map((line) => `${JSON.stringify(line, rounded)}\n`).join("");
+/** The run first, then contests, facts and benches that could not be run; `end` only behind a whole run. */
+export type Line =
+  | ({ readonly kind: "run" } & Header)
+  | ({ readonly kind: "contest"; readonly bench: string } & Outcome)
+  | ({ readonly kind: "fact"; readonly bench: string } & Verdict)
+  | { readonly kind: "missing"; readonly bench: string; readonly why: string }
+  | { readonly kind: "end"; readonly seconds: number }
+  | { readonly kind: "stopped"; readonly why: string };
+
+/** With its newline. */
+export function toJsonLine(line: Line): string {
+  return `${JSON.stringify(line, rounded)}\n`;
+}
+
+/** Whether the run came to its end, by the text of its file. */
+export function isWhole(text: string): boolean {
+  const last = text.trimEnd().split("\n").at(-1) ?? "";
+  return last !== "" && JSON.parse(last).kind === "end";
 }
 
 /** Four decimals are more than any of it is worth. */

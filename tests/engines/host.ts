@@ -20,6 +20,8 @@ const READY = "ready";
 export type EngineHost = {
   /** Its root directory, as it is seen from outside. */
   readonly root: string;
+  /** Its first process, as it is seen from outside: its namespaces are the host's. */
+  readonly pid: number;
   /** Runs a client to its end, in the host. */
   readonly run: (...argv: string[]) => Promise<Ran>;
   /** The same by `sh -c`: answers standard output, throws when it fails. */
@@ -33,7 +35,7 @@ export type EngineHost = {
 };
 
 /** Ends with the scene; cgroups bear its mark. Files for the daemons go to `scene.dir`. */
-export async function openHost(scene: Scene): Promise<EngineHost> {
+export async function openHost(scene: Pick<Scene, "mark" | "defer">): Promise<EngineHost> {
   const groups = hierarchies().map(({ dir }) => join(dir, scene.mark));
   for (const group of groups) makeGroup(group);
   const env = { TARE_TEST_MARK: scene.mark, HOME: "/run/home", TMPDIR: "/run/tmp" };
@@ -69,6 +71,7 @@ export async function openHost(scene: Scene): Promise<EngineHost> {
   };
   return {
     root: `/proc/${inner}/root`,
+    pid: inner,
     run: (...argv) => within(argv),
     sh,
     daemon: (argv, probe) => startDaemon(within, argv, probe),

@@ -25,6 +25,8 @@ export type RegistryOptions = {
   readonly tls?: Certificate;
   /** Pulls through from this address what it lacks. */
   readonly mirrorOf?: string;
+  /** Words in front of its own, such as those that enter a network. */
+  readonly within?: readonly string[];
 };
 
 export type TestRegistry = {
@@ -57,7 +59,8 @@ export async function startRegistry(
   const log = join(dir, "log");
   const fd = openSync(log, "a");
   // JSON is YAML.
-  const child = Bun.spawn(["docker-registry", "serve", join(dir, "config.json")], {
+  const { within = [] } = options;
+  const child = Bun.spawn([...within, "docker-registry", "serve", join(dir, "config.json")], {
     stdio: ["ignore", fd, fd],
     env: process.env,
   });
