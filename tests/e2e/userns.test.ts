@@ -356,6 +356,45 @@ describe("root of another user namespace as the caller", () => {
   });
 });
 
+describe("root of a user namespace that forbids setgroups as the caller", () => {
+  const ONE: IdMap[] = [{ containerID: 0, hostID: 0, size: 1 }];
+  // As runc and crun: what cannot be had there is passed over, for a program that root starts.
+  test.each([
+    ["in it", {}],
+    ["in one of their own below it", { uidMappings: ONE, gidMappings: ONE }],
+  ])("containers and further processes %s run, whatever groups they ask for", async (_, maps) => {
+    const scene = await openScene();
+    const isOwn = "uidMappings" in maps;
+    const rootfs = await copyRootfs(scene.rootfs, join(scene.dir, "rootfs"));
+    const bundle = scene.bundle({
+      rootfs,
+      args: ["sleep", "60"],
+      process: { user: { uid: 0, gid: 0, additionalGids: [5, 7] } },
+      edit: (config) => {
+        delete config.linux.cgroupsPath;
+        config.linux.resources = {};
+        Object.assign(config.linux, maps);
+        if (isOwn) config.linux.namespaces.push({ type: "user" });
+        const own = ["proc", "tmpfs"];
+        config.mounts = config.mounts.filter(({ type }) => own.includes(type ?? ""));
+      },
+    });
+    const words = (...verb: string[]) => scene.command(...verb).map((word) => `'${word}'`);
+    const exec = (...flags: string[]) => words("exec", ...flags, bundle.id, "id", "-u").join(" ");
+    const script = `
+      cat /proc/self/setgroups
+      ${words("run", "--detach", "--bundle", bundle.dir, bundle.id).join(" ")} </dev/null
+      ${exec()}; ${exec("--user", "0:0")}; ${exec("--additional-gids", "9")}
+      ${exec("--user", "1000")} || echo no such user
+      ${words("delete", "--force", bundle.id).join(" ")}`;
+    const split = "unshare --user --map-root-user --mount --pid --fork --mount-proc --kill-child";
+    const ran = await run([...split.split(" "), "sh", "-c", script], {
+      env: { TARE_TEST_MARK: scene.mark },
+    });
+    expect(ran.stdout.trim().split("\n")).toEqual(["deny", "0", "0", "0", "no such user"]);
+  });
+});
+
 describe("an ordinary user as the caller", () => {
   const UID = 4242;
   const SUBIDS = 200_000;
@@ -442,6 +481,15 @@ describe("an ordinary user as the caller", () => {
     const { scene, bundle } = await ownScene({ sh: "id -u; cat /proc/self/uid_map" }, []);
     const ran = await runAsUser(scene, scene.command("run", "--bundle", bundle.dir, bundle.id));
     expect(ran.stdout.trim().split(/\s+/)).toEqual(["0", "0", "4242", "1"]);
+  });
+
+  test("further groups that its one id forbids are refused", async () => {
+    const maps = [{ containerID: 0, hostID: UID, size: 1 }];
+    const user = { uid: 0, gid: 0, additionalGids: [5] };
+    const { scene, bundle } = await ownScene({ sh: "echo ran", process: { user } }, maps);
+    const ran = await runAsUser(scene, scene.command("run", "--bundle", bundle.dir, bundle.id));
+    expect(ran).toMatchObject({ code: 1, stdout: "" });
+    expect(ran.stderr).toContain("additionalGids");
   });
 
   test("--rootless=false wants the cgroups that it may not make", async () => {

@@ -4,7 +4,7 @@ import { TareError } from "@tare/spec/error.ts";
 import type { Process } from "@tare/spec/oci-runtime.ts";
 import { parseProcess } from "@tare/spec/oci-runtime-parse-process.ts";
 import { parseSubCgroups } from "../cgroup/sub.ts";
-import { exec } from "../container/exec.ts";
+import { exec, hasUserNamespace } from "../container/exec.ts";
 import { processOfFile, processOfFlags } from "../container/exec-process.ts";
 import { type ExecRecord, parseExecRecord } from "../container/exec-record.ts";
 import { readModules } from "../container/facts.ts";
@@ -105,11 +105,6 @@ function runExec(context: Context): number {
     throw error;
   }
   return exitStatus(waitFor(sys, pid));
-}
-
-/** Who joins one has every capability in it. */
-function hasUserNamespace({ linux }: ExecRecord): boolean {
-  return linux.namespaces.some(({ type }) => type === "user");
 }
 
 function notReady(id: string): TareError {

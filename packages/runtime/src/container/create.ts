@@ -41,7 +41,7 @@ import { Channel } from "./channel.ts";
 import { cloneFirst } from "./clone.ts";
 import { destroy } from "./destroy.ts";
 import { toExecRecord } from "./exec-record.ts";
-import { isOurs, isRootless, readModules } from "./facts.ts";
+import { groupsMayStay, isOurs, isRootless, readModules } from "./facts.ts";
 import { writeIdMaps } from "./id-maps.ts";
 import { type InitGift, runInit } from "./init.ts";
 import { keyringName } from "./keyring.ts";
@@ -152,6 +152,8 @@ export function prepare(
     isHostNamespace,
     pivot,
     isRootless: rootless,
+    groupsMayStay:
+      rootless && config.process !== undefined && groupsMayStay(sys, config.process, "self"),
   };
   const plan = planContainer(config, facts);
   return { config, plan, cgroup, scope, placement: planPlacement(sys, config, id) };

@@ -19,6 +19,7 @@ const FACTS: ExecFacts = {
   processors: new Uint8Array(8),
   fork: "late",
   scheduling: [],
+  groupsMayStay: false,
 };
 
 function plan(process: Partial<Process> = {}, facts: Partial<ExecFacts> = {}) {

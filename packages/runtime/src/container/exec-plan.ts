@@ -5,12 +5,12 @@
  */
 
 import type { NamespaceType, Process } from "@tare/spec/oci-runtime.ts";
-import { planLaunch, planProcessSetup } from "../process/plan.ts";
+import { type LaunchFacts, planLaunch, planProcessSetup } from "../process/plan.ts";
 import type { ExecRecord } from "./exec-record.ts";
 import { NAMESPACE_FLAGS } from "./namespaces.ts";
-import type { ExecStep, ProcessStep, SchedulingStep } from "./step.ts";
+import type { ExecStep, ProcessStep } from "./step.ts";
 
-export type ExecFacts = {
+export type ExecFacts = LaunchFacts & {
   /** Whether the caller is in the container's user namespace already: it cannot be joined again. */
   readonly isInUserNamespace: boolean;
   /** Processors after the cgroup is joined, as a mask. */
@@ -20,8 +20,6 @@ export type ExecFacts = {
    * Early: where its filter, which binds from then on, would refuse the fork, or its scheduling end there.
    */
   readonly fork: "late" | "early";
-  /** What planScheduling made of the process; empty where it asks for nothing of that. */
-  readonly scheduling: readonly SchedulingStep[];
 };
 
 export function planExec(process: Process, record: ExecRecord, facts: ExecFacts): ExecStep[] {
@@ -40,7 +38,7 @@ export function planExec(process: Process, record: ExecRecord, facts: ExecFacts)
     steps.push({ op: "terminal", width, height, why });
   }
   steps.push(...setup.filter(({ op }) => op === "find-program"));
-  const launch = planLaunch(record, process, facts.scheduling);
+  const launch = planLaunch(record, process, facts);
   const birth = planBirth(process);
   if (facts.fork === "early") return [...steps, ...birth, ...launch];
   // With no_new_privs the filter needs no right: then the new process loads it.

@@ -26,6 +26,7 @@ import { type CgroupWish, cloneInto, openCgroups } from "./exec-cgroup.ts";
 import { type ExecFacts, planExec } from "./exec-plan.ts";
 import type { ExecRecord } from "./exec-record.ts";
 import { runStage } from "./exec-stage.ts";
+import { groupsMayStay, isRootless } from "./facts.ts";
 import { passListener } from "./listener.ts";
 import { type ContainerDirectory, isAlive } from "./store.ts";
 
@@ -60,6 +61,8 @@ export function exec(sys: Sys, request: ExecRequest): number {
   }
   debug("nsexec container setup: the container's namespaces are joined");
   const facts = {
+    groupsMayStay:
+      (hasUserNamespace(known) || isRootless(sys)) && groupsMayStay(sys, process, record.pid ?? 0),
     isInUserNamespace: isInUserNamespace(sys, known, record.pid ?? 0),
     processors: final,
     scheduling: asksForScheduling(known, process)
@@ -104,9 +107,14 @@ function stopped(id: string): TareError {
   );
 }
 
+/** Who joins one has every capability in it. */
+export function hasUserNamespace({ linux }: Pick<ExecRecord, "linux">): boolean {
+  return linux.namespaces.some(({ type }) => type === "user");
+}
+
 /** A process cannot join the user namespace that it is in (setns(2), EINVAL). */
 function isInUserNamespace(sys: Sys, { linux }: ExecRecord, pid: number): boolean {
-  if (!linux.namespaces.some(({ type }) => type === "user")) return false;
+  if (!hasUserNamespace({ linux })) return false;
   return namespaceOf(sys, "self") === namespaceOf(sys, String(pid));
 }
 

@@ -64,6 +64,19 @@ export function isOurs(sys: Sys, type: NamespaceType, path: string): boolean {
   );
 }
 
+/** "allow" or "deny". */
+const SETGROUPS_BYTES_MAX = 16;
+
+/**
+ * Whether the user namespace of a process forbids setgroups(2), so that a program in it has its caller's
+ * groups whatever it asks for (user_namespaces(7)). Further groups are then passed over for root, as by
+ * runc and crun; for other callers they are an error, as in runc.
+ */
+export function groupsMayStay(sys: Sys, { user }: Process, pid: number | "self"): boolean {
+  if (sys.geteuid() !== 0 && user.additionalGids.length > 0) return false;
+  return readText(sys, `/proc/${pid}/setgroups`, SETGROUPS_BYTES_MAX)?.startsWith("deny") === true;
+}
+
 /** Inode of the user namespace that the machine starts with: PROC_USER_INIT_INO of proc_ns.h. */
 const FIRST_USER_NAMESPACE = 0xeffffffdn;
 

@@ -40,6 +40,7 @@ function before(filter: InitGift["filter"]): {
     keyring: true,
     cgroup: { mode: "v2", dirs: [], writes: [] },
     scheduling: [],
+    groupsMayStay: false,
     isHostNamespace: () => false,
     entersCgroup: true,
     pivot: true,

@@ -16,6 +16,7 @@ const FACTS = {
   cgroup: CGROUP,
   entersCgroup: true,
   scheduling: [],
+  groupsMayStay: false,
   isHostNamespace: () => false,
   pivot: true,
   isRootless: false,

@@ -10,11 +10,11 @@ import { planDevices, planTakenDevices } from "../devices/plan.ts";
 import { planCgroupMount } from "../mounts/cgroup-plan.ts";
 import { planLateReadonly, planMounts, planProtection, planRoot } from "../mounts/plan.ts";
 import type { HostNamespace } from "../mounts/sysctl.ts";
-import { planLaunch, planProcessSetup } from "../process/plan.ts";
+import { type LaunchFacts, planLaunch, planProcessSetup } from "../process/plan.ts";
 import { checkNamespaces, hasNew, planNamespaces } from "./namespaces.ts";
-import type { Plan, SchedulingStep, Step } from "./step.ts";
+import type { Plan, Step } from "./step.ts";
 
-export type ContainerFacts = {
+export type ContainerFacts = LaunchFacts & {
   readonly id: string;
   /** Whether the container gets a session keyring of its own. */
   readonly keyring: boolean;
@@ -25,8 +25,6 @@ export type ContainerFacts = {
   readonly entersCgroup: boolean;
   /** Whether the caller is not root of the machine: root of another user namespace is neither. */
   readonly isRootless: boolean;
-  /** What planScheduling made of the configuration; empty where it asks for nothing of that. */
-  readonly scheduling: readonly SchedulingStep[];
   readonly isHostNamespace: HostNamespace;
   /** Whether the host's tree is left by pivot_root(2); else by a chroot(2), which is weaker. */
   readonly pivot: boolean;
@@ -113,13 +111,13 @@ function planJoinedTree(config: Config): Step[] {
 }
 
 /** The wait for the word to start, and what follows it. */
-function planStart(config: Config, { scheduling }: ContainerFacts): Step[] {
+function planStart(config: Config, facts: LaunchFacts): Step[] {
   const steps: Step[] = [{ op: "wait-start", why: "the caller decides when the program starts" }];
   if (config.hooks.startContainer.length > 0) {
     const why = "they run in the container, right before its program";
     steps.push({ op: "hooks", name: "startContainer", why });
   }
-  if (config.process !== undefined) steps.push(...planLaunch(config, config.process, scheduling));
+  if (config.process !== undefined) steps.push(...planLaunch(config, config.process, facts));
   else steps.push({ op: "execute", why: "who starts a container without a program is told so" });
   return steps;
 }

@@ -165,13 +165,24 @@ function becomeUser(sys: Sys, step: Extract<ProcessStep, { op: "identity" }>): v
   if (step.uid !== 0) giveStreams(sys, step.uid, step.gid);
   check(sys.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0), "prctl PR_SET_KEEPCAPS");
   const grouped = sys.setgroups(Int32Array.from(step.groups));
-  if (errnoOf(grouped) !== EPERM || !step.groupsMayStay) check(grouped, "setgroups");
+  if (errnoOf(grouped) !== EPERM) check(grouped, "setgroups");
+  else if (!step.groupsMayStay) throw groupsRefused(step.groups);
   keepHidden(sys, () => {
     check(sys.setresgid(step.gid, step.gid, step.gid), "setresgid", String(step.gid));
     check(sys.setresuid(step.uid, step.uid, step.uid), "setresuid", String(step.uid));
   });
   const permitted = heldCapabilities(sys);
   check(sys.capset(permitted, permitted, 0n), "capset");
+}
+
+function groupsRefused(groups: readonly number[]): TareError {
+  return new TareError(
+    "no_permission",
+    `Cannot set the groups ${groups.join(", ")}: setgroups: EPERM`,
+    {
+      hint: "It needs CAP_SETGID, and a user namespace that does not forbid it (/proc/self/setgroups); leave out process.user.additionalGids",
+    },
+  );
 }
 
 /**

@@ -21,7 +21,8 @@ function configOf(process: Fields, linux: Fields = {}): Config {
 function launch(process: Fields, linux: Fields = {}): ProcessStep[] {
   const config = configOf(process, linux);
   if (config.process === undefined) throw new Error("the configuration has a process");
-  return planLaunch(config, config.process, planScheduling(config, config.process));
+  const scheduling = planScheduling(config, config.process);
+  return planLaunch(config, config.process, { scheduling, groupsMayStay: false });
 }
 
 function stepOf<Op extends ProcessStep["op"]>(steps: readonly ProcessStep[], op: Op) {

@@ -52,11 +52,18 @@ export function asksForScheduling(
   return asked.some((each) => each !== undefined);
 }
 
-/** From the word to start to execve(2); `scheduling` is what planScheduling made, where it is asked. */
+export type LaunchFacts = {
+  /** What planScheduling made of the process; empty where it asks for nothing of that. */
+  readonly scheduling: readonly SchedulingStep[];
+  /** Whether setgroups(2) may be forbidden, and the caller's groups stay: `groupsMayStay` of facts.ts. */
+  readonly groupsMayStay: boolean;
+};
+
+/** From the word to start to execve(2). */
 export function planLaunch(
   config: { readonly linux: LaunchLinux },
   process: Process,
-  scheduling: readonly SchedulingStep[],
+  { scheduling, groupsMayStay }: LaunchFacts,
 ): ProcessStep[] {
   const { user } = process;
   const masks = capabilityMasks(process);
@@ -84,7 +91,7 @@ export function planLaunch(
       uid: user.uid,
       gid: user.gid,
       groups: supplementaryGroups(process),
-      groupsMayStay: mayLackSetgroups(config, process),
+      groupsMayStay: groupsMayStay || mayLackSetgroups(config, process),
       why: "run as the configured user and groups",
     },
     { op: "directory", path: process.cwd, why: "start where the configuration says" },
