@@ -26,8 +26,8 @@ const IMAGES_MAX = 10_000;
 /** What an archive says of one image. */
 export type ArchivedImage = {
   readonly names: readonly Reference[];
-  /** Texts. */
-  readonly manifest: string | undefined;
+  /** The manifest last, with the indexes that it was chosen of in front of it; none in docker's archive. */
+  readonly documents: readonly string[];
   readonly config: string;
   readonly layers: readonly ArchivedLayer[];
 };
@@ -74,7 +74,7 @@ function dockerImage(archive: Archive, same: readonly [DockerImage, ...DockerIma
   const [{ config, layers }] = same;
   return {
     names: same.flatMap(({ names }) => names.map(parseReference)),
-    manifest: undefined,
+    documents: [],
     config: readText(wantPiece(archive, config), "the image's configuration"),
     layers: layers.map((path) => ({ piece: wantPiece(archive, path), digest: undefined })),
   };
@@ -89,12 +89,12 @@ function* ociImages(
   checkCount(manifests, "index.json");
   for (const same of groups(manifests, ({ digest, mediaType }) => `${digest} ${mediaType}`)) {
     const [descriptor] = same;
-    const text = findManifest(archive, descriptor, platform, INDEX_DEPTH_MAX);
-    const manifest = parseManifest(text);
+    const documents = findManifest(archive, descriptor, platform, INDEX_DEPTH_MAX);
+    const manifest = parseManifest(documents.at(-1) ?? "");
     checkImageManifest(manifest);
     yield {
       names: same.flatMap(namesOf),
-      manifest: text,
+      documents,
       config: readDocument(archive, manifest.config),
       layers: manifest.layers.map((layer) => ({
         piece: wantBlob(archive, layer),
@@ -127,12 +127,14 @@ function findManifest(
   descriptor: Descriptor,
   platform: Platform | undefined,
   depth: number,
-): string {
+): string[] {
   const text = readDocument(archive, descriptor);
-  if (!isIndexType(descriptor.mediaType)) return text;
+  if (!isIndexType(descriptor.mediaType)) return [text];
   const wanted = platform ?? machinePlatform();
   const chosen = selectPlatform(parseIndex(text).manifests, wanted);
-  if (chosen !== undefined && depth > 0) return findManifest(archive, chosen, platform, depth - 1);
+  if (chosen !== undefined && depth > 0) {
+    return [text, ...findManifest(archive, chosen, platform, depth - 1)];
+  }
   throw new TareError(
     "unsupported",
     `Cannot load the image: it has nothing for ${formatPlatform(wanted)}`,

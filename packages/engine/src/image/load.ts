@@ -4,7 +4,7 @@
  * the diff ids of the configuration. Nothing shows in the store before all of it is right.
  */
 import type { Digest } from "@tare/spec/digest.ts";
-import { parseManifest } from "@tare/spec/oci-image.ts";
+import { parseManifestOrIndex } from "@tare/spec/oci-image.ts";
 import type { Platform } from "@tare/spec/platform.ts";
 import type { Reference } from "@tare/spec/reference.ts";
 import type { Engine } from "../engine.ts";
@@ -52,7 +52,7 @@ async function loadImage(
       names: image.names,
       configText: image.config,
       config: readUsableConfig(image.config, platform),
-      documents: image.manifest === undefined ? [] : [documentOf(image.manifest)],
+      documents: image.documents.map(documentOf),
       layers: image.layers.map(toIncoming),
     },
     { parallel: AT_ONCE },
@@ -61,7 +61,7 @@ async function loadImage(
 }
 
 function documentOf(text: string): Omit<StagedDocument, "image"> {
-  return { digest: digestOf(text), mediaType: parseManifest(text).mediaType, text };
+  return { digest: digestOf(text), mediaType: parseManifestOrIndex(text).mediaType, text };
 }
 
 function toIncoming({ piece, digest }: ArchivedLayer): IncomingLayer {

@@ -11,7 +11,7 @@ import { TareError } from "@tare/spec/error.ts";
 import { layerType, OCI_CONFIG, OCI_MANIFEST } from "@tare/spec/media-type.ts";
 import { type Manifest, parseManifestOrIndex } from "@tare/spec/oci-image.ts";
 import type { Engine } from "../engine.ts";
-import { knownBlob, manifestsOf, readDocument } from "../store/blobs.ts";
+import { knownBlob, manifestsOf, readDocument, sourcesOf } from "../store/blobs.ts";
 import type { Lease } from "../store/leases.ts";
 import type { NameTarget } from "../store/names.ts";
 import { blobPath, Staging, type Store } from "../store/store.ts";
@@ -24,6 +24,8 @@ export type PushedBlob = {
   readonly digest: Digest;
   readonly size: number;
   readonly isLayer: boolean;
+  /** Not in the store: it is copied from one of these repositories. */
+  readonly from?: readonly string[];
 };
 
 export type PushedDocument = {
@@ -72,6 +74,31 @@ export async function planPush(
   });
 }
 
+/**
+ * The plan for an index with all that it names, of which the store has the documents. Layers that it
+ * has not are copied from where they are known to be.
+ * @throws TareError as `planPush`
+ */
+export async function planWhole(
+  engine: Engine,
+  target: Digest,
+  lease: Lease,
+  signal: AbortSignal,
+): Promise<PushPlan> {
+  const plan = await new Planner(engine, lease, signal, { copies: true }).plan(
+    target,
+    INDEX_DEPTH_MAX,
+  );
+  if (plan !== undefined) return plan;
+  throw new TareError(
+    "not_found",
+    "Cannot push: parts of it are neither here nor known elsewhere",
+    {
+      hint: "Add them again",
+    },
+  );
+}
+
 /** Those first that the target names. */
 function preferred(store: Store, target: Digest, manifests: readonly Digest[]): Digest[] {
   const text = knownBlob(store, target) === undefined ? "" : readDocument(store, target);
@@ -86,16 +113,24 @@ class Planner {
   readonly #store: Store;
   readonly #lease: Lease;
   readonly #signal: AbortSignal;
+  readonly #copies: boolean;
   /** Whether all of a document is here. */
   readonly #seen = new Map<Digest, boolean>();
   #count = 0;
   readonly #blobs = new Map<Digest, PushedBlob>();
   readonly #documents: PushedDocument[] = [];
 
-  constructor({ store }: Engine, lease: Lease, signal: AbortSignal) {
+  /** `copies`: blobs may be elsewhere. */
+  constructor(
+    { store }: Engine,
+    lease: Lease,
+    signal: AbortSignal,
+    { copies } = { copies: false },
+  ) {
     this.#store = store;
     this.#lease = lease;
     this.#signal = signal;
+    this.#copies = copies;
   }
 
   /** Undefined where the store lacks something of it. */
@@ -143,8 +178,10 @@ class Planner {
     ];
     this.#lease.hold(parts.map(({ digest }) => digest));
     for (const part of parts) {
-      if (knownBlob(this.#store, part.digest) === undefined) return false;
-      this.#blobs.set(part.digest, part);
+      const from = this.#copies ? sourcesOf(this.#store, part.digest) : [];
+      const isHere = knownBlob(this.#store, part.digest) !== undefined;
+      if (!isHere && from.length === 0) return false;
+      this.#blobs.set(part.digest, isHere ? part : { ...part, from });
     }
     return true;
   }

@@ -2,7 +2,7 @@
  * `push`: blobs first, each only where the repository lacks it, then what names them; the tag last. So a
  * push that is cut off changes nothing that others see. Source: OCI distribution-spec 1.1, "Push".
  */
-import type { Digest } from "@tare/spec/digest.ts";
+import { type Digest, digestHex } from "@tare/spec/digest.ts";
 import { TareError } from "@tare/spec/error.ts";
 import { formatFamiliar, type Reference, repositoryName } from "@tare/spec/reference.ts";
 import type { Engine } from "../engine.ts";
@@ -14,8 +14,11 @@ import { type Uploaded, uploadBlob } from "../registry/upload.ts";
 import { addSources, dropSource, knownBlob, sourcesOf } from "../store/blobs.ts";
 import { Lease } from "../store/leases.ts";
 import { addRepoDigest, findName } from "../store/names.ts";
-import { blobPath } from "../store/store.ts";
-import { type PushedBlob, type PushPlan, planPush } from "./push-plan.ts";
+import { blobPath, Staging } from "../store/store.ts";
+import { copyBlob } from "./copy-blob.ts";
+import { completeDocuments } from "./list-members.ts";
+import { wantList } from "./manifest-list.ts";
+import { type PushedBlob, type PushPlan, planPush, planWhole } from "./push-plan.ts";
 
 export type PushEvent =
   /** The layers, in the order of the manifest, each by the digest of its plain archive where that is known. */
@@ -64,16 +67,56 @@ export async function pushImage(
   }
   using lease = new Lease(store);
   const plan = await planPush(engine, target, lease, signal);
-  const push = new Push(engine, client, reference, plan, options, signal);
+  return await sendPlan(engine, client, reference, plan, {
+    ...options,
+    signal,
+    image: target.image,
+  });
+}
+
+/**
+ * Pushes a manifest list with all of its members, under another name than its own where one is given. What
+ * the registry has in another repository is mounted, what the store lacks is copied.
+ * @throws TareError `not_found`, `no_permission`, `corrupt`, `system`
+ */
+export async function pushList(
+  engine: Engine,
+  client: RegistryClient,
+  name: Reference,
+  to: Reference,
+  options: PushOptions = {},
+): Promise<PushedImage> {
+  const { store } = engine;
+  const { signal = new AbortController().signal } = options;
+  using lease = new Lease(store);
+  const { digest, text } = wantList(store, name);
+  lease.hold([digest]);
+  const index = { text, repository: repositoryName(name) };
+  await completeDocuments(engine, client, lease, index, signal);
+  const plan = await planWhole(engine, digest, lease, signal);
+  return await sendPlan(engine, client, to, plan, { ...options, signal, image: undefined });
+}
+
+async function sendPlan(
+  engine: Engine,
+  client: RegistryClient,
+  reference: Reference,
+  plan: PushPlan,
+  options: PushOptions & { readonly signal: AbortSignal; readonly image: Digest | undefined },
+): Promise<PushedImage> {
+  const { store } = engine;
+  const { tag = "latest" } = reference;
+  using staging = new Staging(store);
+  const push = new Push(engine, client, reference, plan, options, options.signal, staging.path);
   await push.sendBlobs();
-  const last = await push.sendDocuments(reference.tag);
+  const last = await push.sendDocuments(tag);
   const repository = repositoryName(reference);
   addSources(
     store,
     repository,
     plan.blobs.map(({ digest }) => digest),
   );
-  addRepoDigest(store, { repository, digest: last.digest }, target.image);
+  addRepoDigest(store, { repository, digest: last.digest }, options.image);
   return { digest: last.digest, size: Buffer.byteLength(last.text) };
 }
 
@@ -86,6 +129,8 @@ class Push {
   readonly #session: Session;
   readonly #reference: Reference;
   readonly #mounts: ReadonlyMap<Digest, readonly string[]>;
+  /** For what is copied. */
+  readonly #staging: string;
 
   constructor(
     engine: Engine,
@@ -94,7 +139,9 @@ class Push {
     plan: PushPlan,
     options: PushOptions,
     signal: AbortSignal,
+    staging: string,
   ) {
+    this.#staging = staging;
     this.#engine = engine;
     this.#client = client;
     this.#plan = plan;
@@ -152,7 +199,7 @@ class Push {
     const id = this.#idOf(blob);
     const uploaded = await uploadBlob(
       this.#session,
-      { digest, size, path: blobPath(store, digest) },
+      { digest, size, path: async () => await this.#pathOf(blob, signal) },
       {
         signal,
         mountFrom,
@@ -166,6 +213,14 @@ class Push {
       for (const path of mountFrom) dropSource(store, `${this.#reference.domain}/${path}`, digest);
     }
     if (blob.isLayer) this.#tell(blob, uploaded);
+  }
+
+  /** A file with the blob: of the store, or a copy. */
+  async #pathOf({ digest, size, from }: PushedBlob, signal: AbortSignal): Promise<string> {
+    if (from === undefined) return blobPath(this.#engine.store, digest);
+    const path = `${this.#staging}/${digestHex(digest)}`;
+    await copyBlob(this.#client, { digest, size, from, path }, signal);
+    return path;
   }
 
   /** Repositories at the same registry that had the blob. */

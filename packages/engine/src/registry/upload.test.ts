@@ -47,7 +47,7 @@ function blobOf(size: number): UploadBlob & { readonly bytes: Buffer } {
   for (let at = 0; at + 4 <= size; at += 4) bytes.writeUInt32LE(at, at);
   const path = join(dir, "blob");
   writeFileSync(path, bytes);
-  return { digest: digestOf(bytes), size, path, bytes };
+  return { digest: digestOf(bytes), size, path: async () => path, bytes };
 }
 
 /** A registry that keeps one upload; `odd` may answer in its place. */

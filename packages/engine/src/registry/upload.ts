@@ -16,8 +16,8 @@ export type UploadBlob = {
   readonly digest: Digest;
   /** Bytes. */
   readonly size: number;
-  /** A file with those bytes. */
-  readonly path: string;
+  /** A file with those bytes; asked for where they have to be sent. */
+  readonly path: () => Promise<string>;
 };
 
 export type UploadOptions = {
@@ -111,7 +111,7 @@ async function send(
   location: URL,
   options: UploadOptions,
 ): Promise<void> {
-  const upload = new Upload(session, blob, location, options);
+  const upload = new Upload(session, blob, await blob.path(), location, options);
   const { timing } = session.client;
   for (let failures = 0; ; ) {
     const before = upload.at;
@@ -131,6 +131,7 @@ async function send(
 class Upload {
   readonly #session: Session;
   readonly #blob: UploadBlob;
+  readonly #path: string;
   readonly #options: UploadOptions;
   readonly #what: string;
   #location: URL;
@@ -138,9 +139,16 @@ class Upload {
   /** Bytes that the registry has. */
   at = 0;
 
-  constructor(session: Session, blob: UploadBlob, location: URL, options: UploadOptions) {
+  constructor(
+    session: Session,
+    blob: UploadBlob,
+    path: string,
+    location: URL,
+    options: UploadOptions,
+  ) {
     this.#session = session;
     this.#blob = blob;
+    this.#path = path;
     this.#location = location;
     this.#options = options;
     this.#what = `Cannot push blob "${blob.digest}"`;
@@ -220,7 +228,7 @@ class Upload {
 
   /** The file from where we are up to `end`, read as it is taken. */
   #bytes(end: number): ReadableStream<Uint8Array> {
-    const { path } = this.#blob;
+    const path = this.#path;
     let at = this.at;
     return new ReadableStream<Uint8Array>({
       pull: async (controller) => {

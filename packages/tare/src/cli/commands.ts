@@ -60,8 +60,44 @@ export const COMMANDS: readonly CommandEntry[] = [
   {
     name: "manifest inspect",
     usage: "NAME[:TAG|@DIGEST]",
-    help: "Show a manifest or an index of a registry",
+    help: "Show a manifest list, or what a registry has",
     load: async () => (await import("./manifest.ts")).MANIFEST_INSPECT,
+  },
+  {
+    name: "manifest create",
+    usage: "LIST [MEMBER...]",
+    help: "Make a manifest list, an image for several platforms",
+    load: async () => (await import("./manifest-edit.ts")).MANIFEST_CREATE,
+  },
+  {
+    name: "manifest add",
+    usage: "LIST MEMBER",
+    help: "Add an image to a manifest list",
+    load: async () => (await import("./manifest-edit.ts")).MANIFEST_ADD,
+  },
+  {
+    name: "manifest annotate",
+    usage: "LIST MEMBER|DIGEST",
+    help: "Say what a member of a manifest list is",
+    load: async () => (await import("./manifest-edit.ts")).MANIFEST_ANNOTATE,
+  },
+  {
+    name: "manifest remove",
+    usage: "LIST DIGEST [DIGEST...]",
+    help: "Take members out of a manifest list",
+    load: async () => (await import("./manifest-edit.ts")).MANIFEST_REMOVE,
+  },
+  {
+    name: "manifest rm",
+    usage: "LIST [LIST...]",
+    help: "Remove manifest lists",
+    load: async () => (await import("./manifest-edit.ts")).MANIFEST_RM,
+  },
+  {
+    name: "manifest push",
+    usage: "LIST [NAME[:TAG]]",
+    help: "Send a manifest list to a registry",
+    load: async () => (await import("./manifest-push.ts")).MANIFEST_PUSH,
   },
   {
     name: "manifest referrers",

@@ -1,5 +1,7 @@
-/** `tare manifest`: what a registry says of a name, without bringing it in. */
-
+/** `tare manifest inspect`, `referrers`: what a registry says of a name, without bringing it in. */
+import { existsSync } from "node:fs";
+import { openEngine } from "@tare/engine/engine.ts";
+import { findList, type StoredList } from "@tare/engine/image/manifest-list.ts";
 import type { RegistryClient } from "@tare/engine/registry/client.ts";
 import { getManifest } from "@tare/engine/registry/manifests.ts";
 import { listReferrers } from "@tare/engine/registry/referrers.ts";
@@ -21,7 +23,7 @@ export const MANIFEST_INSPECT = {
   summary: {
     name: "manifest inspect",
     usage: "NAME[:TAG|@DIGEST]",
-    help: "Show a manifest or an index of a registry",
+    help: "Show a manifest list of this store, or else a manifest or an index of a registry",
   },
   flags: INSPECT_FLAGS,
   interspersed: true,
@@ -56,7 +58,8 @@ async function runInspect(words: readonly string[], around: Surroundings): Promi
   const word = oneName(line.positionals);
   const client = openRegistries(around);
   return await interruptible(around, async (signal) => {
-    const { text } = await fetchDocument(client, completeName(client, word), signal);
+    const name = completeName(client, word);
+    const { text } = listHere(around, name) ?? (await fetchDocument(client, name, signal));
     around.print(line.values.raw === true ? text : indented(JSON.parse(text)));
     return 0;
   });
@@ -85,6 +88,12 @@ function oneName(words: readonly string[]): string {
   const [word, more] = words;
   if (word !== undefined && more === undefined) return word;
   throw new TareError("bad_input", "Cannot look at a manifest: want one name");
+}
+
+/** A list that was made here; who may not look into the store asks the registry. */
+function listHere({ uid, settings }: Surroundings, name: Reference): StoredList | undefined {
+  const mayLook = uid === 0 && existsSync(`${settings.dataRoot}/tare.db`);
+  return mayLook ? findList(openEngine(settings).store, name) : undefined;
 }
 
 async function fetchDocument(client: RegistryClient, reference: Reference, signal: AbortSignal) {

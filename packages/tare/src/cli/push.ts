@@ -55,7 +55,7 @@ async function runPush(words: readonly string[], around: Surroundings): Promise<
     if (!allTags && parseNamed(word).tag === undefined) progress.line("Using default tag: latest");
     for (const each of allTags ? tagsHere(engine, reference) : [reference]) {
       try {
-        const onEvent = showEvents(progress);
+        const onEvent = showPush(progress);
         const { digest, size } = await pushImage(engine, client, each, { signal, onEvent });
         progress.end();
         progress.line(`${each.tag}: digest: ${digest} size: ${size}`);
@@ -95,7 +95,8 @@ function tagsHere(engine: Engine, reference: Reference): Reference[] {
   );
 }
 
-function showEvents(progress: Progress): (event: PushEvent) => void {
+/** Shows what a push tells of its layers. */
+export function showPush(progress: Progress): (event: PushEvent) => void {
   return (event) => {
     if (event.kind === "layers") return;
     const id = shortDigest(event.id);
