@@ -1,4 +1,4 @@
-/** What is said of images: `image inspect`, `history`, `image tree`, filters and templates of `images`. */
+/** What is said of images: `inspect`, `history`, `image tree`, `ps`, filters and templates of `images`. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { mustSucceed } from "../harness/fixtures.ts";
 import { IMAGE_CONFIG, IMAGE_NAME, IMAGE_TAG, images } from "../harness/images.ts";
@@ -118,4 +118,143 @@ test("history and tree show the steps and the layers", async () => {
   ).toEqual(trees.map((text) => text.trim()).sort());
   const odd = await cli.tare(["images", "--tree", "-q"]);
   expect([odd.code, odd.stderr]).toEqual([1, expect.stringContaining("--tree goes with none")]);
+});
+
+test("inspect finds containers, images and volumes, and only the type that is asked for", async () => {
+  const cli = await openCli();
+  mustSucceed(await cli.tare(["volume", "create", "--label", "a.b=c", "notes"]));
+  const kept = ["run", "--cgroup-parent", cli.cgroupParent, "--name", "kept", "-w", "/tmp"];
+  mustSucceed(
+    await cli.tare([...kept, "-v", "notes:/n:ro", "-v", "/etc:/e", IMAGE, "sh", "-c", "exit 0"]),
+  );
+  // Docker's order: a container before an image of the same name.
+  mustSucceed(await cli.tare([...kept.slice(0, -3), IMAGE, IMAGE, "true"]));
+  const inspect = async (...words: string[]) => JSON.parse(await said(cli, "inspect", ...words));
+  const [image, volume, container] = await inspect(NAME, "notes", "kept");
+  expect(image.RepoTags).toEqual([NAME]);
+  expect(volume).toMatchObject({ Name: "notes", Driver: "local", Labels: { "a.b": "c" } });
+  expect(container).toMatchObject({
+    Name: "/kept",
+    Path: "sh",
+    Args: ["-c", "exit 0"],
+    State: { Status: "exited", Running: false, ExitCode: 0 },
+    Config: { Image: IMAGE, WorkingDir: "/tmp", Cmd: ["sh", "-c", "exit 0"] },
+    Mounts: [
+      { Type: "volume", Name: "notes", Destination: "/n", RW: false },
+      { Type: "bind", Source: "/etc", Destination: "/e", RW: true },
+    ],
+  });
+  const [short] = await inspect("-s", container.Id.slice(0, 12));
+  expect([short.Id, short.SizeRw > 0]).toEqual([container.Id, true]);
+  expect((await inspect(IMAGE))[0].Name).toBe(`/${IMAGE}`);
+  expect((await inspect("--type", "image", IMAGE))[0].RepoTags).toEqual([`${IMAGE}:latest`]);
+  for (const [type, word] of [
+    ["container", "notes"],
+    ["volume", NAME],
+    ["image", "kept"],
+  ] as const) {
+    const ran = await cli.tare(["inspect", "--type", type, word]);
+    expect([type, ran.code, ran.stdout]).toEqual([type, 1, "[]\n"]);
+    expect(ran.stderr).toMatch(new RegExp(`^tare: Cannot find ${type} "${word}": .*\\n`));
+  }
+  const mixed = await cli.tare(["inspect", "-f", "{{.Name}}", "no-such", "notes"]);
+  expect([mixed.code, mixed.stdout]).toEqual([1, "notes\n"]);
+  expect(mixed.stderr).toMatch(/Cannot find "no-such": no container, image or volume has/);
+  mustSucceed(await cli.tare(["rm", "kept", IMAGE]));
+});
+
+test("an id may be written with its algorithm, wherever an image is named", async () => {
+  const cli = await openCli();
+  const id = (await said(cli, "images", "-q", "--no-trunc", IMAGE)).trim();
+  const short = id.slice(0, 15);
+  expect(short).toMatch(/^sha256:[0-9a-f]{8}$/);
+  expect(await said(cli, "inspect", "-f", "{{.Id}}", short)).toBe(`${id}\n`);
+  expect((await said(cli, "history", "-q", "--no-trunc", short)).trim()).toBe(id);
+  mustSucceed(await cli.run(short, "true"));
+  mustSucceed(await cli.tare(["save", "-o", `${cli.scene.dir}/saved.tar`, short]));
+  mustSucceed(await cli.tare(["tag", short, "other:1"]));
+  expect(await said(cli, "images", "-q", "--no-trunc", "other")).toBe(`${id}\n`);
+  mustSucceed(await cli.tare(["rmi", "-f", short]));
+  for (const words of [["rmi", short], ["inspect", id], cli.runWords(short, "true")]) {
+    const ran = await cli.tare(words);
+    // An id is nothing to ask a registry for.
+    expect(ran.stderr).toMatch(/^tare: Cannot find .*\n {2}hint: .*tare images.*\n$/);
+    expect(ran.code).toBeGreaterThan(0);
+  }
+});
+
+test("ps lists what runs, with -a also what has ended, with docker's fields", async () => {
+  const cli = await openCli();
+  const kept = ["run", "--cgroup-parent", cli.cgroupParent, "--name", "kept", "-v", "notes:/n"];
+  const ended = await cli.tare([...kept, IMAGE, "sh", "-c", "exit 3"]);
+  expect(ended.code).toBe(3);
+  const [heads = "", none] = (await said(cli, "ps")).split("\n");
+  expect(heads.split(/ {2,}/)).toEqual([
+    ...["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"],
+  ]);
+  expect(none).toBe("");
+  const format = "{{.ID}}|{{.Image}}|{{.Command}}|{{.Status}}|{{.Names}}|{{.Mounts}}";
+  const [line = ""] = (await said(cli, "ps", "-a", "--format", format)).split("\n");
+  expect(line).toMatch(/^[0-9a-f]{12}\|busybox\|"sh -c exit 3"\|Exited \(3\)\|kept\|notes$/);
+  const names = (...words: string[]) => said(cli, "ps", "--format", "{{.Names}}", ...words);
+  for (const [filter, found] of [
+    ["exited=3", true],
+    ["exited=0", false],
+    ["status=exited", true],
+    ["status=running", false],
+  ] as const) {
+    expect([filter, await names("-f", filter)]).toEqual([filter, found ? "kept\n" : ""]);
+  }
+  for (const filter of [
+    "name=kep",
+    "volume=notes",
+    `ancestor=${IMAGE}`,
+    `id=${line.slice(0, 5)}`,
+  ]) {
+    expect([filter, await names("-a", "-f", filter)]).toEqual([filter, "kept\n"]);
+    expect([filter, await names("-f", filter)]).toEqual([filter, ""]);
+  }
+  // What runs, also where it has no record, is listed while it does.
+  const listed = `${cli.scene.dir}/listed`;
+  mustSucceed(await run(["mkfifo", listed]));
+  const running = cli.run("-v", `${listed}:/wait`, IMAGE, "cat", "/wait");
+  let table = "";
+  while (!table.includes('"cat /wait"')) table = await said(cli, "ps");
+  expect(table).toMatch(/busybox:latest +"cat \/wait" +.* +Up .*/);
+  expect((await said(cli, "ps", "-n", "1", "-q")).trim()).toBe(
+    table.split("\n")[1]?.slice(0, 12) ?? "",
+  );
+  await Bun.write(listed, "");
+  mustSucceed(await running);
+  mustSucceed(await cli.tare(["rm", "kept"]));
+});
+
+test("each list takes templates, also where there is nothing to list", async () => {
+  const cli = await openCli();
+  for (const [words, template, heads] of [
+    [["ps"], "{{.Names}}\\t{{.Image}}", "NAMES   IMAGE\n"],
+    [["volume", "ls"], '{{.Name}}\\t{{.Label "a.b"}}', "VOLUME NAME   b\n"],
+    [["images", "none"], "{{.ID}}\\t{{.Size}}", "IMAGE ID   SIZE\n"],
+  ] as const) {
+    expect(await said(cli, ...words, "--format", `table ${template}`)).toBe(heads);
+    expect(await said(cli, ...words, "--format", template)).toBe("");
+    expect(await said(cli, ...words, "--format", "json")).toBe("");
+  }
+  mustSucceed(await cli.tare(["volume", "create", "--label", "a.b=c", "notes"]));
+  expect(await said(cli, "volume", "ls", "--format", '{{.Name}} {{.Label "a.b"}}')).toBe(
+    "notes c\n",
+  );
+  const [volume] = [await said(cli, "volume", "inspect", "-f", "{{.Mountpoint}}", "notes")];
+  expect(volume).toBe(`${cli.dataRoot}/volumes/notes/data\n`);
+  const types = await said(cli, "system", "df", "--format", "{{.Type}}:{{.TotalCount}}");
+  expect(types.split("\n").slice(0, 3)).toEqual(["Images:2", "Containers:0", "Local Volumes:1"]);
+  const all = await said(
+    cli,
+    "system",
+    "df",
+    "-v",
+    "--format",
+    "{{range .Volumes}}{{.Name}}{{end}}",
+  );
+  expect(all).toBe("notes\n");
 });

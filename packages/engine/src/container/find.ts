@@ -4,6 +4,7 @@ import { TareError } from "@tare/spec/error.ts";
 import type { Engine } from "../engine.ts";
 import { isIdStart } from "../image/digest.ts";
 import { isAlive, type OwnerTag } from "../store/owner.ts";
+import type { Store } from "../store/store.ts";
 
 export type StoredContainer = {
   readonly id: string;
@@ -56,6 +57,11 @@ export function findContainer(engine: Engine, word: string): StoredContainer {
   if (row !== undefined && another === undefined) return toContainer(row);
   const why = another === undefined ? "there is none" : "more than one id starts so";
   throw new TareError("not_found", `Cannot find container "${word}": ${why}`);
+}
+
+/** All containers that have a record. */
+export function allRecords({ db }: Store): StoredContainer[] {
+  return db.query<Row, []>(`SELECT ${COLUMNS} FROM containers`).all().map(toContainer);
 }
 
 function toContainer(row: Row): StoredContainer {

@@ -4,9 +4,9 @@
  */
 import { existsSync, lstatSync, readdirSync } from "node:fs";
 import { type Digest, digestHex } from "@tare/spec/digest.ts";
-import { readOwner } from "../container/records.ts";
+import { type ListedContainer, listContainers } from "../container/list.ts";
 import { findUse } from "../image/remove.ts";
-import { isAlive } from "../store/owner.ts";
+import { namesOf } from "../store/names.ts";
 import type { Store } from "../store/store.ts";
 import { UsageCount } from "../store/usage.ts";
 import { listVolumes, usersOf } from "../volume/records.ts";
@@ -24,7 +24,10 @@ export type UsageRow = {
 
 export type ImageUsage = {
   readonly id: Digest;
+  /** Complete, as the store has them. */
   readonly names: readonly string[];
+  /** ISO 8601; empty where the image does not say. */
+  readonly created: string;
   /** With all that others have, too. */
   readonly bytes: number;
   /** Of which no other image has. */
@@ -32,12 +35,9 @@ export type ImageUsage = {
   readonly containers: number;
 };
 
-export type ContainerUsage = {
-  readonly id: string;
-  readonly name: string | undefined;
+export type ContainerUsage = ListedContainer & {
   readonly bytes: number;
   readonly logBytes: number;
-  readonly running: boolean;
 };
 
 export type VolumeUsage = { readonly name: string; readonly bytes: number; readonly users: number };
@@ -151,12 +151,13 @@ function imageUsages(store: Store, pieces: ReadonlyMap<string, number>): ImageUs
     holders.set(piece, (holders.get(piece) ?? 0) + 1);
   }
   const size = (names: readonly string[]) => sum(names.map((name) => pieces.get(name) ?? 0));
-  const named = store.db.query<{ name: string }, [string]>(
-    "SELECT name FROM names WHERE image = ?",
+  const createdOf = store.db.query<{ created: string }, [string]>(
+    "SELECT created FROM images WHERE id = ?",
   );
   return [...used].map(([id, own]) => ({
     id: id as Digest,
-    names: named.all(id).map(({ name }) => name),
+    names: namesOf(store, id as Digest).map(({ name }) => name),
+    created: createdOf.get(id)?.created ?? "",
     bytes: size([...own]),
     ownBytes: size([...own].filter((piece) => holders.get(piece) === 1)),
     containers: containersOf(store, id as Digest),
@@ -202,19 +203,19 @@ function keptPieces(store: Store): ReadonlySet<string> {
 }
 
 function containerUsages(store: Store, meter: Meter): ContainerUsage[] {
-  const sql = "SELECT name FROM containers WHERE id = ?";
-  const nameOf = store.db.query<{ name: string | null }, [string]>(sql);
+  const listed = new Map(listContainers(store).map((each) => [each.id, each]));
   return readdirSync(`${store.root}/containers`).map((id) => {
     const log = lstatSync(`${store.root}/containers/${id}/runtime.log`, { throwIfNoEntry: false });
-    const owner = readOwner(store, id);
-    return {
-      id,
-      name: nameOf.get(id)?.name ?? undefined,
-      bytes: meter.measure(`containers/${id}`).bytes,
-      logBytes: log?.size ?? 0,
-      running: owner !== undefined && isAlive(owner.owner),
-    };
+    const { bytes } = meter.measure(`containers/${id}`);
+    return { ...(listed.get(id) ?? leftOver(id)), bytes, logBytes: log?.size ?? 0 };
   });
+}
+
+/** What a crash left: the next command that removes takes it away. */
+function leftOver(id: string): ListedContainer {
+  const nothing = { name: undefined, image: undefined, exitCode: undefined };
+  const ended = { imageName: "", command: [], created: "", running: false, volumes: [] };
+  return { id, ...nothing, ...ended };
 }
 
 /** Directories without a record count, too: they take space. */

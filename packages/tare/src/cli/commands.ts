@@ -19,6 +19,13 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./run.ts")).RUN,
   },
   {
+    name: "ps",
+    usage: "",
+    help: "List containers",
+    aliases: ["container ls", "container list", "container ps"],
+    load: async () => (await import("./ps.ts")).PS,
+  },
+  {
     name: "images",
     usage: "[NAME]",
     help: "List images",
@@ -155,11 +162,16 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./history.ts")).HISTORY,
   },
   {
+    name: "inspect",
+    usage: "NAME [NAME...]",
+    help: "Show all that is known of containers, images and volumes",
+    load: async () => (await import("./inspect.ts")).INSPECT,
+  },
+  {
     name: "image inspect",
     usage: "IMAGE [IMAGE...]",
     help: "Show all that is known of images",
-    aliases: ["inspect"],
-    load: async () => (await import("./image-inspect.ts")).IMAGE_INSPECT,
+    load: async () => (await import("./inspect.ts")).IMAGE_INSPECT,
   },
   {
     name: "image tree",
@@ -210,8 +222,8 @@ export const COMMANDS: readonly CommandEntry[] = [
   {
     name: "volume inspect",
     usage: "VOLUME [VOLUME...]",
-    help: "Show volumes as JSON",
-    load: async () => (await import("./volume-inspect.ts")).VOLUME_INSPECT,
+    help: "Show all that is known of volumes",
+    load: async () => (await import("./inspect.ts")).VOLUME_INSPECT,
   },
   {
     name: "volume rm",
@@ -237,6 +249,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     usage: "",
     help: "Remove volumes that are not used",
     load: async () => (await import("./volume-prune.ts")).VOLUME_PRUNE,
+  },
+  {
+    name: "container inspect",
+    usage: "CONTAINER [CONTAINER...]",
+    help: "Show all that is known of containers",
+    load: async () => (await import("./inspect.ts")).CONTAINER_INSPECT,
   },
   {
     name: "container prune",

@@ -2,7 +2,7 @@
 import type { Filter, LabelFilter } from "@tare/engine/store/filter.ts";
 import { TareError } from "@tare/spec/error.ts";
 import { BadValue, type Flag } from "./flag.ts";
-import { isDigits } from "./values.ts";
+import { isDigits, parseSwitch } from "./values.ts";
 
 export type FilterWord = {
   readonly key: string;
@@ -50,21 +50,37 @@ export function toFilter(
   let beforeMs: number | undefined;
   for (const { key, wanted, value } of words) {
     if (key === "label") labels.push(toLabel(value, wanted));
-    else if (key === "until" && wanted) beforeMs = untilMoment(value, nowMs);
+    else if (key === "until" && wanted)
+      beforeMs = parsed(key, value, (text) => parseMoment(text, nowMs));
     else if (!known.includes(key) || !wanted) {
-      throw new TareError("bad_input", `Cannot use --filter "${key}": there is no such filter`);
+      throw noFilter(key);
     }
   }
   return { labels, beforeMs };
 }
 
-function untilMoment(text: string, nowMs: number): number {
+export function noFilter(key: string): TareError {
+  return new TareError("bad_input", `Cannot use --filter "${key}": there is no such filter`);
+}
+
+export function badFilter(key: string, value: string, why: string): TareError {
+  return new TareError("bad_input", `Cannot use --filter "${key}=${value}": ${why}`);
+}
+
+/**
+ * The value of a filter that is yes or no.
+ * @throws TareError `bad_input`
+ */
+export function filterSwitch(key: string, value: string): boolean {
+  return parsed(key, value, parseSwitch);
+}
+
+function parsed<T>(key: string, value: string, parse: (text: string) => T): T {
   try {
-    return parseMoment(text, nowMs);
+    return parse(value);
   } catch (cause) {
     if (!(cause instanceof BadValue)) throw cause;
-    const message = `Cannot use --filter "until=${text}": ${cause.message}`;
-    throw new TareError("bad_input", message, { cause });
+    throw badFilter(key, value, cause.message);
   }
 }
 

@@ -5,18 +5,13 @@ import { type HistoryStep, imageHistory } from "@tare/engine/image/inspect.ts";
 import type { Command, Surroundings } from "./command.ts";
 import { oneLine } from "./failure.ts";
 import type { FlagValues } from "./flag.ts";
-import { printRows, type Row } from "./format.ts";
+import { type Listing, listFormatFlag, printListing } from "./format.ts";
 import { readLine, wantWords } from "./read-line.ts";
-import { ago, humanSize, printTable } from "./table.ts";
-import { parseSwitch, parseText } from "./values.ts";
+import { ago, humanSize } from "./table.ts";
+import { parseSwitch } from "./values.ts";
 
 const FLAGS = {
-  format: {
-    name: "format",
-    arg: "TEMPLATE",
-    help: "How to print: json, table TEMPLATE, or a template such as '{{.CreatedBy}}'",
-    parse: parseText,
-  },
+  format: listFormatFlag("{{.CreatedBy}}"),
   human: {
     name: "human",
     short: "H",
@@ -40,7 +35,6 @@ type Values = FlagValues<typeof FLAGS>;
 /** As Docker calls what is no image here. */
 const MISSING = "<missing>";
 const COMMAND_LENGTH = 45;
-const HEADS = { ID: "IMAGE", CreatedSince: "CREATED" };
 
 async function runHistory(words: readonly string[], around: Surroundings): Promise<number> {
   const line = readLine(HISTORY, words, around);
@@ -48,22 +42,33 @@ async function runHistory(words: readonly string[], around: Surroundings): Promi
   const limits = { least: 1, most: 1 };
   const [word = ""] = wantWords("history", line.positionals, limits, "IMAGE");
   const steps = imageHistory(openEngine(around.settings).store, word);
-  around.print(printHistory(steps, line.values, Date.now()));
+  around.print(await printHistory(steps, line.values, Date.now()));
   return 0;
 }
 
+type HistoryRow = ReturnType<typeof toRow>;
+
+const TITLES: Listing<HistoryRow>["titles"] = {
+  ID: "IMAGE",
+  CreatedSince: "CREATED",
+  CreatedAt: "CREATED AT",
+  CreatedBy: "CREATED BY",
+  Size: "SIZE",
+  Comment: "COMMENT",
+  Tags: "TAGS",
+};
+
 /** The whole output for some steps. */
-export function printHistory(steps: readonly HistoryStep[], values: Values, nowMs: number): string {
+export async function printHistory(
+  steps: readonly HistoryStep[],
+  values: Values,
+  nowMs: number,
+): Promise<string> {
   const rows = steps.map((step) => toRow(step, values, nowMs));
   if (values.quiet) return rows.map((row) => `${row.ID}\n`).join("");
-  const format = values.format ?? "table";
-  if (format !== "table") return printRows(format, rows, HEADS);
-  const created = values.human === false ? "CREATED AT" : "CREATED";
-  const cells = rows.map((row) => {
-    const time = values.human === false ? row.CreatedAt : row.CreatedSince;
-    return [row.ID, time, row.CreatedBy, row.Size, row.Comment];
-  });
-  return printTable([["IMAGE", created, "CREATED BY", "SIZE", "COMMENT"], ...cells]);
+  const created = values.human === false ? "CreatedAt" : "CreatedSince";
+  const columns = ["ID", created, "CreatedBy", "Size", "Comment"] as const;
+  return await printListing(values.format, rows, { titles: TITLES, columns });
 }
 
 function toRow(step: HistoryStep, values: Values, nowMs: number) {
@@ -79,5 +84,5 @@ function toRow(step: HistoryStep, values: Values, nowMs: number) {
     ID: isShort && step.id !== undefined ? shortDigest(step.id) : id,
     Size: values.human === false ? `${step.size}` : humanSize(step.size),
     Tags: step.tags.join(", "),
-  } satisfies Row;
+  };
 }

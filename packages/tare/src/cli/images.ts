@@ -5,11 +5,12 @@ import { type ListedImage, listImages } from "@tare/engine/image/list.ts";
 import type { Store } from "@tare/engine/store/store.ts";
 import { TareError } from "@tare/spec/error.ts";
 import type { Command, Surroundings } from "./command.ts";
-import { type FilterWord, parseFilterWord, toFilter } from "./filter-syntax.ts";
+import { type FilterWord, filterSwitch, parseFilterWord, toFilter } from "./filter-syntax.ts";
 import type { FlagValues } from "./flag.ts";
+import { type Listing, listFormatFlag, printListing } from "./format.ts";
 import { readLine } from "./read-line.ts";
-import { ago, humanSize, printTable } from "./table.ts";
-import { parseSwitch, parseText } from "./values.ts";
+import { ago, goTime, humanSize } from "./table.ts";
+import { parseSwitch } from "./values.ts";
 
 const FLAGS = {
   all: {
@@ -27,12 +28,7 @@ const FLAGS = {
     repeat: true,
     parse: parseFilterWord,
   },
-  format: {
-    name: "format",
-    arg: "TEMPLATE",
-    help: "How to print: json, table TEMPLATE, or a template such as '{{.ID}}'",
-    parse: parseText,
-  },
+  format: listFormatFlag("{{.ID}}"),
   noTrunc: { name: "no-trunc", help: "Show whole ids", parse: parseSwitch },
   quiet: { name: "quiet", short: "q", help: "Show only ids", parse: parseSwitch },
   tree: { name: "tree", help: "Show the layers of each image", parse: parseSwitch },
@@ -49,7 +45,7 @@ export const IMAGES = {
 type Values = FlagValues<typeof FLAGS>;
 
 const NONE = "<none>";
-const HEADS = { ID: "IMAGE ID", CreatedSince: "CREATED" };
+const UNKNOWN = "N/A";
 const OWN_FILTERS = ["dangling", "before", "since", "reference"];
 
 async function runImages(words: readonly string[], around: Surroundings): Promise<number> {
@@ -93,21 +89,28 @@ async function pass(
   const dangling = filterOf("dangling");
   return filterImages(store, images, {
     ...toFilter(words, Date.now(), OWN_FILTERS),
-    dangling: dangling === undefined ? undefined : parseDangling(dangling),
+    dangling: dangling === undefined ? undefined : filterSwitch("dangling", dangling),
     before: filterOf("before"),
     since: filterOf("since"),
     references: words.filter(({ key }) => key === "reference").map(({ value }) => value),
   });
 }
 
-function parseDangling(text: string): boolean {
-  try {
-    return parseSwitch(text);
-  } catch (cause) {
-    const message = `Cannot use --filter "dangling=${text}": want true or false`;
-    throw new TareError("bad_input", message, { cause });
-  }
-}
+type ImageRow = ReturnType<typeof toRow>;
+
+const TITLES: Listing<ImageRow>["titles"] = {
+  Repository: "REPOSITORY",
+  Tag: "TAG",
+  Digest: "DIGEST",
+  ID: "IMAGE ID",
+  CreatedSince: "CREATED",
+  CreatedAt: "CREATED AT",
+  Size: "SIZE",
+  VirtualSize: "SIZE",
+  SharedSize: "SHARED SIZE",
+  UniqueSize: "UNIQUE SIZE",
+  Containers: "CONTAINERS",
+};
 
 /** The whole output for some images. */
 export async function printImages(
@@ -118,28 +121,25 @@ export async function printImages(
   const id = (image: ListedImage) => (values.noTrunc ? image.id : shortDigest(image.id));
   if (values.quiet) return [...new Set(images.map(id))].map((text) => `${text}\n`).join("");
   const rows = images.map((image) => toRow(image, id(image), nowMs));
-  const format = values.format ?? "table";
-  if (format !== "table") {
-    const { printRows } = await import("./format.ts");
-    return printRows(format, rows, HEADS);
-  }
-  const digests = values.digests ? ["DIGEST"] : [];
-  const cells = rows.map((row) => {
-    const digest = values.digests ? [row.Digest] : [];
-    return [row.Repository, row.Tag, ...digest, row.ID, row.CreatedSince, row.Size];
-  });
-  return printTable([["REPOSITORY", "TAG", ...digests, "IMAGE ID", "CREATED", "SIZE"], ...cells]);
+  const digest = values.digests ? (["Digest"] as const) : [];
+  const columns = ["Repository", "Tag", ...digest, "ID", "CreatedSince", "Size"] as const;
+  return await printListing(values.format, rows, { titles: TITLES, columns });
 }
 
-/** Docker's names of the fields, which scripts read. */
+/** Docker's names of the fields, which scripts read; those that it too only knows in `system df` are N/A. */
 function toRow(image: ListedImage, id: string, nowMs: number) {
+  const size = humanSize(image.size);
   return {
-    CreatedAt: image.created,
+    Containers: UNKNOWN,
+    CreatedAt: goTime(image.created),
     CreatedSince: ago(image.created, nowMs),
     Digest: image.target ?? NONE,
     ID: id,
     Repository: image.repository ?? NONE,
-    Size: humanSize(image.size),
+    SharedSize: UNKNOWN,
+    Size: size,
     Tag: image.tag ?? NONE,
+    UniqueSize: UNKNOWN,
+    VirtualSize: size,
   };
 }

@@ -1,15 +1,27 @@
 /** `tare system df`: what the data root takes on disk, all of it. */
 import { openEngine } from "@tare/engine/engine.ts";
-import { measureStore, type StoreUsage, type UsageRow } from "@tare/engine/system/usage.ts";
-import { formatFamiliar, parseReference } from "@tare/spec/reference.ts";
+import { shortDigest } from "@tare/engine/image/digest.ts";
+import {
+  type ContainerUsage,
+  type ImageUsage,
+  measureStore,
+  type StoreUsage,
+  type UsageRow,
+  type VolumeUsage,
+} from "@tare/engine/system/usage.ts";
+import { familiarName, parseReference } from "@tare/spec/reference.ts";
 import type { Command, Surroundings } from "./command.ts";
-import { BadValue } from "./flag.ts";
+import { CONTAINER_TITLES, containerFields } from "./container-rows.ts";
+import { type Listing, listFormatFlag, openTemplate, printListing } from "./format.ts";
 import { readLine, refuseWords } from "./read-line.ts";
-import { humanSize, printTable } from "./table.ts";
+import { ago, goTime, humanSize } from "./table.ts";
 import { parseSwitch } from "./values.ts";
 
 const FLAGS = {
-  format: { name: "format", arg: "json|table", help: "How to print", parse: parseFormat },
+  format: {
+    ...listFormatFlag("{{.Type}}"),
+    help: "How to print: json, table, table TEMPLATE, or a template such as '{{.Type}}'; with -v of all: '{{json .Images}}'",
+  },
   verbose: {
     name: "verbose",
     short: "v",
@@ -32,21 +44,46 @@ async function runSystemDf(words: readonly string[], around: Surroundings): Prom
   refuseWords("measure", line.positionals);
   const usage = measureStore(openEngine(around.settings).store);
   const { format, verbose = false } = line.values;
-  if (format === "json") around.print(verbose ? `${JSON.stringify(usage)}\n` : jsonLines(usage));
-  else around.print(verbose ? details(usage) : summary(usage));
+  const print = verbose ? printDetails : printSummary;
+  around.print(await print(usage, format, Date.now()));
   return 0;
 }
 
-function summary({ rows, bytes }: StoreUsage): string {
-  const cells = rows.map((row) => [
-    row.type,
-    `${row.count}`,
-    `${row.active}`,
-    humanSize(row.bytes),
-    reclaimable(row),
-  ]);
-  const head = ["TYPE", "TOTAL", "ACTIVE", "SIZE", "RECLAIMABLE"];
-  return printTable([head, ...cells, ["All", "", "", humanSize(bytes), ""]]);
+type TypeRow = ReturnType<typeof typeRow>;
+
+const TYPES: Listing<TypeRow> = {
+  titles: {
+    Type: "TYPE",
+    TotalCount: "TOTAL",
+    Active: "ACTIVE",
+    Size: "SIZE",
+    Reclaimable: "RECLAIMABLE",
+    Bytes: "BYTES",
+  },
+  columns: ["Type", "TotalCount", "Active", "Size", "Reclaimable"],
+};
+
+/** The whole output without `-v`; only the table has a sum. */
+export async function printSummary(
+  { rows, bytes }: StoreUsage,
+  format: string | undefined,
+): Promise<string> {
+  const all = { Type: "All", TotalCount: "", Active: "", Size: humanSize(bytes), Reclaimable: "" };
+  const isPlain = format === undefined || format === "" || format === "table";
+  const sum = isPlain ? [{ ...all, Bytes: bytes }] : [];
+  return await printListing(format, [...rows.map(typeRow), ...sum], TYPES);
+}
+
+/** Docker's names of the fields, which scripts read; `Bytes` is ours, and exact. */
+function typeRow(row: UsageRow) {
+  return {
+    Active: `${row.active}`,
+    Bytes: row.bytes,
+    Reclaimable: reclaimable(row),
+    Size: humanSize(row.bytes),
+    TotalCount: `${row.count}`,
+    Type: row.type as string,
+  };
 }
 
 function reclaimable({ bytes, reclaimable: idle }: UsageRow): string {
@@ -54,53 +91,96 @@ function reclaimable({ bytes, reclaimable: idle }: UsageRow): string {
   return `${humanSize(idle)}${share}`;
 }
 
-/** Docker's names of the fields, which scripts read; `Bytes` is ours, and exact. */
-function jsonLines({ rows }: StoreUsage): string {
-  const lines = rows.map((row) => ({
-    Active: `${row.active}`,
-    Bytes: row.bytes,
-    Reclaimable: reclaimable(row),
-    Size: humanSize(row.bytes),
-    TotalCount: `${row.count}`,
-    Type: row.type,
-  }));
-  return lines.map((each) => `${JSON.stringify(each)}\n`).join("");
+const NONE = "<none>";
+
+type ImageRow = ReturnType<typeof imageRow>;
+
+const IMAGES: Listing<ImageRow> = {
+  titles: {
+    Repository: "REPOSITORY",
+    Tag: "TAG",
+    ID: "IMAGE ID",
+    CreatedSince: "CREATED",
+    CreatedAt: "CREATED AT",
+    Size: "SIZE",
+    SharedSize: "SHARED SIZE",
+    UniqueSize: "UNIQUE SIZE",
+    Containers: "CONTAINERS",
+  },
+  columns: [
+    ...(["Repository", "Tag", "ID", "CreatedSince", "Size"] as const),
+    ...(["SharedSize", "UniqueSize", "Containers"] as const),
+  ],
+};
+
+/** A row a name, as in `tare images`. */
+function imageRow(image: ImageUsage, name: string | undefined, nowMs: number) {
+  const reference = name === undefined ? undefined : parseReference(name);
+  return {
+    Containers: `${image.containers}`,
+    CreatedAt: goTime(image.created),
+    CreatedSince: ago(image.created, nowMs),
+    ID: shortDigest(image.id),
+    Repository: reference === undefined ? NONE : familiarName(reference),
+    SharedSize: humanSize(image.bytes - image.ownBytes),
+    Size: humanSize(image.bytes),
+    Tag: reference?.tag ?? NONE,
+    UniqueSize: humanSize(image.ownBytes),
+  };
 }
 
-function details(usage: StoreUsage): string {
-  const images = usage.images.map((image) => [
-    image.names.map((name) => formatFamiliar(parseReference(name))).join(" ") || "<none>",
-    image.id.slice(7, 19),
-    humanSize(image.bytes),
-    humanSize(image.bytes - image.ownBytes),
-    humanSize(image.ownBytes),
-    `${image.containers}`,
-  ]);
-  const containers = usage.containers.map((each) => [
-    each.id.slice(0, 12),
-    each.name ?? "",
-    each.running ? "running" : "ended",
-    humanSize(each.logBytes),
-    humanSize(each.bytes),
-  ]);
-  const volumes = usage.volumes.map(({ name, users, bytes }) => [
-    name,
-    `${users}`,
-    humanSize(bytes),
-  ]);
-  const table = (title: string, head: string[], rows: string[][]) =>
-    `${title}:\n\n${printTable([head, ...rows])}\n`;
-  const imageHead = ["NAMES", "IMAGE ID", "SIZE", "SHARED SIZE", "UNIQUE SIZE", "CONTAINERS"];
-  const containerHead = ["CONTAINER ID", "NAME", "STATUS", "LOGS", "SIZE"];
+type ContainerRow = ReturnType<typeof containerRow>;
+
+const CONTAINERS: Listing<ContainerRow> = {
+  titles: { ...CONTAINER_TITLES, Size: "SIZE", LogSize: "LOGS" },
+  columns: [
+    ...(["ID", "Image", "Command", "LocalVolumes", "Size", "LogSize"] as const),
+    ...(["RunningFor", "Status", "Names"] as const),
+  ],
+};
+
+function containerRow(container: ContainerUsage, nowMs: number) {
+  return {
+    ...containerFields(container, { noTrunc: false, nowMs }),
+    LogSize: humanSize(container.logBytes),
+    Size: humanSize(container.bytes),
+  };
+}
+
+type VolumeRow = ReturnType<typeof volumeRow>;
+
+const VOLUMES: Listing<VolumeRow> = {
+  titles: { Name: "VOLUME NAME", Links: "LINKS", Size: "SIZE" },
+  columns: ["Name", "Links", "Size"],
+};
+
+function volumeRow({ name, users, bytes }: VolumeUsage) {
+  return { Links: `${users}`, Name: name, Size: humanSize(bytes) };
+}
+
+/** The whole output with `-v`; a template is executed once, on all of it, as in Docker. */
+async function printDetails(
+  usage: StoreUsage,
+  format: string | undefined,
+  nowMs: number,
+): Promise<string> {
+  const images = usage.images.flatMap((image) =>
+    (image.names.length === 0 ? [undefined] : image.names).map((name) =>
+      imageRow(image, name, nowMs),
+    ),
+  );
+  const containers = usage.containers.map((each) => containerRow(each, nowMs));
+  const volumes = usage.volumes.map(volumeRow);
+  if (format !== undefined && format !== "" && format !== "table") {
+    const all = { Images: images, Containers: containers, Volumes: volumes, BuildCache: [] };
+    return format === "json"
+      ? `${JSON.stringify(all)}\n`
+      : `${(await openTemplate(format))(all)}\n`;
+  }
   return [
-    table("Images", imageHead, images),
-    table("Containers", containerHead, containers),
-    table("Local Volumes", ["VOLUME NAME", "CONTAINERS", "SIZE"], volumes),
-    summary(usage),
+    `Images:\n\n${await printListing(undefined, images, IMAGES)}\n`,
+    `Containers:\n\n${await printListing(undefined, containers, CONTAINERS)}\n`,
+    `Local Volumes:\n\n${await printListing(undefined, volumes, VOLUMES)}\n`,
+    await printSummary(usage, undefined),
   ].join("");
-}
-
-function parseFormat(text: string): "json" | "table" {
-  if (text === "json" || text === "table") return text;
-  throw new BadValue("want json or table");
 }

@@ -1,5 +1,7 @@
 /** Tables as Docker prints them: columns padded with spaces, three between them. */
 
+import { oneLine } from "@tare/spec/error.ts";
+
 const GAP = 3;
 
 /** The rows as lines, the first one being the heads. */
@@ -57,4 +59,20 @@ export function ago(time: string, nowMs: number): string {
   const [, divisor, unit] = STEPS.find(([below]) => seconds < below) ?? [0, 1, "second"];
   const count = Math.max(1, Math.floor(seconds / divisor));
   return `${count} ${unit}${count === 1 ? "" : "s"} ago`;
+}
+
+/** A time as Docker prints it in full, `2026-01-31 12:00:00 +0000 UTC`; "N/A" where it is not known. */
+export function goTime(time: string): string {
+  const then = Date.parse(time);
+  if (Number.isNaN(then)) return "N/A";
+  return `${new Date(then).toISOString().slice(0, 19).replace("T", " ")} +0000 UTC`;
+}
+
+const COMMAND_LENGTH = 20;
+
+/** The words of a container's command in quotes, cut as Docker cuts them; `long` cuts nothing. */
+export function shortCommand(words: readonly string[], isLong = false): string {
+  const text = oneLine(words.join(" "));
+  const isCut = !isLong && text.length > COMMAND_LENGTH;
+  return `"${isCut ? `${text.slice(0, COMMAND_LENGTH - 1)}…` : text}"`;
 }

@@ -4,15 +4,17 @@ import { passes } from "@tare/engine/store/filter.ts";
 import type { Store } from "@tare/engine/store/store.ts";
 import { listVolumes, usersOf, type Volume, volumeRoom } from "@tare/engine/volume/records.ts";
 import type { Command, Surroundings } from "./command.ts";
-import { FILTER_FLAG, type FilterWord, toFilter } from "./filter-syntax.ts";
-import { BadValue } from "./flag.ts";
+import { FILTER_FLAG, type FilterWord, filterSwitch, toFilter } from "./filter-syntax.ts";
+import { type Listing, labelTitle, listFormatFlag, printListing } from "./format.ts";
 import { readLine, refuseWords } from "./read-line.ts";
-import { printTable } from "./table.ts";
 import { parseSwitch } from "./values.ts";
 
 const FLAGS = {
-  filter: { ...FILTER_FLAG, help: "dangling=, driver=, label=KEY[=VALUE], name=PART" },
-  format: { name: "format", arg: "json|table", help: "How to print", parse: parseFormat },
+  filter: {
+    ...FILTER_FLAG,
+    help: "Only those that fit: dangling=, driver=, label=KEY[=VALUE], name=PART",
+  },
+  format: listFormatFlag("{{.Name}}"),
   quiet: { name: "quiet", short: "q", help: "Show only names", parse: parseSwitch },
 } as const;
 
@@ -32,10 +34,9 @@ async function runVolumeLs(words: readonly string[], around: Surroundings): Prom
   const volumes = chosen(store, line.values.filter);
   const { quiet = false, format } = line.values;
   if (quiet) around.print(volumes.map(({ name }) => `${name}\n`).join(""));
-  else if (format === "json") around.print(volumes.map((each) => jsonLine(store, each)).join(""));
   else {
-    const rows = volumes.map(({ driver, name }) => [driver, name]);
-    around.print(printTable([["DRIVER", "VOLUME NAME"], ...rows]));
+    const rows = volumes.map((volume) => toRow(volume, `${volumeRoom(store, volume.name)}/data`));
+    around.print(await printListing(format, rows, LISTING));
   }
   return 0;
 }
@@ -52,24 +53,39 @@ function chosen(store: Store, words: readonly FilterWord[]): Volume[] {
       passes(labels, volume.labels, volume.created) &&
       fits("name", (part) => volume.name.includes(part)) &&
       fits("driver", (driver) => volume.driver === driver) &&
-      fits("dangling", (word) => parseSwitch(word) === (usersOf(store, volume.name).length === 0)),
+      fits(
+        "dangling",
+        (word) => filterSwitch("dangling", word) === (usersOf(store, volume.name).length === 0),
+      ),
   );
 }
 
-/** Docker's names of the fields, which scripts read. */
-function jsonLine(store: Store, volume: Volume): string {
-  const { name, driver, labels } = volume;
-  const row = {
+type VolumeRow = ReturnType<typeof toRow>;
+
+const LISTING: Listing<VolumeRow> = {
+  titles: {
+    Driver: "DRIVER",
+    Name: "VOLUME NAME",
+    Labels: "LABELS",
+    Label: labelTitle,
+    Links: "LINKS",
+    Mountpoint: "MOUNTPOINT",
+    Scope: "SCOPE",
+    Size: "SIZE",
+  },
+  columns: ["Driver", "Name"],
+};
+
+/** Docker's names of the fields, which scripts read; those that it too only knows in `system df` are N/A. */
+function toRow({ name, driver, labels }: Volume, mountpoint: string) {
+  return {
     Driver: driver,
+    Label: (key: unknown) => labels.get(String(key)) ?? "",
     Labels: [...labels].map(([key, value]) => `${key}=${value}`).join(","),
-    Mountpoint: `${volumeRoom(store, name)}/data`,
+    Links: "N/A",
+    Mountpoint: mountpoint,
     Name: name,
     Scope: "local",
+    Size: "N/A",
   };
-  return `${JSON.stringify(row)}\n`;
-}
-
-function parseFormat(text: string): "json" | "table" {
-  if (text === "json" || text === "table") return text;
-  throw new BadValue("want json or table");
 }

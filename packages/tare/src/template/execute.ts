@@ -92,12 +92,18 @@ function evaluateCommand(
 ): unknown {
   if (first === undefined) return undefined;
   if (first.kind !== "function") {
+    const value = evaluate(first, scope);
+    if (typeof value === "function") return value(...args(others, scope), ...piped);
     if (others.length + piped.length > 0) throw malformed("only functions take arguments");
-    return evaluate(first, scope);
+    return value;
   }
   const call = FUNCTIONS.get(first.name);
   if (call === undefined) throw malformed(`there is no function "${first.name}"`);
-  return call(...others.map((each) => evaluate(each, scope)), ...piped);
+  return call(...args(others, scope), ...piped);
+}
+
+function args(expressions: readonly Expression[], scope: Scope): unknown[] {
+  return expressions.map((each) => evaluate(each, scope));
 }
 
 function evaluate(expression: Expression, scope: Scope): unknown {

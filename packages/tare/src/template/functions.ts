@@ -45,7 +45,9 @@ export function printValue(value: unknown): string {
   if (value === null) return "<nil>";
   if (Array.isArray(value)) return `[${value.map(printValue).join(" ")}]`;
   if (typeof value !== "object") return String(value);
-  const pairs = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  const pairs = Object.entries(value)
+    .filter(([, each]) => typeof each !== "function")
+    .sort(([a], [b]) => (a < b ? -1 : 1));
   return `map[${pairs.map(([key, each]) => `${key}:${printValue(each)}`).join(" ")}]`;
 }
 

@@ -98,6 +98,13 @@ test("what is no template is refused with a reason", () => {
   }
 });
 
+test("a field may be a function of its argument, and is none of the data's own then", () => {
+  const data = { Name: "v", Label: (key: unknown) => `<${key}>` };
+  const label = (text: string) => executeTemplate(parseTemplate(text), data);
+  expect(label('{{.Name}} {{.Label "a.b"}} {{"x" | .Label}}')).toBe("v <a.b> <x>");
+  expect(label("{{.}} {{json .}}")).toBe('map[Name:v] {"Name":"v"}');
+});
+
 test("keys of a prototype are none of the data's", () => {
   expect(run("{{.Config.constructor}}")).toBe("<no value>");
   expect(() => run("{{.constructor}}")).toThrow("no field");
