@@ -44,6 +44,18 @@ export type LineRules = {
   readonly shortHelp: boolean;
 };
 
+/** A flag that a command does not have, as it is written. */
+export class UnknownFlag extends TareError {
+  readonly flag: string;
+
+  /** `nearest` is what to use instead, where Docker has the flag. */
+  constructor(flag: string, nearest?: string, hint = "--help lists the flags") {
+    const why = nearest === undefined ? "there is no such flag" : "tare has no such flag yet";
+    super("bad_input", `Cannot read flag "${flag}": ${why}`, { hint: nearest ?? hint });
+    this.flag = flag;
+  }
+}
+
 /** Refusal of one value; the parser adds which flag and which text. */
 export class BadValue extends Error {}
 
@@ -138,9 +150,7 @@ class Cursor {
   #find(matches: (flag: Flag) => boolean, shown: string): readonly [string, Flag] {
     const entry = Object.entries(this.#flags).find(([, flag]) => matches(flag));
     if (entry !== undefined) return entry;
-    throw new TareError("bad_input", `Cannot read flag "${shown}": there is no such flag`, {
-      hint: "--help lists the flags",
-    });
+    throw new UnknownFlag(shown);
   }
 
   #set(entry: readonly [string, Flag], shown: string, given: string | undefined): void {

@@ -1,12 +1,15 @@
 /** Help texts, derived from the tables of commands and flags. */
 import type { Command, CommandSummary } from "./command.ts";
-import type { Flag } from "./flag.ts";
+import type { Flag, FlagTable } from "./flag.ts";
 
 /** The overview that `tare` and `tare help` print. */
-export function overview(commands: readonly CommandSummary[]): string {
-  return `Usage: tare [--data-root DIR] [--run-root DIR] COMMAND
+export function overview(commands: readonly CommandSummary[], globals: FlagTable): string {
+  return `Usage: tare [FLAGS] COMMAND
 
 A Linux container engine.
+
+Flags, before the command:
+${flagList(globals)}
 
 Commands:
 ${listOf(commands)}
@@ -33,10 +36,15 @@ export function commandHelp(command: Command): string {
   const flagWord = flags.length === 0 ? "" : " [FLAGS]";
   const head = `Usage: tare ${name}${flagWord}${usage === "" ? "" : ` ${usage}`}\n\n${help}\n`;
   if (flags.length === 0) return head;
-  const rows = [...flags].sort((a, b) => (a.name < b.name ? -1 : 1)).map(flagRow);
+  return `${head}\nFlags:\n${flagList(command.flags)}\n`;
+}
+
+function flagList(flags: FlagTable): string {
+  const rows = Object.values(flags)
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+    .map(flagRow);
   const width = Math.max(...rows.map(([left]) => left.length));
-  const lines = rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}`);
-  return `${head}\nFlags:\n${lines.join("\n")}\n`;
+  return rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}`).join("\n");
 }
 
 function flagRow(flag: Flag): readonly [string, string] {

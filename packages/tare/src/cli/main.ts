@@ -3,32 +3,34 @@ import { TareError } from "@tare/spec/error.ts";
 import type { Surroundings } from "./command.ts";
 import { COMMANDS, type CommandEntry, findCommand, groupOf } from "./commands.ts";
 import { failureStatus, printFailure } from "./failure.ts";
-import { parseLine } from "./flag.ts";
+import { parseLine, UnknownFlag } from "./flag.ts";
 import { parseSwitch, parseText } from "./values.ts";
 
-const GLOBAL_FLAGS = {
+/** Flags of `tare` itself, before the command. */
+export const GLOBAL_FLAGS = {
   config: {
     name: "config",
     arg: "DIR",
-    help: "Docker's directory, with passwords of registries",
+    help: "Docker's directory, with passwords of registries (default ~/.docker)",
     parse: parseText,
   },
   dataRoot: {
     name: "data-root",
+    alias: "root",
     arg: "DIR",
-    help: "Where images and containers are kept",
+    help: "Where images and containers are kept (default /var/lib/tare)",
     parse: parseText,
   },
   registries: {
     name: "registries",
     arg: "FILE",
-    help: "How registries are reached",
+    help: "How registries are reached (default /etc/tare/registries.toml)",
     parse: parseText,
   },
   runRoot: {
     name: "run-root",
     arg: "DIR",
-    help: "Where runtimes keep the state of running containers",
+    help: "Where runtimes keep the state of running containers (default /run/tare)",
     parse: parseText,
   },
   version: { name: "version", short: "v", help: "Print versions", parse: parseSwitch },
@@ -44,7 +46,7 @@ export async function main(words: readonly string[], around: Surroundings): Prom
     const [command = "help", ...others] = all;
     if (help || command === "help") return await printHelp(others, around);
     if (isGroup(all)) return await printHelp([command], around);
-    const { entry, rest } = wantCommand(all);
+    const { entry, rest } = await wantCommand(all);
     name = entry.name;
     const dataRoot = values.dataRoot ?? around.settings.dataRoot;
     const runRoot = values.runRoot ?? around.settings.runRoot;
@@ -56,9 +58,19 @@ export async function main(words: readonly string[], around: Surroundings): Prom
       ...(values.config === undefined ? undefined : { dockerDirectory: values.config }),
     });
   } catch (error) {
-    around.complain(printFailure(error));
+    around.complain(printFailure(misplaced(error, name)));
     return failureStatus(name, error);
   }
+}
+
+/** A flag of `tare` itself that stands behind the command. */
+function misplaced(error: unknown, command: string): unknown {
+  if (command === "" || !(error instanceof UnknownFlag)) return error;
+  const { flag } = error;
+  const isOurs = Object.values(GLOBAL_FLAGS).some(({ name }) => `--${name}` === flag);
+  return isOurs
+    ? new UnknownFlag(flag, undefined, `It stands before the command: tare ${flag} ... ${command}`)
+    : error;
 }
 
 async function runCommand(
@@ -91,22 +103,22 @@ function isGroup(words: readonly string[]): boolean {
 async function printHelp(words: readonly string[], around: Surroundings): Promise<number> {
   const { commandHelp, groupHelp, overview } = await import("./help.ts");
   const group = words.length === 1 ? groupOf(words[0] ?? "") : [];
-  if (words.length === 0) around.print(overview(COMMANDS));
+  if (words.length === 0) around.print(overview(COMMANDS, GLOBAL_FLAGS));
   else if (group.length > 0) around.print(groupHelp(words[0] ?? "", group));
-  else around.print(commandHelp(await wantCommand(words).entry.load()));
+  else {
+    const { entry } = await wantCommand(words);
+    around.print(commandHelp(await entry.load()));
+  }
   return 0;
 }
 
-function wantCommand(words: readonly string[]): {
+async function wantCommand(words: readonly string[]): Promise<{
   readonly entry: CommandEntry;
   readonly rest: readonly string[];
-} {
+}> {
   const found = findCommand(words);
   if (found !== undefined) return found;
-  const [first = ""] = words;
-  const group = groupOf(first).length > 0;
-  const name = group ? words.slice(0, 2).join(" ") : first;
-  throw new TareError("bad_input", `Cannot run "${name}": there is no such command`, {
-    hint: `The commands are listed by "tare help${group ? ` ${first}` : ""}"`,
-  });
+  const { noCommand } = await import("./not-yet.ts");
+  const names = COMMANDS.flatMap(({ name, aliases = [] }) => [name, ...aliases]);
+  throw noCommand(words, names);
 }

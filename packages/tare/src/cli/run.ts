@@ -11,7 +11,7 @@ import { hasImage } from "@tare/engine/image/lookup.ts";
 import { TareError } from "@tare/spec/error.ts";
 import type { Command, Surroundings } from "./command.ts";
 import { printFailure, runStatus } from "./failure.ts";
-import { parseLine } from "./flag.ts";
+import { type ParsedLine, parseLine, UnknownFlag } from "./flag.ts";
 import { RUN_FLAGS, type RunValues, toRequest } from "./run-flags.ts";
 
 const OWN_RUNTIME = "tare-runtime";
@@ -30,7 +30,7 @@ export const RUN: Command = {
 };
 
 async function runRun(words: readonly string[], around: Surroundings): Promise<number> {
-  const line = parseLine(RUN_FLAGS, words, { interspersed: false, shortHelp: false });
+  const line = await parseRun(words);
   if (line.help) {
     const { commandHelp } = await import("./help.ts");
     around.print(commandHelp(RUN));
@@ -56,6 +56,16 @@ async function runRun(words: readonly string[], around: Surroundings): Promise<n
   if (outcome.failure === undefined) return outcome.exitCode;
   if (!outcome.printed) around.complain(printFailure(outcome.failure));
   return runStatus(outcome.failure);
+}
+
+async function parseRun(words: readonly string[]): Promise<ParsedLine<typeof RUN_FLAGS>> {
+  try {
+    return parseLine(RUN_FLAGS, words, { interspersed: false, shortHelp: false });
+  } catch (error) {
+    if (!(error instanceof UnknownFlag)) throw error;
+    const { nearestToRunFlag } = await import("./not-yet.ts");
+    throw new UnknownFlag(error.flag, nearestToRunFlag(error.flag));
+  }
 }
 
 async function chooseStdio(request: ContainerRequest, around: Surroundings): Promise<Stdio> {
