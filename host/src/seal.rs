@@ -64,7 +64,9 @@ fn is_sealed() -> Result<bool, String> {
     if writer == -i64::from(libc::EROFS) && is_in_overlay() {
         return Ok(true);
     }
-    close(writer);
+    if writer >= 0 {
+        close(writer);
+    }
     let file = done(open_self(), "open")?;
     let seals = syscall!(libc::SYS_fcntl, file, libc::F_GET_SEALS, 0);
     close(file);

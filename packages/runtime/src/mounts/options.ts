@@ -111,19 +111,8 @@ const SUPERBLOCK: ReadonlyMap<string, readonly [flag: string, on: boolean]> = ne
 
 const LINK_WORDS: readonly LinkWord[] = ["copy-symlink", "src-nofollow", "dest-nofollow"];
 
-/** Words that are read elsewhere, or ask for what is so anyway; nobody hears a kernel that is loud. */
-const OTHERS: ReadonlySet<string> = new Set([
-  "defaults",
-  "loud",
-  "silent",
-  "remount",
-  "bind",
-  "rbind",
-  "idmap",
-  "ridmap",
-  "tmpcopyup",
-  ...LINK_WORDS,
-]);
+/** Words that ask for what is so anyway; nobody hears a kernel that is loud. */
+const IDLE: readonly string[] = ["", "defaults", "loud", "silent"];
 
 const NO_ATTRIBUTES: Attributes = { set: 0, clear: 0 };
 
@@ -135,80 +124,118 @@ function merge(before: Attributes, next: Attributes): Attributes {
   };
 }
 
-/** Reads the words of one mount. Unknown words are the file system's, which refuses what it cannot use. */
+/** What is known of a mount while its words are read. */
+type Draft = { -readonly [field in keyof MountOptions]: MountOptions[field] };
+
+/** What a word does to the options read so far. */
+type Meaning = (draft: Draft) => void;
+
+const NO_PROPAGATION: readonly Propagation[] = [];
+const NO_LINKS: ReadonlySet<LinkWord> = new Set();
+const NO_WORDS: readonly never[] = [];
+
+/**
+ * Reads the words of one mount. Unknown words are the file system's, which refuses what it cannot use.
+ * A container has some fifty of them: each is looked up once.
+ */
 export function parseMountOptions(words: readonly string[]): MountOptions {
-  const known = words.map(meaningOf);
-  const all = (scope: "attributes" | "recursive") =>
-    known.reduce((sum, { [scope]: next }) => (next ? merge(sum, next) : sum), NO_ATTRIBUTES);
-  return {
-    bind: words.includes("rbind") ? "rbind" : words.includes("bind") ? "bind" : "none",
-    remount: words.includes("remount"),
-    attributes: all("attributes"),
-    ...accessTimes(words),
-    recursive: all("recursive"),
-    propagation: known.flatMap(({ propagation }) => propagation ?? []),
-    idmap: words.findLast(isIdmap),
-    copyUp: words.includes("tmpcopyup"),
-    links: new Set(LINK_WORDS.filter((word) => words.includes(word))),
-    superblock: superblockFlags(words),
-    data: known.flatMap(({ data }) => data ?? []),
+  const draft: Draft = {
+    bind: "none",
+    remount: false,
+    attributes: NO_ATTRIBUTES,
+    accessTime: "keep",
+    accessTimeOff: NO_WORDS,
+    recursive: NO_ATTRIBUTES,
+    propagation: NO_PROPAGATION,
+    idmap: undefined,
+    copyUp: false,
+    links: NO_LINKS,
+    superblock: NO_WORDS,
+    data: NO_WORDS,
   };
+  for (const word of words) {
+    const meaning = MEANINGS.get(word);
+    if (meaning !== undefined) meaning(draft);
+    else if (isIdmap(word)) draft.idmap = word;
+    else draft.data = [...draft.data, word];
+  }
+  return draft;
 }
 
 function isIdmap(word: string): boolean {
-  const name = word.startsWith("r") ? word.slice(1) : word;
-  return name === "idmap" || name.startsWith("idmap=");
+  return word.startsWith("idmap=") || word.startsWith("ridmap=");
 }
 
-function accessTimes(words: readonly string[]): Pick<MountOptions, "accessTime" | "accessTimeOff"> {
-  let accessTime: AccessTime = "keep";
-  const accessTimeOff: AccessTime[] = [];
-  for (const word of words) {
-    const off = ACCESS_TIME_OFF.get(word);
-    if (off === undefined) {
-      if (ACCESS_TIMES.has(word)) accessTime = word as AccessTime;
-      continue;
-    }
-    accessTimeOff.push(off);
-    if (accessTime === off) accessTime = "keep";
+/** Every word that has a meaning of its own, but those with a value. */
+const MEANINGS: ReadonlyMap<string, Meaning> = new Map<string, Meaning>([
+  // Before the rest: "relatime" is no "elatime" of everything below.
+  ...[...FLAGS].map(([word, flags]) => wordOf(`r${word}`, (draft) => addBelow(draft, flags))),
+  ...[...ACCESS_TIMES].map(([word, set]) =>
+    wordOf(`r${word}`, (draft) => addBelow(draft, { set, clear: MOUNT_ATTR_ATIME })),
+  ),
+  ...[...PROPAGATION].flatMap(([word, flag]) => [
+    wordOf(`r${word}`, (draft) => addPropagation(draft, { flag, recursive: true })),
+    wordOf(word, (draft) => addPropagation(draft, { flag, recursive: false })),
+  ]),
+  ...[...FLAGS].map(([word, flags]) =>
+    wordOf(word, (draft) => {
+      draft.attributes = merge(draft.attributes, flags);
+    }),
+  ),
+  ...[...ACCESS_TIMES.keys()].map((word) => wordOf(word, (draft) => setAccessTime(draft, word))),
+  ...[...SUPERBLOCK].map(([word, [flag, on]]) =>
+    wordOf(word, (draft) => setSuperblock(draft, flag, on)),
+  ),
+  ...LINK_WORDS.map((word) =>
+    wordOf(word, (draft) => {
+      draft.links = new Set([...draft.links, word]);
+    }),
+  ),
+  ...IDLE.map((word) => wordOf(word, () => {})),
+  wordOf("remount", (draft) => {
+    draft.remount = true;
+  }),
+  wordOf("tmpcopyup", (draft) => {
+    draft.copyUp = true;
+  }),
+  wordOf("rbind", (draft) => {
+    draft.bind = "rbind";
+  }),
+  wordOf("bind", (draft) => {
+    if (draft.bind === "none") draft.bind = "bind";
+  }),
+  ...["idmap", "ridmap"].map((word) =>
+    wordOf(word, (draft) => {
+      draft.idmap = word;
+    }),
+  ),
+]);
+
+function wordOf(word: string, meaning: Meaning): [string, Meaning] {
+  return [word, meaning];
+}
+
+function addBelow(draft: Draft, flags: Attributes): void {
+  draft.recursive = merge(draft.recursive, flags);
+}
+
+function addPropagation(draft: Draft, propagation: Propagation): void {
+  draft.propagation = [...draft.propagation, propagation];
+}
+
+function setAccessTime(draft: Draft, word: string): void {
+  const off = ACCESS_TIME_OFF.get(word);
+  if (off === undefined) {
+    draft.accessTime = word as AccessTime;
+    return;
   }
-  return { accessTime, accessTimeOff };
+  draft.accessTimeOff = [...draft.accessTimeOff, off];
+  if (draft.accessTime === off) draft.accessTime = "keep";
 }
 
-function superblockFlags(words: readonly string[]): string[] {
-  const flags = new Set<string>();
-  for (const word of words) {
-    const [flag, on] = SUPERBLOCK.get(word) ?? [];
-    if (flag === undefined) continue;
-    if (on) flags.add(flag);
-    else flags.delete(flag);
-  }
-  return [...flags];
-}
-
-type Meaning = {
-  readonly attributes?: Attributes;
-  readonly recursive?: Attributes;
-  readonly propagation?: Propagation;
-  readonly data?: string;
-};
-
-/** One word; an "r" before a known one is the same with everything below. */
-function meaningOf(word: string): Meaning {
-  const attributes = FLAGS.get(word);
-  if (attributes !== undefined) return { attributes };
-  const flag = PROPAGATION.get(word);
-  if (flag !== undefined) return { propagation: { flag, recursive: false } };
-  if (OTHERS.has(word) || SUPERBLOCK.has(word) || ACCESS_TIMES.has(word)) return {};
-  if (word === "" || isIdmap(word)) return {};
-  const rest = word.startsWith("r") ? word.slice(1) : "";
-  const below = FLAGS.get(rest);
-  if (below !== undefined) return { recursive: below };
-  const mode = ACCESS_TIMES.get(rest);
-  if (mode !== undefined) return { recursive: { set: mode, clear: MOUNT_ATTR_ATIME } };
-  const flagBelow = PROPAGATION.get(rest);
-  if (flagBelow !== undefined) return { propagation: { flag: flagBelow, recursive: true } };
-  return { data: word };
+function setSuperblock(draft: Draft, flag: string, on: boolean): void {
+  const others = draft.superblock.filter((each) => each !== flag);
+  draft.superblock = on ? [...others, flag] : others;
 }
 
 /** The mask for fsmount(2), which knows only attributes that are set. */
@@ -261,7 +288,5 @@ export function refuseForBind(options: MountOptions, target: string): void {
 
 /** The option words that `features` lists. */
 export function knownMountOptions(): readonly string[] {
-  const each = [...FLAGS.keys(), ...ACCESS_TIMES.keys(), ...PROPAGATION.keys()];
-  const alone = [...SUPERBLOCK.keys(), ...OTHERS];
-  return [...each, ...each.map((word) => `r${word}`), ...alone].sort();
+  return [...MEANINGS.keys()].filter((word) => word !== "").sort();
 }

@@ -300,6 +300,9 @@ export function planLateReadonly(config: MountsConfig, bundle: string): LateRead
 
 /** An absolute path without empty, "." and ".." components; ".." stops at the root, as in a chroot. */
 export function normalize(path: string): string {
+  // Nearly all are so already; a name that begins with a dot is looked at twice.
+  const isPlain = path.startsWith("/") && !path.includes("/.") && !path.includes("//");
+  if (isPlain && (path.length === 1 || !path.endsWith("/"))) return path;
   const parts: string[] = [];
   for (const part of path.split("/")) {
     if (part === "..") parts.pop();
