@@ -215,6 +215,42 @@ describe("layers of one image", () => {
     expect(readFileSync(join(world.dir, "top/linked"), "utf8")).toBe("old");
   });
 
+  test("lend their looks to directories that are left out, the topmost that has them, if nobody deleted them", async () => {
+    const world = await openWorld();
+    const taken: string[] = [];
+    const directory = (name: string, mode: number) =>
+      ({ name, type: "directory", mode, uid: 5 }) as const;
+    const layers = [
+      [directory("a", 0o700), directory("a/b", 0o701), directory("a/b/c", 0o702)],
+      [directory("gone", 0o703), directory("gone/in", 0o704), directory("a/b", 0o705)],
+      [{ name: ".wh.gone" }],
+      [{ name: "link", type: "symlink", link: "a" } as const],
+      [{ name: "a/b/c/d/f" }, { name: "gone/in/f" }, { name: "link/b/f" }],
+    ];
+    for (const [index, entries] of layers.entries()) {
+      const root = join(world.dir, `${index}`);
+      const known = { root, blob: undefined, lower: async () => taken };
+      await takeLayer(world.engine, pieces(tarball(entries)), task(world, known));
+      taken.unshift(root);
+    }
+    const looks = ["a", "a/b", "a/b/c", "a/b/c/d", "gone", "gone/in", "link", "link/b"].map(
+      (name) => {
+        const { mode, uid } = statSync(join(world.dir, "4", name));
+        return [name, (mode & 0o7777).toString(8), uid];
+      },
+    );
+    expect(looks).toEqual([
+      ["a", "700", 5],
+      ["a/b", "705", 5],
+      ["a/b/c", "702", 5],
+      ["a/b/c/d", "755", 0],
+      ["gone", "755", 0],
+      ["gone/in", "755", 0],
+      ["link", "755", 0],
+      ["link/b", "755", 0],
+    ]);
+  });
+
   test("are taken so many at a time, and all stop when one fails", async () => {
     const world = await openWorld();
     let running = 0;

@@ -9,15 +9,7 @@ import { decodeLatin1 } from "@tare/spec/bytes.ts";
 import { assertNever, TareError } from "@tare/spec/error.ts";
 import type { TarReader } from "@tare/spec/tar.ts";
 import type { TarXattr } from "@tare/spec/tar-entry.ts";
-import {
-  EEXIST,
-  EINVAL,
-  ENAMETOOLONG,
-  ENOENT,
-  ENOTDIR,
-  EOPNOTSUPP,
-  EPERM,
-} from "../sys/abi-errno.ts";
+import { EEXIST, EINVAL, ENOENT, EOPNOTSUPP, EPERM } from "../sys/abi-errno.ts";
 import {
   AT_EMPTY_PATH,
   AT_SYMLINK_NOFOLLOW,
@@ -28,9 +20,6 @@ import {
   O_PATH,
   O_RDONLY,
   O_WRONLY,
-  RESOLVE_IN_ROOT,
-  RESOLVE_NO_MAGICLINKS,
-  RESOLVE_NO_SYMLINKS,
   S_IFCHR,
   S_IFDIR,
   S_IFMT,
@@ -39,7 +28,8 @@ import { check, errnoOf } from "../sys/check.ts";
 import { openAt, writeAll } from "../sys/file.ts";
 import { type Stat, statAt } from "../sys/stat.ts";
 import type { Fd, Sys } from "../sys/types.ts";
-import { copyFromLower, findInLower, isOverlayMark, isWhiteout, looksAs } from "./lower.ts";
+import { Directories, IN_ROOT, LAST, openLast } from "./directories.ts";
+import { copyFromLower, findInLower, isOverlayMark, isWhiteout } from "./lower.ts";
 import {
   type ArchiveKind,
   type Components,
@@ -102,13 +92,13 @@ class Layer {
   #parent: Fd | undefined;
   /** Writing into a directory changes its time, so times are set at the end. */
   readonly #times = new DirectoryTimes();
-  /** Directories that were made for what is in them and that no entry described yet. */
-  readonly #implied = new Map<string, Uint8Array>();
+  readonly #directories: Directories;
 
   constructor(sys: Sys, root: Fd, options: UnpackOptions) {
     this.#sys = sys;
     this.#root = root;
     this.#options = options;
+    this.#directories = new Directories(sys, root, options.lower);
   }
 
   apply(step: UnpackStep, content: TarReader): void {
@@ -119,7 +109,7 @@ class Layer {
         this.#rootMetadata(step.metadata);
         return;
       case "opaque":
-        this.#opaque(this.#openDirectory(step.directory));
+        this.#opaque(this.#directories.open(step.directory));
         return;
       case "directory":
         this.#directory(step);
@@ -147,20 +137,13 @@ class Layer {
   /** Sets the times of the directories, now that nothing is written any more. */
   finish(): void {
     this.#forgetParent();
-    for (const path of this.#implied.values()) this.#looksAsBelow(path);
+    this.#directories.finish();
     for (const { path, mtime, mtimeNs } of this.#times.all()) {
-      const fd = this.#openAgain(path, O_PATH);
+      const fd = this.#directories.openAgain(path, O_PATH);
       if (fd === undefined) continue;
       this.#setTimes(fd, "", { mtime, mtimeNs }, AT_EMPTY_PATH);
       this.#sys.close(fd);
     }
-  }
-
-  /** A directory that was made before; undefined where a later entry of the archive replaced it. */
-  #openAgain(path: Uint8Array, flags: number): Fd | undefined {
-    const ret = openAt(this.#sys, this.#root, path, flags | O_DIRECTORY | O_NOFOLLOW, IN_ROOT);
-    if (errnoOf(ret) === ENOENT || errnoOf(ret) === ENOTDIR) return undefined;
-    return check(ret, "openat2", path);
   }
 
   #rootMetadata(metadata: Metadata): void {
@@ -188,7 +171,7 @@ class Layer {
     } else if (made !== 0) {
       throw failure(made, "mkdirat", step.name);
     }
-    const fd = this.#openLast(parent, step.name, O_RDONLY | O_DIRECTORY);
+    const fd = openLast(this.#sys, parent, step.name, O_RDONLY | O_DIRECTORY);
     if (opaque) this.#opaqueFd(fd);
     this.#setMetadata(fd, step.metadata);
     this.#sys.close(fd);
@@ -198,7 +181,7 @@ class Layer {
   #remember(at: Components, { mtime, mtimeNs }: Metadata): void {
     const path = joinPath(at);
     this.#times.add({ path, mtime, mtimeNs });
-    if (this.#implied.size > 0) this.#implied.delete(decodeLatin1(path));
+    this.#directories.described(path);
   }
 
   #file(step: Extract<UnpackStep, { op: "file" }>, content: TarReader): void {
@@ -270,7 +253,7 @@ class Layer {
     const targetName = step.target[step.target.length - 1] ?? new Uint8Array(0);
     const targetAt = step.target.slice(0, -1);
     if (this.#same(step)) return;
-    const from = this.#openDirectory(targetAt);
+    const from = this.#directories.open(targetAt);
     try {
       if (!this.#exists(from, targetName)) this.#copyUp(step.target, from, targetName);
       const parent = this.#parentOf(step.at);
@@ -294,7 +277,7 @@ class Layer {
         `Cannot unpack a hard link to "${printPath(joinPath(target))}": there is no such file`,
       );
     }
-    copyFromLower(this.#sys, source, to, name);
+    copyFromLower(this.#sys, source.fd, to, name);
   }
 
   #node(step: Extract<UnpackStep, { op: "node" }>): void {
@@ -319,7 +302,7 @@ class Layer {
     if (made !== EEXIST) throw failure(made, "mknodat", step.name);
     const stat = statAt(this.#sys, parent, step.name, AT_SYMLINK_NOFOLLOW);
     if ((stat.mode & S_IFMT) === S_IFDIR) {
-      this.#opaque(this.#openLast(parent, step.name, O_RDONLY | O_DIRECTORY));
+      this.#opaque(openLast(this.#sys, parent, step.name, O_RDONLY | O_DIRECTORY));
     }
   }
 
@@ -374,7 +357,7 @@ class Layer {
       return this.#parent;
     }
     this.#forgetParent();
-    this.#parent = this.#openDirectory(at);
+    this.#parent = this.#directories.open(at);
     this.#parentPath = at;
     return this.#parent;
   }
@@ -383,70 +366,6 @@ class Layer {
     if (this.#parent !== undefined) this.#sys.close(this.#parent);
     this.#parent = undefined;
     this.#parentPath = undefined;
-  }
-
-  /** A directory in the root, made with those above it where they are missing. */
-  #openDirectory(at: Components): Fd {
-    const path = joinPath(at);
-    const direct = openAt(this.#sys, this.#root, path, O_PATH | O_DIRECTORY, IN_ROOT | LAST);
-    if (errnoOf(direct) === 0) return check(direct, "openat2");
-    const linked = openAt(this.#sys, this.#root, path, O_PATH | O_DIRECTORY, IN_ROOT);
-    const directory =
-      errnoOf(linked) === ENOENT ? this.#makeDirectory(at) : check(linked, "openat2", path);
-    this.#checkDepth(directory, path);
-    return directory;
-  }
-
-  #makeDirectory(at: Components): Fd {
-    let directory = check(
-      openAt(this.#sys, this.#root, ".", O_PATH | O_DIRECTORY, IN_ROOT),
-      "openat2",
-      ".",
-    );
-    for (let depth = 1; depth <= at.length; depth++) {
-      const next = this.#enter(directory, at.slice(0, depth));
-      this.#sys.close(directory);
-      directory = next;
-    }
-    return directory;
-  }
-
-  /** Through links an entry comes deeper than its name says, and what is deep is slow to remove. */
-  #checkDepth(directory: Fd, path: Uint8Array): void {
-    const real = new Uint8Array(REAL_PATH_BYTES_MAX + 1);
-    const ret = this.#sys.readlinkat(directory, `/proc/self/fd/${directory}`, real);
-    const tooLong = errnoOf(ret) === ENAMETOOLONG;
-    const length = tooLong ? real.length : check(ret, "readlinkat", path);
-    if (length <= REAL_PATH_BYTES_MAX) return;
-    throw new TareError("corrupt", `Cannot unpack "${printPath(path)}": links lead too deep`);
-  }
-
-  /** One step down: what is there, links inside the root included, else a new directory. */
-  #enter(parent: Fd, path: Components): Fd {
-    const name = path[path.length - 1] ?? new Uint8Array(0);
-    const whole = joinPath(path);
-    const there = openAt(this.#sys, this.#root, whole, O_PATH | O_DIRECTORY, IN_ROOT);
-    if (errnoOf(there) !== ENOENT) return check(there, "openat2", whole);
-    check(this.#sys.mkdirat(parent, name, 0o755), "mkdirat", whole);
-    if (this.#implied.size < IMPLIED_MAX) this.#implied.set(decodeLatin1(whole), whole);
-    else this.#looksAsBelow(whole);
-    return this.#openLast(parent, name, O_RDONLY | O_DIRECTORY);
-  }
-
-  /** Else a directory that the archive does not name would lose its owner and mode. */
-  #looksAsBelow(path: Uint8Array): void {
-    const source = findInLower(this.#sys, this.#options.lower(), path);
-    if (source === undefined) return;
-    const fd = this.#openAgain(path, O_RDONLY);
-    if (fd !== undefined) {
-      looksAs(this.#sys, source, fd);
-      this.#sys.close(fd);
-    }
-    this.#sys.close(source);
-  }
-
-  #openLast(parent: Fd, name: Uint8Array, flags: number): Fd {
-    return check(openAt(this.#sys, parent, name, flags | O_NOFOLLOW, LAST), "openat2", name);
   }
 
   #exists(parent: Fd, name: Uint8Array): boolean {
@@ -536,13 +455,8 @@ class Pieces {
 
 type Times = Pick<Metadata, "mtime" | "mtimeNs">;
 
-/** What the kernel takes as one path, the directory that is unpacked into included. */
-const REAL_PATH_BYTES_MAX = 4095;
 /** The most that ext4 takes. */
 const FILE_BYTES_MAX = 16 * 1024 ** 4;
-
-/** Directories that wait for the layers below; more of them are compared at once. */
-const IMPLIED_MAX = 2000;
 
 /** Of what is read at a time: a page. */
 const HOLE_BYTES_MIN = 4096;
@@ -550,10 +464,6 @@ const SEEK_CUR = 1;
 
 /** What a failed write is said to be of: names are put into words only for errors. */
 const CONTENT = "a file of the layer";
-
-const IN_ROOT = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
-/** For a last component: no link at all. */
-const LAST = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
 
 function isKept(xattr: TarXattr): boolean {
   return !isOverlayMark(xattr.name);

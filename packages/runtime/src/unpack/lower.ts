@@ -24,15 +24,30 @@ import { type Stat, statAt } from "../sys/stat.ts";
 import type { Fd, Sys } from "../sys/types.ts";
 import { printPath } from "./plan.ts";
 
-/** The topmost layer's object of that name, as an O_PATH descriptor; undefined where it is nowhere or deleted. */
-export function findInLower(sys: Sys, lower: readonly Fd[], name: Uint8Array): Fd | undefined {
-  for (const layer of lower) {
+/** An object of a layer below. */
+export type Found = {
+  /** O_PATH, for the caller to close. */
+  readonly fd: Fd;
+  readonly stat: Stat;
+  /** Its place in the list of layers. */
+  readonly layer: number;
+};
+
+/** The topmost layer's object of that name, from the layer `first` downwards; undefined where it is nowhere or deleted. */
+export function findInLower(
+  sys: Sys,
+  lower: readonly Fd[],
+  name: Uint8Array,
+  first = 0,
+): Found | undefined {
+  for (let layer = first; layer < lower.length; layer++) {
     const resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
-    const ret = openAt(sys, layer, name, O_PATH | O_NOFOLLOW, resolve);
+    const ret = openAt(sys, lower[layer] as Fd, name, O_PATH | O_NOFOLLOW, resolve);
     const errno = errnoOf(ret);
     if (errno === ENOENT || errno === ENOTDIR) continue;
-    const fd = check(ret, "openat2", printPath(name));
-    if (!isWhiteout(statAt(sys, fd, "", AT_EMPTY_PATH))) return fd;
+    const fd = check(ret, "openat2", name);
+    const stat = statAt(sys, fd, "", AT_EMPTY_PATH);
+    if (!isWhiteout(stat)) return { fd, stat, layer };
     sys.close(fd);
     return undefined;
   }
@@ -65,8 +80,7 @@ export function copyFromLower(sys: Sys, source: Fd, to: Fd, name: Uint8Array): v
 }
 
 /** Gives a directory the owner, mode, attributes and time of a lower one; another kind counts for nothing. */
-export function looksAs(sys: Sys, source: Fd, directory: Fd): void {
-  const stat = statAt(sys, source, "", AT_EMPTY_PATH);
+export function looksAs(sys: Sys, { fd: source, stat }: Found, directory: Fd): void {
   if ((stat.mode & S_IFMT) !== S_IFDIR) return;
   check(sys.fchownat(directory, "", stat.uid, stat.gid, AT_EMPTY_PATH), "fchownat");
   copyXattrs(sys, source, directory);
@@ -81,6 +95,8 @@ const XATTR_BYTES_MAX = 65_536;
 /** All attributes but overlayfs' marks. What takes no attribute takes none: they were lost below, too. */
 function copyXattrs(sys: Sys, source: Fd, to: Fd): void {
   const path = `/proc/self/fd/${source}/.`;
+  // Most have none, and there are many directories.
+  if (check(sys.llistxattr(path, new Uint8Array(0)), "llistxattr") === 0) return;
   const names = new Uint8Array(XATTR_BYTES_MAX);
   const length = check(sys.llistxattr(path, names), "llistxattr");
   const value = new Uint8Array(XATTR_BYTES_MAX);
