@@ -1,6 +1,6 @@
 /**
  * Images on their way in: `load` and `pull` beside podman's and docker's and beside gzip and tar on the
- * same layers, into empty stores on the same file system; then lists and details of two hundred images,
+ * same layers, into empty stores on the same disk, which is theirs alone; then lists and details of two hundred images,
  * the memory of a pull, and what a push of an unchanged image sends.
  */
 import { mkdirSync, rmSync } from "node:fs";
@@ -10,6 +10,7 @@ import { startRegistry, type TestRegistry } from "../tests/harness/registry.ts";
 import { run } from "../tests/harness/run.ts";
 import type { Bench, Prepared, Surroundings } from "./harness/bench.ts";
 import type { Verdict } from "./harness/contest.ts";
+import { openDisk } from "./harness/disk.ts";
 import { clearDocker, type Docker, startDocker } from "./harness/docker.ts";
 import { type ImageArchive, imageArchives, manyImages } from "./harness/image-archives.ts";
 import { asDirectory } from "./harness/image-directory.ts";
@@ -49,11 +50,13 @@ async function prepare(around: Surroundings): Promise<Prepared> {
     for (const end of ends.reverse()) await end();
   };
   const archives = await imageArchives(around.quick);
-  const docker = await startDocker(around, (end) => ends.push(end));
-  const engines = openEngines(around, tare, podman, docker);
-  const missing = docker === undefined ? ["docker is not here"] : [];
+  const disk = await openDisk(around.scratch);
+  const docker = await startDocker(around, disk.dir, (end) => ends.push(end));
+  const engines = openEngines(around, disk.dir, tare, podman, docker);
+  const missing = disk.missing === undefined ? [] : [disk.missing];
+  if (docker === undefined) missing.push("docker is not here");
   const contests = archives.map((archive) => loads(archive, engines));
-  const listed = lists(around, tare, podman, docker);
+  const listed = lists(around, disk.dir, tare, podman, docker);
   if (Bun.which("docker-registry") === null || Bun.which("skopeo") === null) {
     missing.push("no pulls: docker-registry or skopeo is not here");
     return { contests: [...contests, ...listed], missing: missing.join("; "), close };
@@ -74,12 +77,13 @@ async function prepare(around: Surroundings): Promise<Prepared> {
 
 function openEngines(
   around: Surroundings,
+  disk: string,
   tare: string,
   podman: string,
   docker: Docker | undefined,
 ): Engines {
   const crun = around.programs.peers.get("crun") ?? "crun";
-  const at = (name: string): string => join(around.scratch, `store-${name}`);
+  const at = (name: string): string => join(disk, `store-${name}`);
   const plain = at("plain");
   return {
     tare: [tare, "--data-root", at("tare")],
@@ -192,12 +196,13 @@ function gzipAndTar({ layers }: ImageArchive, { plain }: Engines): Rival {
 /** Stores of their own, which stay full; docker has only one. */
 function lists(
   around: Surroundings,
+  disk: string,
   tare: string,
   podman: string,
   docker: Docker | undefined,
 ): Rounds[] {
   const crun = around.programs.peers.get("crun") ?? "crun";
-  const root = (name: string): string => join(around.scratch, `many-${name}`);
+  const root = (name: string): string => join(disk, `many-${name}`);
   const ours = [tare, "--data-root", root("tare")];
   const theirs = [podman, ...podmanFlags(root("podman"), "many", crun)];
   const count = around.quick ? FEW : MANY;

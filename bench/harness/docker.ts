@@ -1,6 +1,5 @@
 /**
- * Docker's daemon in a small host of its own (tests/engines/host.ts), with its layers in the scratch
- * directory. Its client talks to it from here; what is pulled must be reachable from that host, so
+ * Docker's daemon in a small host of its own (tests/engines/host.ts). Its client talks to it from here; what is pulled must be reachable from that host, so
  * the registry and all who pull stand in its network.
  */
 import {
@@ -31,15 +30,16 @@ const DAEMONS = ["dockerd", "containerd"];
 const TICK_MS = 10;
 const TIMEOUT_MS = 300_000;
 
-/** Starts it; undefined where Docker is not here. `defer` is given what ends it. */
+/** Starts it, with all of its files on `disk`; undefined where Docker is not here. `defer` is given what ends it. */
 export async function startDocker(
   around: Surroundings,
+  disk: string,
   defer: (end: () => Promise<void>) => void,
 ): Promise<Docker | undefined> {
   const { peers } = around.programs;
   const [client, daemon] = [peers.get("docker"), peers.get("dockerd")];
   if (client === undefined || daemon === undefined || Bun.which("containerd") === null) return;
-  const dir = join(around.scratch, "docker");
+  const dir = join(disk, "docker");
   mkdirSync(dir);
   const socket = `unix://${dir}/socket`;
   const settings = join(dir, "daemon.json");
