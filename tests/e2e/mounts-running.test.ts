@@ -159,6 +159,23 @@ test("links of the container lead nowhere outside of it", async () => {
   expect(readMountTable("self")).toHaveLength(host);
 });
 
+test("remove follows no link of the container: what protects /proc stays", async () => {
+  const scene = await openScene();
+  const rootfs = await copyRootfs(scene.rootfs, join(scene.dir, "rootfs"));
+  symlinkSync("/proc", join(rootfs, "link"));
+  symlinkSync("/", join(rootfs, "top"));
+  const { id, pid } = await start(scene, { rootfs, writable: true });
+  expect(mountAt(tableOf(pid), "/proc/sys")).toBeDefined();
+  const before = tableOf(pid).length;
+  for (const destination of ["/link/sys", "/link/sys/..", "/top/proc/sys", "/link"]) {
+    expect((await change(scene, "remove", id, [{ destination }])).code).toBe(1);
+  }
+  expect(tableOf(pid)).toHaveLength(before);
+  // Its twin: by its own name it is the caller's to take off.
+  expect((await change(scene, "remove", id, [{ destination: "/proc/sys" }])).code).toBe(0);
+  expect(tableOf(pid)).toHaveLength(before - 1);
+});
+
 // CVE-2019-5736, CVE-2016-9962: whoever is in the container can look at what joins it.
 test("the program that goes in cannot be opened for writing from inside", async () => {
   const scene = await openScene();

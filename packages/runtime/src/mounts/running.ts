@@ -12,6 +12,7 @@ import type { Record } from "../container/record.ts";
 import type { MountStep } from "../container/step.ts";
 import { becomeNamespaceRoot, hide } from "../process/hidden.ts";
 import { waitFor } from "../process/wait.ts";
+import { ELOOP, ENOTDIR } from "../sys/abi-errno.ts";
 import {
   AT_EMPTY_PATH,
   AT_FDCWD,
@@ -29,13 +30,14 @@ import {
   CLONE_NEWUSER,
   SIGCHLD,
 } from "../sys/abi-process.ts";
-import { check } from "../sys/check.ts";
+import { check, errnoOf } from "../sys/check.ts";
 import { closeFrom, FIRST_FD } from "../sys/close-from.ts";
 import { openAt, readText } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import { loadPart } from "../sys/part.ts";
 import type { Fd, Sys } from "../sys/types.ts";
 import { attachNew, attachTree, makeReadonly, openBindSource } from "./attach.ts";
+import { lookupPlain, splitLast } from "./in-root.ts";
 import { normalize, planLateReadonly, planMounts } from "./plan.ts";
 
 const MAP_BYTES_MAX = 64 * 1024;
@@ -67,10 +69,32 @@ export function removeMounts(sys: Sys, want: RunningMounts): void {
   for (const target of targets) refuseRoot(target);
   // Inside, "/" is the container's root: no name leads out of it, and only its own mounts are there.
   inContainer(sys, { ...want, kept: [], makesProcfs: false }, () => {
-    for (const target of targets) {
-      check(sys.umount2(target, MNT_DETACH | UMOUNT_NOFOLLOW), "umount2", target);
-    }
+    using root = openTop(sys);
+    for (const target of targets) detach(sys, root.fd, target);
   });
+}
+
+/**
+ * No link is followed: the container makes them, and by one that leads to /proc it would have what
+ * protects it taken off. From a descriptor, whose directory cannot become a link meanwhile.
+ */
+function detach(sys: Sys, root: Fd, target: string): void {
+  const [parent, name] = splitLast(target);
+  const ret = lookupPlain(sys, root, parent, O_DIRECTORY);
+  if (errnoOf(ret) === ELOOP || errnoOf(ret) === ENOTDIR) {
+    const why = "what is on the way is a link, or no directory";
+    throw new TareError("bad_input", `Cannot unmount "${target}": ${why}`, {
+      hint: "Name the place as mountinfo of the container has it",
+    });
+  }
+  using directory = new OwnedFd(sys, check(ret, "openat2", parent));
+  check(sys.fchdir(directory.fd), "fchdir", parent);
+  check(sys.umount2(name, MNT_DETACH | UMOUNT_NOFOLLOW), "umount2", target);
+}
+
+function openTop(sys: Sys): OwnedFd {
+  const opened = openAt(sys, AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0);
+  return new OwnedFd(sys, check(opened, "openat2", "/"));
 }
 
 function planRunning(sys: Sys, { record, mounts, pid }: RunningMounts): readonly MountStep[] {
@@ -191,8 +215,7 @@ function attachAll(
   steps: readonly MountStep[],
   trees: readonly (OwnedFd | undefined)[],
 ): void {
-  const opened = openAt(sys, AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0);
-  using root = new OwnedFd(sys, check(opened, "openat2", "/"));
+  using root = openTop(sys);
   const made: string[] = [];
   try {
     for (const [index, step] of steps.entries()) {
