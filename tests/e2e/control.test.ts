@@ -270,6 +270,34 @@ describe("kill", () => {
     },
   );
 
+  test("an empty signal is TERM, as with runc; a word too many is an error, and sends nothing", async () => {
+    const scene = await openScene();
+    const { id } = await started(scene, { sh: "trap 'exit 3' 15; while :; do usleep 5000; done" });
+    for (const words of [
+      ["kill", id, "KILL", "more"],
+      ["state", id, "more"],
+      ["list", "more"],
+    ]) {
+      await refuse(scene.verb(...words), "one word too many");
+    }
+    expect((await scene.state(id))?.status).toBe("running");
+    mustSucceed(await scene.kill(id, "KILL"));
+    await scene.waitForStatus(id, "stopped");
+    mustSucceed(await scene.delete(id));
+    const other = await started(scene, {
+      sh: "trap 'echo 15; exit' 15; echo ready; while :; do usleep 5000; done",
+    });
+    await until(
+      () => other.output.stdout() === "ready\n",
+      patiently(5_000),
+      () => "the trap",
+    );
+    mustSucceed(await scene.kill(other.id, ""));
+    await scene.waitForStatus(other.id, "stopped");
+    expect(other.output.stdout()).toBe("ready\n15\n");
+    mustSucceed(await scene.delete(other.id));
+  });
+
   test("with --all reaches every process, below sub-cgroups too", async () => {
     const scene = await openScene();
     const sh =

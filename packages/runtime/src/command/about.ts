@@ -24,8 +24,8 @@ declare const COMMIT: string;
 const SPEC_OPTIONS = { bundle: "value", b: { short: "bundle" }, rootless: "flag" } as const;
 
 export const COMMANDS: Commands = {
-  spec: { options: SPEC_OPTIONS, mixed: true, run: runSpec },
-  features: { options: {}, mixed: true, run: runFeatures },
+  spec: { options: SPEC_OPTIONS, mixed: true, words: 0, run: runSpec },
+  features: { options: {}, mixed: true, words: 0, run: runFeatures },
 };
 
 function runSpec(context: Context): number {

@@ -80,8 +80,8 @@ const CONFIG_BYTES_MAX = 4 * 1024 * 1024;
 const PORT_MAX = 65_535;
 
 export const COMMANDS: Commands = {
-  checkpoint: { options: CHECKPOINT_OPTIONS, mixed: true, run: runCheckpoint },
-  restore: { options: RESTORE_OPTIONS, mixed: true, run: runRestore },
+  checkpoint: { options: CHECKPOINT_OPTIONS, mixed: true, words: 1, run: runCheckpoint },
+  restore: { options: RESTORE_OPTIONS, mixed: true, words: 1, run: runRestore },
 };
 
 function runCheckpoint(context: Context): number {

@@ -10,6 +10,8 @@ export type Command = {
    * first word on is as it is, as `exec ID sh -c true` wants it.
    */
   readonly mixed: boolean;
+  /** How many words it takes at most; undefined: any number. */
+  readonly words?: number;
   /** The exit status of an error; undefined: 1, or a shell's where a program cannot be executed. */
   readonly failure?: number;
   /** The answer is the exit status. */

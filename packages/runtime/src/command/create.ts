@@ -60,8 +60,8 @@ const RUN_OPTIONS = {
 } as const;
 
 export const COMMANDS: Commands = {
-  create: { options: CREATE_OPTIONS, mixed: true, run: runCreate },
-  run: { options: RUN_OPTIONS, mixed: true, run: runRun },
+  create: { options: CREATE_OPTIONS, mixed: true, words: 1, run: runCreate },
+  run: { options: RUN_OPTIONS, mixed: true, words: 1, run: runRun },
 };
 
 function requestOf(

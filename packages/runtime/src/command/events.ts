@@ -26,7 +26,7 @@ import { known } from "./known.ts";
 const EVENTS_OPTIONS = { interval: "value", stats: "flag" } as const;
 
 export const COMMANDS: Commands = {
-  events: { options: EVENTS_OPTIONS, mixed: true, run: runEvents },
+  events: { options: EVENTS_OPTIONS, mixed: true, words: 1, run: runEvents },
 };
 
 function runEvents(context: Context): number {

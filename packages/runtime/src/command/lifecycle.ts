@@ -42,9 +42,9 @@ const DELETE_OPTIONS = {
 } as const;
 
 export const COMMANDS: Commands = {
-  start: { options: {}, mixed: true, run: runStart },
-  state: { options: {}, mixed: true, run: runState },
-  kill: { options: KILL_OPTIONS, mixed: true, run: runKill },
+  start: { options: {}, mixed: true, words: 1, run: runStart },
+  state: { options: {}, mixed: true, words: 1, run: runState },
+  kill: { options: KILL_OPTIONS, mixed: true, words: 2, run: runKill },
   delete: { options: DELETE_OPTIONS, mixed: true, run: runDelete },
 };
 
@@ -107,7 +107,7 @@ function runState(context: Context): number {
 
 function runKill(context: Context): number {
   const { sys, args } = context;
-  const signal = askedSignal(args.words[1] ?? String(SIGTERM));
+  const signal = askedSignal(args.words[1] || String(SIGTERM));
   if (args.flags.has("regex")) {
     return loadPart(sys, "tare-runtime~sweep").forMatching(context, (id) => {
       killOne(context, id, signal);

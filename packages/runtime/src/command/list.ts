@@ -19,7 +19,7 @@ const WIDTH_MIN = 12;
 const PADDING = 3;
 
 export const COMMANDS: Commands = {
-  list: { options: LIST_OPTIONS, mixed: true, run: runList },
+  list: { options: LIST_OPTIONS, mixed: true, words: 0, run: runList },
 };
 
 function runList(context: Context): number {

@@ -8,8 +8,8 @@ import { type Context, containerId } from "./context.ts";
 import { known } from "./known.ts";
 
 export const COMMANDS: Commands = {
-  pause: { options: {}, mixed: true, run: runPause },
-  resume: { options: {}, mixed: true, run: runResume },
+  pause: { options: {}, mixed: true, words: 1, run: runPause },
+  resume: { options: {}, mixed: true, words: 1, run: runResume },
 };
 
 function runPause(context: Context): number {

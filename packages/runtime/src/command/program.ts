@@ -123,6 +123,7 @@ function runCommand(sys: Sys, global: Arguments, log: Log): number {
   const table = { ...command.options, help: "flag", h: { short: "help" } } as const;
   const args = parseArguments(rest, table, { mixed: command.mixed });
   if (args.flags.has("help")) return said(sys, helpText(sys, name));
+  refuseMore(name, command, args);
   // Behind the first word of `exec` all are the program's.
   closeInherited(sys, command.mixed ? rest : rest.slice(0, rest.length - args.words.length));
   checkKernel(readKernel(sys));
@@ -131,6 +132,16 @@ function runCommand(sys: Sys, global: Arguments, log: Log): number {
   } catch (error) {
     return told(log, error, command.failure);
   }
+}
+
+/** A word too many is a mistake, such as the second of two ids: what is done would not be what is meant. */
+function refuseMore(name: string, { words: most }: Command, { words }: Arguments): void {
+  if (most === undefined || words.length <= most) return;
+  throw new TareError(
+    "bad_input",
+    `Cannot run "${name}": "${words[most]}" is one word too many: it takes ${most}`,
+    { hint: "See tare-runtime --help" },
+  );
 }
 
 function findCommand(sys: Sys, name: string): Command {

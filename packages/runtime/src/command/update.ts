@@ -53,7 +53,7 @@ const NONE = 0n;
 const UNLIMITED = -1n;
 
 export const COMMANDS: Commands = {
-  update: { options: UPDATE_OPTIONS, mixed: true, run: runUpdate },
+  update: { options: UPDATE_OPTIONS, mixed: true, words: 1, run: runUpdate },
 };
 
 function runUpdate(context: Context): number {
