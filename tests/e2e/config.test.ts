@@ -1,6 +1,6 @@
 /** What the runtime says about itself, and what it does with a config.json that is wrong or hostile. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { BundleConfig, JsonObject } from "../harness/bundle.ts";
 import { mustSucceed } from "../harness/fixtures.ts";
@@ -235,6 +235,13 @@ describe("odd but lawful", () => {
       `\n\t ${JSON.stringify(bundle.config, null, "\t")}\n\n`,
     );
     expect((await scene.run(bundle)).stdout).toBe("ran\n");
+  });
+
+  test("a root path that is a link", async () => {
+    const scene = await openScene();
+    symlinkSync(scene.rootfs, join(scene.dir, "link"));
+    const ran = await runChanged(scene, (config) => (config.root.path = join(scene.dir, "link")));
+    expect(ran).toMatchObject({ stdout: "ran\n", code: 0 });
   });
 
   test("no host name, no annotations, no masked paths, no resources", async () => {

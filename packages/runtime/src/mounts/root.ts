@@ -16,6 +16,7 @@ import {
   MNT_DETACH,
   MOUNT_ATTR_RDONLY,
   MOVE_MOUNT_F_EMPTY_PATH,
+  MOVE_MOUNT_T_SYMLINKS,
   MS_PRIVATE,
   MS_SLAVE,
   OPEN_TREE_CLOEXEC,
@@ -71,7 +72,9 @@ function makeParentPrivate(sys: Sys, path: string): void {
 function cloneOnto(sys: Sys, path: string): Fd {
   const flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE;
   const tree = check(sys.open_tree(AT_FDCWD, path, flags), "open_tree", path);
-  check(sys.move_mount(tree, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH), "move_mount", path);
+  // Both follow a link in the last place, as crun does; else it would be mounted on, which cannot be.
+  const onto = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_SYMLINKS;
+  check(sys.move_mount(tree, "", AT_FDCWD, path, onto), "move_mount", path);
   return tree;
 }
 

@@ -45,6 +45,7 @@ export const FSCONFIG_CMD_CREATE = 6;
 export const OPEN_TREE_CLONE = 1;
 export const OPEN_TREE_CLOEXEC = 0o2000000;
 export const MOVE_MOUNT_F_EMPTY_PATH = 0x04;
+export const MOVE_MOUNT_T_SYMLINKS = 0x10;
 export const MOVE_MOUNT_T_EMPTY_PATH = 0x40;
 
 export const MOUNT_ATTR_RDONLY = 0x01;
