@@ -56,6 +56,14 @@ describe("memory", () => {
     expect(ran).toMatchObject({ stdout: "ate 200 MB\n", code: 0 });
   });
 
+  test("one that the first process has no room in is told as that", async () => {
+    const scene = await openScene();
+    const resources = { memory: { limit: 1000 } };
+    const ran = await scene.runIn({ args: ["true"], linux: { resources } });
+    expect(ran.code).toBe(1);
+    expect(ran.stderr).toContain("memory");
+  });
+
   test("the kernel's count of kills can be read while the group lives", async () => {
     const scene = await openScene();
     const resources = { memory: { limit: 50 * MEGABYTE } };

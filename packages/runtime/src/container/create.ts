@@ -10,8 +10,9 @@ import { parseConfig } from "@tare/spec/oci-runtime-parse.ts";
 import { createCgroup } from "../cgroup/apply.ts";
 import { NO_JOIN, type OpenCgroup, openJoin } from "../cgroup/join.ts";
 import { type CgroupAsk, type CgroupPlan, planCgroup } from "../cgroup/plan.ts";
+import { oomKills } from "../cgroup/processes.ts";
 import { readCgroupHost } from "../cgroup/read-host.ts";
-import { type CgroupState, NO_CGROUP, plannedState } from "../cgroup/state.ts";
+import { type CgroupState, NO_CGROUP, parseCgroupState, plannedState } from "../cgroup/state.ts";
 import type { DeviceNode, OutsideDevices } from "../devices/outside.ts";
 import { runHooks } from "../hooks/hooks.ts";
 import { openBindSource } from "../mounts/attach.ts";
@@ -502,12 +503,22 @@ function follow(
       case "error":
         throw fromReport(message.report);
       default:
-        throw new TareError(
-          "internal",
-          "Cannot create the container: its first process ended early",
-        );
+        throw endedEarly(sys, config, record);
     }
   }
+}
+
+/** Of a first process that could not say why: it may not have had the memory for a word. */
+function endedEarly(sys: Sys, { linux }: Config, record: Record): TareError {
+  if (oomKills(sys, parseCgroupState(record.cgroup)) === 0) {
+    return new TareError("internal", "Cannot create the container: its first process ended early");
+  }
+  const { limit } = linux.resources.memory;
+  const bound = limit === undefined ? "" : `: linux.resources.memory.limit is ${limit} bytes`;
+  const why = `its first process was OOM-killed${bound}`;
+  return new TareError("bad_input", `Cannot create the container: ${why}`, {
+    hint: "Give it more memory",
+  });
 }
 
 function sendSource(sys: Sys, plan: Plan, index: number, pid: number, channel: Channel): void {
