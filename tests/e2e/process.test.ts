@@ -455,3 +455,21 @@ test("long lists of arguments pass whole", async () => {
   });
   expect(ran.stdout).toBe("5000\nword-4999\n");
 });
+
+describe("the session keyring", () => {
+  /** keyctl(KEYCTL_GET_KEYRING_ID) of the session's: the number of a key is the same everywhere. */
+  const ask = ["/t/call", "250", "0", "-3", "0"];
+
+  test("is the container's own: the caller's keys stay unseen", async () => {
+    const scene = await openScene();
+    const outside = await run([join(scene.rootfs, "t/call"), ...ask.slice(1)]);
+    expect(outside.stdout).toMatch(/^ret \d+ /);
+    const inside = await scene.runIn({ args: ask });
+    expect(inside.stdout).toMatch(/^ret \d+ /);
+    expect(inside.stdout).not.toBe(outside.stdout);
+    // Its twin, which also shows that the first would fail without the defence.
+    const bundle = scene.bundle({ args: ask });
+    const kept = await scene.verb("run", "--no-new-keyring", "--bundle", bundle.dir, bundle.id);
+    expect(kept.stdout).toBe(outside.stdout);
+  });
+});
