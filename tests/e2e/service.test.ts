@@ -87,6 +87,15 @@ async function runningPid(scene: Scene, id: string): Promise<number> {
 }
 
 describe.skipIf(isMissing)("NOTIFY_SOCKET", () => {
+  test("is made in the container's directory, also where --root is relative", async () => {
+    const scene = await openScene();
+    const bundle = await serviceBundle(scene, "ls /run/notify");
+    const words = ["--root", "state", "run", "--bundle", bundle.dir, bundle.id];
+    const env = { NOTIFY_SOCKET: join(scene.dir, "nobody.sock") };
+    const ran = await run([runtimeProgram(), ...words], { cwd: scene.dir, env });
+    expect(ran).toMatchObject({ stdout: "notify.sock\n", code: 0 });
+  });
+
   test("run in the foreground passes the word on, and names itself", async () => {
     const scene = await openScene();
     const address = join(scene.dir, "manager.sock");

@@ -9,7 +9,7 @@ import { loadPart } from "../sys/part.ts";
 import type { Sys } from "../sys/types.ts";
 import { type Arguments, parseArguments } from "./arguments.ts";
 import type { Command, Commands } from "./command.ts";
-import { type Context, type Manager, print, programName } from "./context.ts";
+import { absolutePath, type Context, type Manager, print, programName } from "./context.ts";
 import { closeInherited } from "./inherited.ts";
 import { type Log, openLog } from "./log.ts";
 
@@ -154,7 +154,7 @@ function findCommand(sys: Sys, name: string): Command {
 }
 
 function contextOf(sys: Sys, global: Arguments, log: Log, args: Arguments): Context {
-  const root = global.options.get("root") ?? defaultRoot(sys);
+  const root = absolutePath(sys, global.options.get("root") || defaultRoot(sys));
   const rootGiven = global.options.has("root");
   return {
     sys,
