@@ -82,6 +82,7 @@ test("images can be filtered, and printed by a template or a table of one", asyn
   expect(await names("dangling=true")).toBe("<none>:<none>\n");
   const table = await said(cli, "images", "--format", "table {{.Repository}}\\t{{.Tag}}", NAME);
   expect(table.split("\n")[0]).toMatch(/^REPOSITORY +TAG$/);
+  expect(await said(cli, "images", "--format", "{{.Tag}}", "*/*/busy*")).toBe(`${IMAGE_TAG}\n`);
   const wrong = await cli.tare(["images", "-f", "colour=red"]);
   expect([wrong.code, wrong.stderr]).toEqual([1, expect.stringContaining("no such filter")]);
 });

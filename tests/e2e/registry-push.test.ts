@@ -108,6 +108,9 @@ test("login tries a password before it keeps it, and logout forgets it", async (
   ]);
   const wrong = await login("wrong");
   expect([wrong.code, wrong.stdout]).toEqual([1, ""]);
+  expect(wrong.stderr).toMatch(
+    /^tare: Cannot log in at .*\n {2}hint: The name or the password is wrong/,
+  );
   expect(() => statSync(join(config, "config.json"))).toThrow();
   const right = await login(PASSWORD);
   expect([right.code, right.stdout]).toEqual([0, "Login Succeeded\n"]);
@@ -148,6 +151,9 @@ test("tokens are asked for with the scope that is needed, the password only wher
 
   const tare = (words: string[], options = {}) =>
     cli.tare(["--config", config, "--registries", settings, ...words], options);
+  const wrong = await tare(login, { stdin: "wrong" });
+  expect([wrong.code, wrong.stdout]).toEqual([1, ""]);
+  expect(wrong.stderr).toContain("hint: The name or the password is wrong");
   expect((await tare(login, { stdin })).stdout).toBe("Login Succeeded\n");
   const { rootTarball } = await images();
   const name = `${host}/test/token:1`;

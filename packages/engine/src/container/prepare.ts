@@ -75,6 +75,7 @@ export async function prepare(
     directory,
     thrownAway: isThrownAway(request),
     user: outsideIds(user, maps),
+    hasSelinux: existsSync("/sys/fs/selinux/enforce"),
   });
   const files = generatedFiles(request, hostnameOf(id, request, host));
   const targets = generatedTargets(request, [...files.keys()]);

@@ -27,6 +27,8 @@ export type MountRequest =
       readonly createSource: boolean;
       /** Give all of it to the container's user, as podman's `U`. */
       readonly chown?: boolean;
+      /** `z`, `Z`: let SELinux pass. */
+      readonly relabel?: boolean;
       /** Show other owners: `idmap`, those of the user namespace, or `idmap=uids=...;gids=...`. */
       readonly idmap?: string;
     }
@@ -41,6 +43,7 @@ export type MountRequest =
       /** A file or directory in the volume, in place of all of it. */
       readonly subpath?: string;
       readonly chown?: boolean;
+      readonly relabel?: boolean;
       readonly idmap?: string;
     }
   | {

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
-import { matchesPattern } from "./filter.ts";
+import type { Store } from "../store/store.ts";
+import { filterImages, matchesPattern } from "./filter.ts";
 
 test("patterns are those of Go's path.Match", () => {
   for (const [name, pattern, fits] of [
@@ -27,4 +28,16 @@ test("patterns are those of Go's path.Match", () => {
 
 test("a pattern with many stars is read in one pass", () => {
   expect(matchesPattern("a".repeat(5000), `${"a*".repeat(500)}b`)).toBe(false);
+});
+
+test("what is no pattern is refused, not taken for one that nothing fits", () => {
+  const filter = { labels: [], beforeMs: undefined, dangling: undefined, before: undefined };
+  const use = (pattern: string) =>
+    filterImages({} as Store, [], { ...filter, since: undefined, references: [pattern] });
+  for (const bad of ["[", "a[", "a[b", "[]", "[^]", "a\\"]) {
+    expect(() => use(bad)).toThrow(`Cannot use the pattern "${bad}"`);
+  }
+  for (const good of ["", "*", "[a]", "[^a-z]x", "\\[", "[[]", "a\\\\"]) {
+    expect([good, use(good)]).toEqual([good, []]);
+  }
 });

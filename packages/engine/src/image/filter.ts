@@ -1,4 +1,5 @@
 /** Filters of `images`, as Docker has them. */
+import { TareError } from "@tare/spec/error.ts";
 import { parseImageConfig } from "@tare/spec/oci-image-config.ts";
 import { type Filter, passes } from "../store/filter.ts";
 import type { Store } from "../store/store.ts";
@@ -18,13 +19,15 @@ export type ImageFilter = Filter & {
 
 /**
  * The images that pass.
- * @throws TareError `not_found` for an image that `before` or `since` names
+ * @throws TareError `not_found` for an image that `before` or `since` names; `bad_input` for a pattern
+ * that is none
  */
 export function filterImages(
   store: Store,
   images: readonly ListedImage[],
   filter: ImageFilter,
 ): ListedImage[] {
+  for (const pattern of filter.references) checkPattern(pattern);
   const before = filter.before === undefined ? undefined : createdOf(store, filter.before);
   const since = filter.since === undefined ? undefined : createdOf(store, filter.since);
   return images.filter((image) => {
@@ -50,6 +53,21 @@ function fitsReferences(image: ListedImage, patterns: readonly string[]): boolea
   if (repository === undefined) return false;
   const names = [`${repository}:${tag}`, repository];
   return patterns.some((pattern) => names.some((name) => matchesPattern(name, pattern)));
+}
+
+/** As Go's path.Match refuses them: a class that does not end or has nothing in it, `\` at the end. */
+function checkPattern(pattern: string): void {
+  for (let at = 0; at < pattern.length; at++) {
+    const end = pattern[at] === "[" ? pattern.indexOf("]", at + 2) : at;
+    const isCut = pattern[at] === "\\" && at + 1 === pattern.length;
+    const isEmpty = end - at === 2 && pattern[at + 1] === "^";
+    if (end < 0 || isCut || isEmpty) {
+      throw new TareError("bad_input", `Cannot use the pattern "${pattern}": it is malformed`, {
+        hint: "* and ? stand for anything but a slash, [a-z] for one of these; \\ takes a sign as it is",
+      });
+    }
+    at = pattern[at] === "\\" ? at + 1 : end;
+  }
 }
 
 /**

@@ -2,6 +2,8 @@
 
 import { type Digest, isDigest, isSha256Hex } from "@tare/spec/digest.ts";
 import { TareError } from "@tare/spec/error.ts";
+import { parseImageConfig } from "@tare/spec/oci-image-config.ts";
+import { fitsPlatform, formatPlatform, type Platform } from "@tare/spec/platform.ts";
 import { parseReference, type Reference, repositoryName } from "@tare/spec/reference.ts";
 import { findName } from "../store/names.ts";
 import type { Store } from "../store/store.ts";
@@ -29,6 +31,24 @@ export function findImage(store: Store, word: string): StoredImage {
 /** Whether `findImage` would find one. */
 export function hasImage(store: Store, word: string): boolean {
   return lookUp(store, word) !== undefined;
+}
+
+/** Whether `findImage` would find one that is for the platform; any is, where none is asked for. */
+export function hasImageFor(store: Store, word: string, platform: Platform | undefined): boolean {
+  const image = lookUp(store, word);
+  if (image === undefined || platform === undefined) return image !== undefined;
+  return fitsPlatform(parseImageConfig(image.config), platform);
+}
+
+/**
+ * The image of a word that is here is to be for the platform, if one is asked for.
+ * @throws TareError `conflict`; as `findImage`
+ */
+export function wantPlatform(store: Store, word: string, platform: Platform | undefined): void {
+  if (platform === undefined || hasImageFor(store, word, platform)) return;
+  const is = formatPlatform(parseImageConfig(findImage(store, word).config));
+  const message = `Cannot use image "${word}": it is for ${is}, not for ${formatPlatform(platform)}`;
+  throw new TareError("conflict", message);
 }
 
 /** Whether a word can only be an id, which no registry knows: `sha256:` or all of its digits. */

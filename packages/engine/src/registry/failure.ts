@@ -7,6 +7,9 @@ import type { Answer } from "./transport.ts";
 const BODY_BYTES_MAX = 64 * 1024;
 const WORDS_MAX = 500;
 
+/** For what was refused and is no login. */
+export const LOGIN_HINT = "The repository may not exist, or want a login: tare login";
+
 const CODES: ReadonlyMap<number, ErrorCode> = new Map([
   [401, "no_permission"],
   [403, "no_permission"],
@@ -24,9 +27,7 @@ export async function refusal(what: string, answer: Answer): Promise<TareError |
   const error = new TareError(
     CODES.get(answer.status) ?? "system",
     `${what}: ${said === "" ? status : `${status}: ${said}`}`,
-    answer.status === 401 || answer.status === 403
-      ? { hint: "The repository may not exist, or want a login: tare login" }
-      : {},
+    answer.status === 401 || answer.status === 403 ? { hint: LOGIN_HINT } : {},
   );
   return isPassing(answer.status) ? new Transient(error, answer.body.retryAfterMs) : error;
 }

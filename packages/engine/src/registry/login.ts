@@ -3,7 +3,7 @@ import { TareError } from "@tare/spec/error.ts";
 import type { RegistryClient } from "./client.ts";
 import type { Credential } from "./credential.ts";
 import { registryEndpoint } from "./endpoints.ts";
-import { refusal } from "./failure.ts";
+import { LOGIN_HINT, refusal } from "./failure.ts";
 import { Session } from "./session.ts";
 import { withheldHint } from "./token.ts";
 
@@ -27,7 +27,20 @@ export async function checkLogin(
       hint: withheldHint(registry, withheldFrom),
     });
   };
-  await session.retrying(attempt, signal);
+  try {
+    await session.retrying(attempt, signal);
+  } catch (error) {
+    throw refusedLogin(error);
+  }
+}
+
+/** Nobody needs to be told to log in by what tries to. */
+function refusedLogin(error: unknown): unknown {
+  const isRefusal = error instanceof TareError && error.code === "no_permission";
+  if (!isRefusal || (error.hint !== undefined && error.hint !== LOGIN_HINT)) return error;
+  const hint =
+    "The name or the password is wrong; some registries want an access token in place of the password";
+  return new TareError(error.code, error.message, { hint, cause: error });
 }
 
 /**

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { isEnginesPlace, planMounts } from "../bundle/mounts.ts";
 import type { ContainerRequest } from "../container/request.ts";
-import { imageVolumes } from "./plan.ts";
+import type { Store } from "../store/store.ts";
+import { imageVolumes, planStorage } from "./plan.ts";
 
 const REQUEST = { mounts: [] } as unknown as ContainerRequest;
 
@@ -39,4 +40,21 @@ describe("volumes of an image", () => {
     expect(targetsOf(...many.slice(1))).toHaveLength(128);
     expect(() => targetsOf(...many)).toThrow(/it has 129 volumes, the limit is 128/);
   });
+});
+
+test("labels of SELinux are refused where it runs, and nothing where it does not", () => {
+  const bind = {
+    kind: "bind",
+    source: "/",
+    target: "/m",
+    readonly: true,
+    recursive: true,
+  } as const;
+  const mounts = [
+    { ...bind, propagation: "rprivate", createSource: false, relabel: true },
+  ] as const;
+  const user = { uid: 0, gid: 0 };
+  const wish = { store: {} as Store, mounts, directory: "/x", thrownAway: true, user };
+  expect(planStorage({ ...wish, hasSelinux: false }).mounts).toHaveLength(1);
+  expect(() => planStorage({ ...wish, hasSelinux: true })).toThrow("no files SELinux labels");
 });

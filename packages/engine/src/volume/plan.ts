@@ -52,6 +52,8 @@ export type StorageWish = {
   readonly thrownAway: boolean;
   /** Outside ids of the container's user, for `:U`. */
   readonly user: Ids;
+  /** Whether SELinux runs: without it, `z` and `Z` ask for nothing. */
+  readonly hasSelinux: boolean;
 };
 
 /** @throws TareError `not_found`, `bad_input` */
@@ -82,6 +84,7 @@ class StoragePlanner implements StoragePlan {
   }
 
   add(mount: MountRequest, index: number): void {
+    if ("relabel" in mount && this.#wish.hasSelinux) throw noLabels(mount.target);
     switch (mount.kind) {
       case "tmpfs":
         this.mounts.push(mount);
@@ -202,6 +205,13 @@ function noPart(name: string, type: string): TareError {
     "unsupported",
     `Cannot mount a subpath of volume "${name}": it is a file system of type ${type}`,
   );
+}
+
+function noLabels(target: string): TareError {
+  const message = `Cannot mount "${target}" with z or Z: tare gives no files SELinux labels`;
+  return new TareError("unsupported", message, {
+    hint: "Leave it out, and label them with chcon -t container_file_t",
+  });
 }
 
 function sourceMissing(path: string): TareError {

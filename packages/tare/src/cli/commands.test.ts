@@ -1,5 +1,6 @@
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { COMMANDS, findCommand, groupOf } from "./commands.ts";
+import type { Flag } from "./flag.ts";
 
 test("a command is found by its name, and by the name that it has in a group", () => {
   for (const [words, name, rest] of [
@@ -24,3 +25,36 @@ test("no two commands share a name", () => {
   const names = COMMANDS.flatMap((entry) => [entry.name, ...(entry.aliases ?? [])]);
   expect(new Set(names).size).toBe(names.length);
 });
+
+describe("what a command says of itself", () => {
+  for (const entry of COMMANDS) {
+    test(entry.name, async () => {
+      const { summary, flags, interspersed } = await entry.load();
+      expect([summary.name, summary.usage]).toEqual([entry.name, entry.usage]);
+      const all: readonly Flag[] = Object.values(flags);
+      const longs = all.flatMap(({ name, alias }) =>
+        alias === undefined ? [name] : [name, alias],
+      );
+      const shorts = all.flatMap(({ short }) => short ?? []);
+      for (const names of [longs, shorts]) expect(new Set(names).size).toBe(names.length);
+      expect(longs).not.toContain("help");
+      // Where -h is a flag, the parser must not take it for help: `run` alone says so.
+      if (interspersed) expect(shorts).not.toContain("h");
+      for (const flag of all) {
+        expect(flag.name).toMatch(/^[a-z][a-z0-9]*(-[a-z0-9]+)*$/);
+        expect(flag.short ?? "x").toMatch(/^[a-zA-Z]$/);
+        expect(flag.help).toMatch(/^[A-Z0-9].*[^.]$/);
+        const takesSwitch = [true, false].every((on) => isParsed(flag, `${on}`, on));
+        expect([flag.name, takesSwitch]).toEqual([flag.name, flag.arg === undefined]);
+      }
+    });
+  }
+});
+
+function isParsed(flag: Flag, text: string, value: unknown): boolean {
+  try {
+    return flag.parse(text) === value;
+  } catch {
+    return false;
+  }
+}

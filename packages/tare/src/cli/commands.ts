@@ -27,7 +27,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: "images",
-    usage: "[NAME]",
+    usage: "[NAME|PATTERN]",
     help: "List images",
     aliases: ["image ls", "image list"],
     load: async () => (await import("./images.ts")).IMAGES,

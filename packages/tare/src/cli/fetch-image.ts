@@ -1,6 +1,12 @@
 /** The image of a `run`, fetched where it is missing or `--pull always` asks for it. */
 import type { Engine } from "@tare/engine/engine.ts";
-import { hasImage, isImageId, noImage } from "@tare/engine/image/lookup.ts";
+import {
+  hasImage,
+  hasImageFor,
+  isImageId,
+  noImage,
+  wantPlatform,
+} from "@tare/engine/image/lookup.ts";
 import { TareError } from "@tare/spec/error.ts";
 import type { Platform } from "@tare/spec/platform.ts";
 import { formatFamiliar, formatReference } from "@tare/spec/reference.ts";
@@ -26,13 +32,17 @@ export async function fetchImage(
   { pull, platform }: FetchChoice,
   around: Surroundings,
 ): Promise<string> {
-  if (isImageId(word)) throw noImage(word);
+  if (isImageId(word)) {
+    if (hasImage(engine.store, word)) wantPlatform(engine.store, word, platform);
+    else throw noImage(word);
+    return word;
+  }
   const client = openRegistries(around);
   const reference = completeName(client, word);
   const complete = formatReference(reference);
   if (pull === "missing") {
     // An alias, or another default registry, may stand for one that is there.
-    if (hasImage(engine.store, complete)) return complete;
+    if (hasImageFor(engine.store, complete, platform)) return complete;
     around.complain(`Unable to find image '${formatFamiliar(reference)}' locally\n`);
   }
   const progress = await openProgress(around, undefined, 2);

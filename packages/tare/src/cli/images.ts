@@ -35,7 +35,7 @@ const FLAGS = {
 } as const;
 
 export const IMAGES = {
-  summary: { name: "images", usage: "[NAME]", help: "List images" },
+  summary: { name: "images", usage: "[NAME|PATTERN]", help: "List images" },
   flags: FLAGS,
   interspersed: true,
   needsRoot: true,
@@ -56,9 +56,12 @@ async function runImages(words: readonly string[], around: Surroundings): Promis
     throw new TareError("bad_input", "Cannot list images: want one name at most");
   }
   const { store } = openEngine(around.settings);
-  const listed = listImages(store, filter);
-  const images =
-    line.values.filter.length === 0 ? listed : await pass(store, listed, line.values.filter);
+  // As in Docker, a name with signs of a pattern is one.
+  const isPattern = filter !== undefined && /[*?[\\]/.test(filter);
+  const pattern = { key: "reference", wanted: true, value: filter ?? "" };
+  const filters = isPattern ? [...line.values.filter, pattern] : line.values.filter;
+  const listed = listImages(store, isPattern ? undefined : filter);
+  const images = filters.length === 0 ? listed : await pass(store, listed, filters);
   if (line.values.tree === true) around.print(await printTrees(store, images, line.values));
   else around.print(await printImages(images, line.values, Date.now()));
   return 0;

@@ -16,16 +16,15 @@ const PROPAGATIONS: readonly Propagation[] = [
   "rslave",
 ];
 
-/** Options of `-v`; those of the second line change nothing here: the defaults, SELinux, other systems. */
-const VOLUME_WORDS = ["ro", "readonly", "nocopy", "U"].concat([
-  "rw",
-  "copy",
-  "z",
-  "Z",
-  "consistent",
-  "cached",
-  "delegated",
-]);
+/** Options of `-v`, besides propagations and `idmap`: of each line at most one. */
+const VOLUME_WORDS: readonly (readonly string[])[] = [
+  ["ro", "readonly", "rw"],
+  ["nocopy", "copy"],
+  ["U"],
+  ["z", "Z"],
+  // Of other systems; here they change nothing.
+  ["consistent", "cached", "delegated"],
+];
 
 const TMPFS_DEFAULTS = ["nosuid", "nodev", "noexec"];
 
@@ -71,22 +70,41 @@ type VolumeOptions = {
   readonly recursive: boolean;
   readonly noCopy: boolean;
   readonly chown?: boolean;
+  readonly relabel?: boolean;
   readonly idmap?: string;
 };
+
+/** Of two the caller meant one, and which is not for us to guess. */
+function refuseTwo([first, second]: readonly string[]): void {
+  if (second === undefined) return;
+  throw new BadValue(
+    first === second
+      ? `the option "${first}" stands there twice`
+      : `the options "${first}" and "${second}" exclude each other`,
+  );
+}
 
 function parseVolumeOptions(text: string | undefined): VolumeOptions {
   const words = text === undefined ? [] : text.split(",");
   for (const word of words) {
-    const isKnown = VOLUME_WORDS.includes(word) || isPropagation(word) || isIdmap(word);
+    const isKnown =
+      VOLUME_WORDS.some((each) => each.includes(word)) || isPropagation(word) || isIdmap(word);
     if (!isKnown) throw new BadValue(`there is no option "${word}"`);
   }
-  const idmap = words.findLast(isIdmap);
+  const groups: readonly ((word: string) => boolean)[] = [
+    ...VOLUME_WORDS.map((each) => (word: string) => each.includes(word)),
+    isPropagation,
+    isIdmap,
+  ];
+  for (const isOne of groups) refuseTwo(words.filter(isOne));
+  const idmap = words.find(isIdmap);
   return {
     readonly: words.includes("ro") || words.includes("readonly"),
-    propagation: words.findLast(isPropagation) ?? "rprivate",
+    propagation: words.find(isPropagation) ?? "rprivate",
     recursive: true,
     noCopy: words.includes("nocopy"),
     ...(words.includes("U") ? { chown: true } : {}),
+    ...(words.includes("z") || words.includes("Z") ? { relabel: true } : {}),
     ...(idmap === undefined ? {} : { idmap }),
   };
 }
@@ -193,7 +211,10 @@ function longBind(
     throw new BadValue("bind-recursive is enabled or disabled");
   }
   const source = fields.get("source") ?? "";
-  if (!isPath(source)) throw new BadValue("a bind mount wants source=PATH");
+  if (source === "") throw new BadValue("a bind mount wants source=PATH");
+  if (!isPath(source)) {
+    throw new BadValue(`the source "${source}" is no path: want /${source} or ./${source}`);
+  }
   return {
     kind: "bind",
     source: absolute(source, directory),

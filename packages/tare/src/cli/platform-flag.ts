@@ -10,7 +10,19 @@ export const PLATFORM_FLAG = {
   parse: parsePlatformFlag,
 } as const;
 
-function parsePlatformFlag(text: string): Platform {
+/** As docker has it: an architecture alone must be one, and "linux" alone is this machine's. */
+const ARCHITECTURES =
+  "386 amd64 arm arm64 loong64 mips mipsle mips64 mips64le ppc64 ppc64le riscv64 s390x".split(" ");
+
+/** Undefined for what is the default. */
+function parsePlatformFlag(text: string): Platform | undefined {
+  if (text === "linux") return undefined;
+  const platform = tryPlatform(text);
+  if (text.includes("/") || ARCHITECTURES.includes(platform.architecture)) return platform;
+  throw new BadValue("there is no such architecture; want OS/ARCH or OS/ARCH/VARIANT");
+}
+
+function tryPlatform(text: string): Platform {
   try {
     return parsePlatform(text);
   } catch {

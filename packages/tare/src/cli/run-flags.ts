@@ -133,7 +133,7 @@ export const RUN_FLAGS = {
   mount: {
     name: "mount",
     arg: "FIELDS",
-    help: "Mount, as type=bind,source=/a,target=/b,readonly (bind, volume, tmpfs)",
+    help: "Mount, as type=bind,source=/a,target=/b,readonly (bind, volume, tmpfs, image)",
     repeat: true,
     parse: (text: string): MountText => ({ flag: "--mount", text }),
   },
@@ -180,7 +180,7 @@ export const RUN_FLAGS = {
   securityOpt: {
     name: "security-opt",
     arg: "OPTION",
-    help: "seccomp=FILE, seccomp=unconfined, no-new-privileges",
+    help: "Security setting: seccomp=FILE, seccomp=unconfined, no-new-privileges",
     repeat: true,
     parse: parseText,
   },
@@ -223,7 +223,7 @@ export const RUN_FLAGS = {
     name: "volume",
     short: "v",
     arg: "[SOURCE:]TARGET[:OPTIONS]",
-    help: "Mount a path of the host (/a, ./a), a named volume, or a new one; options: ro, rshared ...",
+    help: "Mount a path of the host (/a, ./a), a named volume, or a new one; options as ro,rshared",
     repeat: true,
     parse: (text: string): MountText => ({ flag: "-v", text }),
   },

@@ -7,7 +7,7 @@ import type { ContainerRequest } from "@tare/engine/container/request.ts";
 import { runContainer, type Stdio } from "@tare/engine/container/run.ts";
 import { type Engine, openEngine } from "@tare/engine/engine.ts";
 import { reasonOf } from "@tare/engine/host/failure.ts";
-import { hasImage } from "@tare/engine/image/lookup.ts";
+import { hasImage, hasImageFor, wantPlatform } from "@tare/engine/image/lookup.ts";
 import { TareError } from "@tare/spec/error.ts";
 import type { Command, Surroundings } from "./command.ts";
 import { printFailure, runStatus } from "./failure.ts";
@@ -110,8 +110,13 @@ async function withImage(
   around: Surroundings,
 ): Promise<ContainerRequest> {
   const { root } = request;
-  if (root.kind !== "image" || pull === "never") return request;
-  if (pull === "missing" && hasImage(engine.store, root.reference)) return request;
+  if (root.kind !== "image") return request;
+  if (pull === "never") {
+    if (hasImage(engine.store, root.reference))
+      wantPlatform(engine.store, root.reference, platform);
+    return request;
+  }
+  if (pull === "missing" && hasImageFor(engine.store, root.reference, platform)) return request;
   const { fetchImage } = await import("./fetch-image.ts");
   const reference = await fetchImage(engine, root.reference, { pull, platform }, around);
   return { ...request, root: { kind: "image", reference } };
