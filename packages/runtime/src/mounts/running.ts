@@ -11,7 +11,6 @@ import { isOurs } from "../container/facts.ts";
 import type { Record } from "../container/record.ts";
 import type { MountStep } from "../container/step.ts";
 import { becomeNamespaceRoot, hide } from "../process/hidden.ts";
-import { waitFor } from "../process/wait.ts";
 import { ELOOP, ENOTDIR } from "../sys/abi-errno.ts";
 import {
   AT_EMPTY_PATH,
@@ -32,7 +31,7 @@ import {
 } from "../sys/abi-process.ts";
 import { check, errnoOf } from "../sys/check.ts";
 import { closeFrom, FIRST_FD } from "../sys/close-from.ts";
-import { openAt, readText } from "../sys/file.ts";
+import { openAt, readText, retried } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import { loadPart } from "../sys/part.ts";
 import type { Fd, Sys } from "../sys/types.ts";
@@ -165,16 +164,32 @@ function inContainer(sys: Sys, want: Visit, action: () => void): void {
     enter(sys, { ...want, user, channel: theirs }, action);
   }
   theirs.close();
+  const heard = hear(ours);
+  ours.close();
+  // Whatever was heard, or could not be: who ends well has done it all, and nobody else anything.
+  const isDone = endsWell(sys, stage);
+  if (heard.isToldByIt || !isDone) throw heard.error;
+}
+
+/** What the child tells of a failure; where it tells nothing, what to say if it failed all the same. */
+function hear(channel: Channel): { readonly isToldByIt: boolean; readonly error: unknown } {
   try {
-    const message = ours.receive()?.message;
-    if (message?.kind === "error") throw fromReport(message.report);
-    if (message?.kind !== "created") {
-      throw new TareError("internal", "Cannot change mounts: the process in the container ended");
+    const message = channel.receive()?.message;
+    if (message?.kind === "error") {
+      return { isToldByIt: true, error: fromReport(message.report) };
     }
-  } finally {
-    ours.close();
-    waitFor(sys, stage);
+  } catch (error) {
+    return { isToldByIt: false, error };
   }
+  const why = "Cannot change mounts: the process in the container ended";
+  return { isToldByIt: false, error: new TareError("internal", why) };
+}
+
+/** Waits for a child; one whose status is lost is taken for one that ended well. */
+function endsWell(sys: Sys, pid: number): boolean {
+  const status = new Int32Array(1);
+  retried(() => sys.wait4(pid, status, 0));
+  return status[0] === 0;
 }
 
 type Entry = Visit & {
@@ -195,17 +210,17 @@ function enter(sys: Sys, entry: Entry, action: () => void): never {
     const pid = check(sys.clone3(0, SIGCHLD, NO_FD), "clone3");
     if (pid !== 0) {
       channel.close();
-      sys.exit_group(waitFor(sys, pid) === 0 ? 0 : 1);
+      sys.exit_group(endsWell(sys, pid) ? 0 : 1);
     }
     if (user !== 0) becomeNamespaceRoot(sys);
     sys.umask(0);
     check(sys.chdir("/"), "chdir", "/");
     action();
-    channel.send({ kind: "created" });
+    sys.exit_group(0);
   } catch (error) {
     channel.sendLast({ kind: "error", report: toReport(error) });
   }
-  sys.exit_group(0);
+  sys.exit_group(1);
   throw new Error("exit_group returned");
 }
 
