@@ -5,14 +5,15 @@
 
 import { TareError } from "@tare/spec/error.ts";
 import { errnoName, errnoText } from "../sys/abi-errno.ts";
-import { O_RDONLY } from "../sys/abi-file.ts";
+import { O_RDONLY, O_WRONLY } from "../sys/abi-file.ts";
 import { POLLPRI } from "../sys/abi-socket.ts";
-import { check, SysError } from "../sys/check.ts";
+import { check, errnoOf, SysError } from "../sys/check.ts";
 import { monotonicMs } from "../sys/clock.ts";
+import { retried } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import type { Fd, Sys } from "../sys/types.ts";
 import type { CgroupState, CgroupStateDir } from "./state.ts";
-import { openBelow, openCgroup, openMount, readControl, writeControl } from "./tree.ts";
+import { isGone, openBelow, openCgroup, openMount, readControl, writeControl } from "./tree.ts";
 
 const FREEZE_MS_MAX = 10_000;
 const V1_TRIES_WITHOUT_PAUSE = 10;
@@ -25,14 +26,44 @@ const V1_TRIES_UNTIL_THAW = 100;
  */
 export function freezeCgroup(sys: Sys, state: CgroupState, msMax = FREEZE_MS_MAX): void {
   using dir = openFreezer(sys, state);
+  freezeDir(sys, dir, msMax);
+}
+
+type Freezer = { readonly version: 1 | 2; readonly fd: Fd };
+
+function freezeDir(sys: Sys, { version, fd }: Freezer, msMax: number): void {
   try {
-    if (dir.version === 1) freezeV1(sys, dir.fd, msMax);
-    else freezeV2(sys, dir.fd, msMax);
+    if (version === 1) freezeV1(sys, fd, msMax);
+    else freezeV2(sys, fd, msMax);
   } catch (error) {
     // Who is told that it failed must not find it done.
-    writeControl(sys, dir.fd, ...thawed(dir.version));
+    writeControl(sys, fd, ...thawed(version));
     throw error;
   }
+}
+
+/** Freezes as `freezeCgroup` does; what thaws again is open before: that can hardly fail then. */
+export function freezeForNow(sys: Sys, state: CgroupState, msMax: number): { thaw: () => void } {
+  using dir = openFreezer(sys, state);
+  const [name, value] = thawed(dir.version);
+  const ret = openBelow(sys, dir.fd, name, O_WRONLY);
+  const file = new OwnedFd(sys, check(ret, "openat2", name));
+  try {
+    freezeDir(sys, dir, msMax);
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+  const write = () => retried(() => sys.write(file.fd, sys.encode_utf8(value)));
+  const thaw = (): void => {
+    let errno = errnoOf(write());
+    // Nobody else would do it: once more, for what passes.
+    if (errno !== 0 && !isGone(errno)) errno = errnoOf(write());
+    file.close();
+    // Somebody may have removed the cgroup meanwhile: with it everybody in it is gone.
+    if (errno !== 0 && !isGone(errno)) throw refused(name, value, errno);
+  };
+  return { thaw };
 }
 
 /** The file and the word that let a cgroup go on. */
@@ -146,9 +177,12 @@ function freezeV2(sys: Sys, dir: Fd, msMax: number): void {
 
 function mustWrite(sys: Sys, dir: Fd, file: string, value: string): void {
   const errno = writeControl(sys, dir, file, value);
-  if (errno === 0) return;
+  if (errno !== 0) throw refused(file, value, errno);
+}
+
+function refused(file: string, value: string, errno: number): TareError {
   const why = `${errnoText(errno)} (${errnoName(errno)})`;
-  throw new TareError("system", `Cannot write "${value}" to "${file}": ${why}`);
+  return new TareError("system", `Cannot write "${value}" to "${file}": ${why}`);
 }
 
 function notFrozen(why: string): TareError {

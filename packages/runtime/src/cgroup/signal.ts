@@ -9,7 +9,7 @@ import { SIGKILL } from "../sys/abi-process.ts";
 import { check, errnoOf } from "../sys/check.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import type { Sys } from "../sys/types.ts";
-import { freezeCgroup, isCgroupFrozen, thawCgroup } from "./freezer.ts";
+import { freezeForNow, isCgroupFrozen } from "./freezer.ts";
 import { killAll, openDirs, pidsIn } from "./processes.ts";
 import type { CgroupState } from "./state.ts";
 
@@ -31,31 +31,21 @@ export function signalAll(sys: Sys, state: CgroupState, signal: number): number 
   const members = () => pidsIn(sys, opened.dirs);
   if (members().size === 0) return 0;
   if (isCgroupFrozen(sys, state)) return signalMembers(sys, members, signal, ROUNDS_MAX);
-  const isFrozen = freezeIfPossible(sys, state);
+  const frozen = freezeIfPossible(sys, state);
   try {
-    return signalMembers(sys, members, signal, isFrozen ? ROUNDS_MAX : 1);
+    return signalMembers(sys, members, signal, frozen === undefined ? 1 : ROUNDS_MAX);
   } finally {
-    if (isFrozen) thawAgain(sys, state);
+    frozen?.thaw();
   }
 }
 
-/** False where there is no freezer, or some process does not stop: then all go on. */
-function freezeIfPossible(sys: Sys, state: CgroupState): boolean {
+/** Undefined where there is no freezer, or some process does not stop: then all go on. */
+function freezeIfPossible(sys: Sys, state: CgroupState): { thaw: () => void } | undefined {
   try {
-    freezeCgroup(sys, state, FREEZE_MS_MAX);
-    return true;
+    return freezeForNow(sys, state, FREEZE_MS_MAX);
   } catch (error) {
     if (!(error instanceof TareError)) throw error;
-    return false;
-  }
-}
-
-/** Somebody may have removed the cgroup meanwhile: what is not frozen needs no thaw. */
-function thawAgain(sys: Sys, state: CgroupState): void {
-  try {
-    thawCgroup(sys, state);
-  } catch (error) {
-    if (isCgroupFrozen(sys, state)) throw error;
+    return undefined;
   }
 }
 
