@@ -11,9 +11,11 @@ import {
 import { join } from "node:path";
 import { DEFAULT_NAMESPACES } from "../harness/bundle.ts";
 import { allCgroups, onlyCgroup2 } from "../harness/cgroups.ts";
+import { mustSucceed } from "../harness/fixtures.ts";
 import { patiently } from "../harness/places.ts";
 import { run, runOnTerminal, until } from "../harness/run.ts";
 import { openScene } from "../harness/scene.ts";
+import { Taker } from "../harness/taker.ts";
 import { openGuest, type Report } from "./exec-scene.ts";
 
 setDefaultTimeout(patiently(60_000));
@@ -263,6 +265,17 @@ describe("flags", () => {
     expect(ran.stdout).toContain("/dev/pts/");
     expect(ran.stdout).toContain("got-typed");
     expect(ran.code).toBe(0);
+  });
+
+  test("--tty: one terminal is sent, also where the filter makes it begin again", async () => {
+    const syscalls = [{ names: ["setsid"], action: "SCMP_ACT_ERRNO" }];
+    const seccomp = { defaultAction: "SCMP_ACT_ALLOW", syscalls };
+    const guest = await openGuest({ process: { noNewPrivileges: false }, linux: { seccomp } });
+    const taker = await Taker.listen(join(guest.scene.rootfs, "t/receive-terminal"));
+    guest.scene.defer(() => taker.end());
+    mustSucceed(await guest.detach(["--tty", "--console-socket", taker.path], "tty"));
+    const lines = [await taker.line(), await taker.line(), await taker.line()];
+    expect(lines).toEqual(["terminal", "/dev/pts/0", undefined]);
   });
 });
 

@@ -38,6 +38,8 @@ export type StageGift = {
   readonly join: CgroupJoin;
   readonly filter: Filter | undefined;
   readonly preserveFds: number;
+  /** The program's side of the terminal, where an attempt before has made one. */
+  readonly terminal: Fd | undefined;
 };
 
 /** Applies the plan; never returns. */
@@ -76,8 +78,11 @@ function applyStep(sys: Sys, gift: StageGift, launch: Launch, step: ExecStep): v
       sys.forget_environ();
       // And our words may have secrets of the program's environment, which its other users must not see.
       sys.forget_words();
-      // But the channel, the container's process, and what is passed on.
-      return closeFrom(sys, FIRST_FD + gift.preserveFds, [gift.channel.fd, gift.pidfd]);
+      // But the channel, the container's process, its terminal, and what is passed on.
+      return closeFrom(sys, FIRST_FD + gift.preserveFds, [
+        ...[gift.channel.fd, gift.pidfd],
+        ...(gift.terminal === undefined ? [] : [gift.terminal]),
+      ]);
     case "enter":
       check(sys.setns(gift.pidfd, step.namespaces), "setns");
       sys.close(gift.pidfd);
@@ -105,10 +110,14 @@ function applyStep(sys: Sys, gift: StageGift, launch: Launch, step: ExecStep): v
 /** A pair of the container's own devpts; our caller gets one side, the standard streams the other. */
 function makeTerminal(
   sys: Sys,
-  { channel, process }: StageGift,
+  { channel, process, terminal }: StageGift,
   size: Extract<EntryStep, { op: "terminal" }>,
 ): void {
   const { handOver, openConsole, takeStreams } = loadPart(sys, "tare-runtime~console");
+  if (terminal !== undefined) {
+    takeStreams(sys, terminal);
+    return void sys.close(terminal);
+  }
   const opened = openAt(sys, AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0);
   using root = new OwnedFd(sys, check(opened, "openat2", "/"));
   const { ours, theirs } = openConsole(sys, root.fd, size);

@@ -13,9 +13,9 @@ import { asksForScheduling } from "../process/plan.ts";
 import { exitStatus, waitFor } from "../process/wait.ts";
 import { FLAG_NEW_LISTENER } from "../seccomp/flags.ts";
 import { readKeptFilter } from "../seccomp/kept.ts";
-import { NO_FD } from "../sys/abi-file.ts";
+import { NO_FD, O_CLOEXEC, O_NOCTTY, O_RDWR } from "../sys/abi-file.ts";
 import { SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGSYS, SIGTERM } from "../sys/abi-process.ts";
-import { POLLIN, SIGNALFD_SIGINFO_BYTES } from "../sys/abi-socket.ts";
+import { POLLIN, SIGNALFD_SIGINFO_BYTES, TIOCGPTPEER } from "../sys/abi-socket.ts";
 import { check, errnoOf } from "../sys/check.ts";
 import { retried } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
@@ -75,8 +75,9 @@ export function exec(sys: Sys, request: ExecRequest): number {
   }
   const notifies = ((known.filterFlags ?? 0) & FLAG_NEW_LISTENER) !== 0;
   const forksFirst = notifies || losesPolicy(process);
+  using terminal = new KeptTerminal(sys);
   const attempt = (fork: ExecFacts["fork"]) =>
-    new Attempt(sys, request, pidfd.fd, { ...facts, fork }).follow();
+    new Attempt(sys, request, { pidfd: pidfd.fd, terminal }, { ...facts, fork }).follow();
   const pid = (forksFirst ? undefined : attempt("late")) ?? attempt("early");
   if (pid === undefined) throw early();
   debug(`child process in init(): pid ${pid}`);
@@ -125,17 +126,45 @@ function namespaceOf(sys: Sys, pid: string): string {
   return sys.decode_utf8(link.subarray(0, length)) ?? "";
 }
 
+/** The program's side of a terminal that was given away: a second attempt goes on with it. */
+class KeptTerminal implements Disposable {
+  readonly #sys: Sys;
+  #theirs: OwnedFd | undefined;
+
+  constructor(sys: Sys) {
+    this.#sys = sys;
+  }
+
+  get fd(): Fd | undefined {
+    return this.#theirs?.fd;
+  }
+
+  /** Before it is given away: who reads it sees its end once nobody has the other side open. */
+  keepPeerOf(ours: Fd): void {
+    const flags = O_RDWR | O_NOCTTY | O_CLOEXEC;
+    const peer = check(this.#sys.ioctl(ours, TIOCGPTPEER, flags), "ioctl TIOCGPTPEER");
+    this.#theirs = new OwnedFd(this.#sys, peer as Fd);
+  }
+
+  [Symbol.dispose](): void {
+    this.#theirs?.close();
+  }
+}
+
+type Held = { readonly pidfd: Fd; readonly terminal: KeptTerminal };
+
 /** One stage, and the process that it forks. */
 class Attempt {
   readonly #sys: Sys;
   readonly #request: ExecRequest;
   readonly #channel: Channel;
   readonly #stage: number;
+  readonly #terminal: KeptTerminal;
   #pid: number | undefined;
   /** A signal that asks for the end, and came before there was a program to pass it to. */
   #early: number | undefined;
 
-  constructor(sys: Sys, request: ExecRequest, pidfd: Fd, facts: ExecFacts) {
+  constructor(sys: Sys, request: ExecRequest, { pidfd, terminal }: Held, facts: ExecFacts) {
     const { process, exec: known, preserveFds, directory } = request;
     const { filterFlags: flags } = known;
     const steps = planExec(process, known, facts);
@@ -146,9 +175,11 @@ class Attempt {
     this.#sys = sys;
     this.#request = request;
     this.#channel = ours;
+    this.#terminal = terminal;
     this.#stage = cloneInto(sys, join, request);
     if (this.#stage === 0) {
-      runStage(sys, { channel: theirs, steps, process, pidfd, join, filter, preserveFds });
+      const gift = { channel: theirs, steps, process, pidfd, join, filter, preserveFds };
+      runStage(sys, { ...gift, terminal: terminal.fd });
     }
     theirs.close();
   }
@@ -247,8 +278,10 @@ class Attempt {
   #answer({ message, fds: [fd] }: Received): void {
     const { record, onConsole } = this.#request;
     if (message.kind === "error") throw fromReport(message.report);
-    if (message.kind === "console" && fd !== undefined) onConsole(new OwnedFd(this.#sys, fd));
-    else if (message.kind === "listener" && fd !== undefined) {
+    if (message.kind === "console" && fd !== undefined) {
+      this.#terminal.keepPeerOf(fd);
+      onConsole(new OwnedFd(this.#sys, fd));
+    } else if (message.kind === "listener" && fd !== undefined) {
       passListener(this.#sys, record, "running", this.#pid ?? 0, fd);
     } else throw early();
     this.#channel.send({ kind: "received" });
