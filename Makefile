@@ -79,6 +79,7 @@ test-engines: setup-engines build ## podman, docker, containerd and its CRI plug
 tripwire: setup-test dist/tare-host-dev ## each system call of each command fails, or kills its process, once
 	$(BUN) tests/tripwire/run.ts
 	$(BUN) tests/tripwire/run.ts --deaths
+	$(BUN) tests/tripwire/run.ts --rests
 	$(BUN) tests/tripwire/run.ts --seconds --every 20
 
 fuzz: setup-test build dist/tare-host-dev ## tens of thousands of changed documents, records and command lines

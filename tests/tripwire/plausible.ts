@@ -47,6 +47,7 @@ const TABLE: Readonly<Record<string, string>> = {
   fcntl: "ENOMEM",
   dup3: "EMFILE EBUSY",
   pipe2: "EMFILE ENFILE",
+  eventfd2: "EMFILE ENFILE ENOMEM",
   memfd_create: "EMFILE ENOMEM",
   sendfile: "EIO ENOMEM",
   fchdir: "EACCES ENOENT",

@@ -1,12 +1,14 @@
 /**
- * `bun tests/tripwire/run.ts [--deaths | --seconds] [--every N] [--variant V] [--only TEXT] [SCENARIO...]`:
- * each call fails for each reason (or its process is killed there, or a second one fails after it);
+ * `bun tests/tripwire/run.ts [--deaths | --seconds | --rests] [--one-reason] [--every N] [--variant V] [--only TEXT] [SCENARIO...]`:
+ * each call fails for each reason (or its process is killed there, or a second one fails after it, of one
+ * first failure after the other a second one by chance, or each distinct one);
  * prints each finding and `N tried, N found` last. `--seed N`, another each time, shifts what `--every` takes.
  */
 import { parseArgs } from "node:util";
 import { Random } from "../fuzz/random.ts";
+import type { Variant } from "./bundles.ts";
 import { SCENARIOS, type Scenario } from "./scenario.ts";
-import { Stage, type Variant } from "./stage.ts";
+import { Stage } from "./stage.ts";
 import {
   type Baseline,
   baseline,
@@ -15,6 +17,7 @@ import {
   deathsOf,
   describeCase,
   type Finding,
+  restsOf,
   secondsOf,
   tryCase,
 } from "./sweep.ts";
@@ -26,12 +29,23 @@ const { values, positionals } = parseArgs({
   options: {
     deaths: { type: "boolean" },
     seconds: { type: "boolean" },
+    rests: { type: "boolean" },
     variant: { type: "string" },
     only: { type: "string" },
+    "one-reason": { type: "boolean" },
     every: { type: "string", default: "1" },
     seed: { type: "string", default: String(Date.now() % 1_000_000) },
   },
 });
+
+/** With one reason a call, it is another for each call in turn. */
+function firstCases(scenario: Scenario, variant: Variant, before: Baseline): Case[] {
+  if (values.deaths) return deathsOf(scenario, variant, before);
+  const all = casesOf(scenario, variant, before);
+  if (!values["one-reason"]) return all;
+  const calls = [...Map.groupBy(all, ({ wires: [wire] }) => `${wire?.process} ${wire?.index}`)];
+  return calls.flatMap(([, cases], turn) => cases[turn % cases.length] ?? []);
+}
 
 /** Of second failures there are tens of thousands: one for each first, chosen by the seed. */
 async function* casesToTry(
@@ -40,9 +54,10 @@ async function* casesToTry(
   variant: Variant,
   before: Baseline,
 ): AsyncGenerator<Case> {
+  if (values.rests) return yield* restsOf(stage, scenario, variant, before);
   const random = new Random(Number(values.seed));
   const every = Number(values.every);
-  const all = (values.deaths ? deathsOf : casesOf)(scenario, variant, before);
+  const all = firstCases(scenario, variant, before);
   for (const [index, one] of all.entries()) {
     if ((index + Number(values.seed)) % every !== 0) continue;
     if (values.only !== undefined && !describeCase(one).includes(values.only)) continue;

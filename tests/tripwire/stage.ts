@@ -1,6 +1,6 @@
 /**
- * Where commands of the runtime are played with failures in them: bundles that use much of
- * config.json, a container's report of itself, and the judgement of how a command ended.
+ * Where commands of the runtime are played with failures in them: one container's directory, its
+ * program's report of itself, and who is needed around it.
  */
 import {
   copyFileSync,
@@ -9,15 +9,18 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  symlinkSync,
   unlinkSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { type BundleConfig, DEFAULT_NAMESPACES } from "../harness/bundle.ts";
 import { busyboxRootfs, copyRootfs, programs } from "../harness/fixtures.ts";
 import { REPO, stubbornly } from "../harness/places.ts";
-import { OutputFiles, type Ran, runToFiles, until } from "../harness/run.ts";
+import { OutputFiles, type Ran, type RunOptions, runToFiles, until } from "../harness/run.ts";
 import { Scene, type SceneBundle } from "../harness/scene.ts";
+import { Taker } from "../harness/taker.ts";
+import { makeSources, REPORT, VARIANTS, type Variant } from "./bundles.ts";
+import { runWithTerminal } from "./terminal.ts";
 import { type Call, readCalls, type Wire, writeWires } from "./wire.ts";
 
 export const DEVELOPMENT_HOST = join(REPO, "dist/tare-host-dev");
@@ -30,81 +33,6 @@ const HOLD_MS = 100;
 /** The end of a program that Stage.hold keeps. */
 export const HELD = "while [ -e /out/hold ]; do sleep 0.02; done";
 
-/** What a container says of itself; equal for containers that were made alike. */
-export const REPORT = `exec > /out/report 2> /dev/null
-grep -E '^(Uid|Gid|Groups|Cap|NoNewPrivs|Seccomp:|Umask)' /proc/self/status
-sed -E 's/^[0-9]+ [0-9]+ [0-9:]+ //; s/(shared|master):[0-9]+/\\1/g' /proc/self/mountinfo
-cat /proc/self/limits /proc/self/oom_score_adj /proc/self/cgroup /proc/sys/net/core/somaxconn
-hostname; pwd; ls -l /dev | sed -E 's/ +[A-Z][a-z]+ +[0-9]+ +[0-9:]+ / /'; ls /proc/self/fd | wc -l
-head -c1 /proc/kcore | wc -c; ls /proc/acpi /sys/firmware | wc -l; cat /proc/self/timens_offsets
-for i in /sys/fs/cgroup/*/; do cat $i/memory.limit_in_bytes $i/pids.max $i/cpu.shares $i/devices.list; done
-ip addr show lo | grep -c UP; cat /proc/self/uid_map; cat /proc/keys | wc -l; echo whole`;
-
-const LIMITED = {
-  devices: [{ allow: false, access: "rwm" }],
-  memory: { limit: 268_435_456 },
-  cpu: { shares: 512, quota: 50_000, period: 100_000 },
-  pids: { limit: 100 },
-};
-
-const SECCOMP = {
-  defaultAction: "SCMP_ACT_ALLOW",
-  architectures: ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"],
-  syscalls: [{ names: ["kexec_load", "ptrace"], action: "SCMP_ACT_ERRNO" }],
-};
-
-export type Variant = keyof typeof VARIANTS;
-
-/** The bundles: between them most of what a configuration can ask for. */
-const VARIANTS = {
-  /** What an engine asks for. */
-  usual: (config: BundleConfig) => {
-    config.process.user = { uid: 1000, gid: 1000, umask: 0o27, additionalGids: [5, 6] };
-    config.process.cwd = "/tmp";
-    config.process.oomScoreAdj = 100;
-    config.linux.resources = LIMITED;
-    config.linux.seccomp = SECCOMP;
-    config.linux.sysctl = { "net.core.somaxconn": "256" };
-    config.linux.devices = [{ path: "/dev/fuse", type: "c", major: 10, minor: 229 }];
-    const options = ["nosuid", "mode=1777", "tmpcopyup"];
-    config.mounts.push({ destination: "/tmp", type: "tmpfs", source: "tmpfs", options });
-  },
-  /** Hooks of each kind. */
-  hooks: (config: BundleConfig, stage: Stage) => {
-    const outside = (name: string) => [
-      { path: "/bin/sh", args: ["sh", "-c", `echo ${name} >> ${stage.out}/hooks`] },
-    ];
-    config.hooks = {
-      prestart: outside("prestart"),
-      createRuntime: outside("createRuntime"),
-      createContainer: outside("createContainer"),
-      startContainer: [{ path: "/bin/true" }],
-      poststart: [{ path: "/bin/true" }],
-      poststop: [{ path: "/bin/true" }],
-    };
-  },
-  /** A user namespace, clocks of its own, an id-mapped bind. */
-  mapped: (config: BundleConfig) => {
-    const map = [{ containerID: 0, hostID: 100_000, size: 65_536 }];
-    config.linux.namespaces = [...DEFAULT_NAMESPACES, "user", "time"].map((type) => ({ type }));
-    config.linux.uidMappings = map;
-    config.linux.gidMappings = map;
-    config.linux.timeOffsets = { monotonic: { secs: 1000, nanosecs: 0 } };
-    config.mounts = config.mounts.filter(({ type }) => type !== "cgroup");
-  },
-  /** A user namespace beside a network namespace that is joined: the stage of clone.ts. */
-  joined: (config: BundleConfig, stage: Stage) => {
-    VARIANTS.mapped(config);
-    // Only who owns the network namespace may mount it.
-    config.mounts = config.mounts.filter(({ type }) => type !== "sysfs");
-    config.linux.namespaces = config.linux.namespaces
-      .filter(({ type }) => type !== "network")
-      .concat([{ type: "network", path: `/proc/${stage.holder()}/ns/net` }]);
-  },
-} as const satisfies Record<string, (config: BundleConfig, stage: Stage) => void>;
-
-export const VARIANT_NAMES = Object.keys(VARIANTS) as Variant[];
-
 /** How one command ended, with the calls that it made. */
 export type Played = { readonly ran: Ran; readonly calls: readonly Call[] };
 
@@ -112,12 +40,16 @@ export class Stage {
   readonly scene: Scene;
   /** A directory that every container has as /out. */
   readonly out: string;
+  readonly sources: string;
+  /** Where an agent listens, which takes what is sent and answers nothing. */
+  readonly agent: string;
   readonly #program: string;
   readonly #rootfs: string;
   readonly #bundles = new Map<Variant, SceneBundle>();
   readonly #closers: (() => void)[] = [];
   #files = 0;
   #holder: number | undefined;
+  #taker: Taker | undefined;
 
   static async open(): Promise<Stage> {
     if (!existsSync(DEVELOPMENT_HOST)) {
@@ -128,7 +60,8 @@ export class Stage {
     const scene = new Scene(mark, await busyboxRootfs(), false);
     const rootfs = await copyRootfs(scene.rootfs, join(scene.dir, "rootfs"));
     // Nobody but root of the machine may make it there, and a mapped container is not that.
-    mkdirSync(join(rootfs, "out"), { recursive: true });
+    for (const name of ["out", "in"]) mkdirSync(join(rootfs, name), { recursive: true });
+    symlinkSync("/etc/passwd", join(rootfs, "link"));
     return new Stage(scene, rootfs);
   }
 
@@ -138,6 +71,11 @@ export class Stage {
     this.out = join(scene.dir, "out");
     mkdirSync(this.out, { mode: 0o777 });
     Bun.spawnSync(["chmod", "777", this.out]);
+    this.sources = join(scene.dir, "sources");
+    makeSources(this.sources);
+    this.agent = join(scene.dir, "agent");
+    const agent = Bun.listen({ unix: this.agent, socket: { data: () => undefined } });
+    this.#closers.push(() => agent.stop(true));
     // Under the name by which it knows what to be; a copy, so that a build meanwhile changes nothing.
     this.#program = join(scene.dir, "tare-runtime");
     copyFileSync(DEVELOPMENT_HOST, this.#program);
@@ -164,8 +102,7 @@ export class Stage {
     if (bundle === undefined) {
       bundle = this.scene.bundle({
         rootfs: this.#rootfs,
-        // Asked for first: with the report the file is taken away.
-        sh: `[ ! -e /out/stay ] || stay=yes\n${REPORT}\n[ -z "$stay" ] || exec sleep 1000`,
+        sh: `[ ! -e /out/stay ] || { echo whole > /out/report; exec sleep 1000; }\n${REPORT}`,
         mounts: [{ destination: "/out", source: this.out, options: ["bind", "rw"] }],
         edit: (config) => {
           config.linux.cgroupsPath = `/${this.id}`;
@@ -179,10 +116,36 @@ export class Stage {
 
   /** Runs a command of the runtime with failures in it. */
   async play(wires: readonly Wire[], ...words: string[]): Promise<Played> {
+    return await this.#play(wires, (env) => this.#run(words, env));
+  }
+
+  /** The same on a terminal, which must be afterwards as it was, unless changing it is what fails. */
+  async playOnTerminal(wires: readonly Wire[], ...words: string[]): Promise<Played> {
+    let isKept = true;
+    const played = await this.#play(wires, async (env) => {
+      const done = await runWithTerminal(this.#argv(words), this.#options(env));
+      isKept = done.isKept;
+      return done.ran;
+    });
+    const isExcused = wires.some(
+      ({ process, index, action }) =>
+        action.kind === "die" ||
+        played.calls.some(
+          (call) => call.process === process && call.index === index && call.name === "ioctl",
+        ),
+    );
+    if (!isKept && !isExcused) throw new Error("It leaves its caller's terminal another");
+    return played;
+  }
+
+  async #play(
+    wires: readonly Wire[],
+    run: (env: Record<string, string>) => Promise<Ran>,
+  ): Promise<Played> {
     const file = join(this.scene.dir, `wire-${++this.#files}`);
     writeWires(file, wires);
     try {
-      const ran = await this.#run(words, { TARE_TRIPWIRE: file });
+      const ran = await run({ TARE_TRIPWIRE: file });
       return { ran, calls: readCalls(file) };
     } finally {
       // Processes that outlive the command have it mapped: it must not be used again.
@@ -197,19 +160,36 @@ export class Stage {
 
   async #run(words: readonly string[], env: Record<string, string>): Promise<Ran> {
     using output = new OutputFiles();
-    const argv = [this.#program, "--root", this.scene.stateRoot, ...words];
-    return await runToFiles(argv, output, {
-      env: { ...env, TARE_TEST_MARK: this.scene.mark },
-      timeoutMs: COMMAND_MS_MAX,
-    });
+    return await runToFiles(this.#argv(words), output, this.#options(env));
   }
 
-  /** The next container stays when it has told of itself; to be called before it starts. */
+  #argv(words: readonly string[]): string[] {
+    return [this.#program, "--root", this.scene.stateRoot, ...words];
+  }
+
+  #options(env: Record<string, string>): RunOptions {
+    const marked = { ...env, TARE_TEST_MARK: this.scene.mark };
+    return { env: marked, timeoutMs: COMMAND_MS_MAX };
+  }
+
+  /** The words by which a command sends its terminal to somebody, who waits for it from now on. */
+  async consoleWords(): Promise<string[]> {
+    this.#taker?.end();
+    this.#taker = await Taker.listen(join(this.scene.rootfs, "t/receive-terminal"));
+    return ["--console-socket", this.#taker.path];
+  }
+
+  /** What came to who waits for a terminal. */
+  async takenTerminal(): Promise<string> {
+    return (await this.#taker?.line()) ?? "nothing";
+  }
+
+  /** The next container stays, and tells only that it runs; to be called before it starts. */
   stay(): void {
     writeFileSync(join(this.out, "stay"), "");
   }
 
-  /** Waits until a container has told of itself. */
+  /** Waits until a container has told of itself, or that it runs. */
   async waitForReport(): Promise<void> {
     await until(
       () => this.#isReportWhole(),
@@ -232,7 +212,12 @@ export class Stage {
     command.then(end, end);
     while (!isOver && !this.#isReportWhole()) await Bun.sleep(5);
     if (!isOver) await Bun.sleep(HOLD_MS);
-    if (!isOver) rmSync(join(this.out, "hold"));
+    if (!isOver) this.release();
+  }
+
+  /** Lets go of the program that is held. */
+  release(): void {
+    rmSync(join(this.out, "hold"));
   }
 
   #isReportWhole(): boolean {
@@ -272,6 +257,7 @@ export class Stage {
   }
 
   async close(): Promise<void> {
+    this.#taker?.end();
     for (const close of this.#closers) close();
     await this.scene.end();
   }

@@ -3,9 +3,10 @@
  * either the command failed in good order and nothing is left, or the container is what it always is.
  */
 import type { Ran } from "../harness/run.ts";
+import type { Variant } from "./bundles.ts";
 import { DIVISIBLE, errnoName, INTERRUPTIBLE, plausibleErrnos } from "./plausible.ts";
 import type { Outcome, Scenario } from "./scenario.ts";
-import type { Stage, Variant } from "./stage.ts";
+import type { Stage } from "./stage.ts";
 import type { Action, Call, Wire } from "./wire.ts";
 
 /** One thing to try. */
@@ -72,12 +73,19 @@ export function deathsOf(scenario: Scenario, variant: Variant, { calls }: Baseli
 
 /** What can go wrong while a failure is made good: a second failure, or the end, at each call after it. */
 export async function secondsOf(stage: Stage, one: Case): Promise<Case[]> {
-  const { ran, calls } = await one.scenario.play(stage, one.variant, one.wires);
-  await cleanUp(stage, one, undefined);
+  return (await seconds(stage, one)).cases;
+}
+
+async function seconds(
+  stage: Stage,
+  one: Case,
+): Promise<{ cases: Case[]; calls: readonly Call[]; failed: boolean }> {
+  const playing = one.scenario.play(stage, one.variant, one.wires);
+  const { ran, calls } = await playing.finally(() => cleanUp(stage, one, undefined));
   const [first] = one.wires;
   const at = first === undefined ? -1 : calls.findIndex((call) => isAt(call, first));
   const told = ran.code === 0 ? undefined : ran.stderr.split("\n")[0];
-  return calls.slice(at + 1).flatMap((call) =>
+  const cases = calls.slice(at + 1).flatMap((call) =>
     [...actionsOn(call), { kind: "die" } as const].map((action) => ({
       ...one,
       names: [...one.names, call.name],
@@ -86,6 +94,44 @@ export async function secondsOf(stage: Stage, one: Case): Promise<Case[]> {
       ...(told === undefined || TELLING.has(call.name) ? {} : { told }),
     })),
   );
+  return { cases, calls, failed: ran.code !== 0 };
+}
+
+/**
+ * Second failures, each distinct one once: by what fails and what its process had then still to do. What is
+ * made good after different first failures is mostly the same, and a first failure that is no failure of the
+ * command has nothing to make good.
+ */
+export async function* restsOf(
+  stage: Stage,
+  scenario: Scenario,
+  variant: Variant,
+  { calls }: Baseline,
+): AsyncGenerator<Case> {
+  const seen = new Set<string>();
+  for (const call of calls) {
+    const [action] = actionsOn(call);
+    if (action === undefined) continue;
+    const wires = [{ process: call.process, index: call.index, action }];
+    const first = { scenario, variant, names: [call.name], wires };
+    // What a first failure alone does wrong is told where it is tried alone.
+    for (const [one, rest] of await restsAfter(stage, first).catch(() => [])) {
+      if (seen.has(rest)) continue;
+      seen.add(rest);
+      yield one;
+    }
+  }
+}
+
+async function restsAfter(stage: Stage, first: Case): Promise<[one: Case, rest: string][]> {
+  const { cases, calls, failed } = await seconds(stage, first);
+  if (!failed) return [];
+  return cases.map((one) => {
+    const { process, index, action } = one.wires[1] ?? { process: 0, index: 0 };
+    const rest = calls.filter((call) => call.process === process && call.index >= index);
+    const names = rest.map(({ name }) => name).join(" ");
+    return [one, `${process} ${JSON.stringify(action)} ${names}`];
+  });
 }
 
 const TELLING: ReadonlySet<string> = new Set(["sendmsg", "recvmsg", "write"]);
