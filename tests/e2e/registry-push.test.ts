@@ -1,6 +1,6 @@
 /** `push`, `login` and `logout`: what we put into a registry, other tools take out, and who may. */
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { makeAuthority, makeCertificate } from "../harness/certificates.ts";
 import { startCountingProxy } from "../harness/counting-proxy.ts";
@@ -168,4 +168,49 @@ test("tokens are asked for with the scope that is needed, the password only wher
     authorization: null,
     scopes: ["repository:test/token:pull"],
   });
+});
+
+test("a login keeps the identity token in place of the password, and docker's is exchanged for tokens", async () => {
+  const cli = await openCli();
+  const authority = await makeAuthority(join(cli.scene.dir, "ca"));
+  const signer = await makeCertificate(authority, "signer", "DNS:localhost");
+  const server = startTokenServer(signer, { identity: true });
+  cli.scene.defer(() => server.stop());
+  const { realm, service } = server;
+  const { host } = await startRegistry(cli.scene, {
+    tokens: { realm, service, certificate: signer },
+  });
+  const settings = join(cli.scene.dir, "registries.toml");
+  writeFileSync(settings, `[registry."${host}"]\ntoken-servers = ["${server.host}"]\n`);
+  const at = (config: string, words: string[], options = {}) =>
+    cli.tare(
+      ["--config", join(cli.scene.dir, config), "--registries", settings, ...words],
+      options,
+    );
+  const login = await at("own", ["login", "-u", USER, "--password-stdin", host], {
+    stdin: PASSWORD,
+  });
+  expect([login.code, login.stdout, login.stderr]).toEqual([0, "Login Succeeded\n", ""]);
+  const text = readFileSync(join(cli.scene.dir, "own/config.json"), "utf8");
+  expect(JSON.parse(text).auths[host].identitytoken).toBe(server.identityTokens[0] ?? "");
+  expect(text).not.toContain(Buffer.from(`${USER}:${PASSWORD}`).toString("base64"));
+
+  const name = `${host}/test/identity:1`;
+  await cli.tare(["import", (await images()).rootTarball, name]);
+  const pushed = await at("own", ["push", name]);
+  expect([pushed.stderr, pushed.code]).toEqual(["", 0]);
+  const last = server.requests.at(-1);
+  expect(last?.authorization).toBe(null);
+  expect(last?.scopes).toContain("repository:test/identity:pull,push");
+  // As docker writes it; one that the server does not know is no way in.
+  for (const [config, identitytoken, code] of [
+    ["docker", server.identityTokens[0], 0],
+    ["wrong", "made-up", 1],
+  ] as const) {
+    mkdirSync(join(cli.scene.dir, config));
+    const auth = Buffer.from("00000000-0000-0000-0000-000000000000:").toString("base64");
+    const auths = { [host]: { auth, identitytoken } };
+    writeFileSync(join(cli.scene.dir, config, "config.json"), JSON.stringify({ auths }));
+    expect([config, (await at(config, ["push", name])).code]).toEqual([config, code]);
+  }
 });

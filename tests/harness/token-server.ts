@@ -17,28 +17,57 @@ export type TokenServer = {
   readonly host: string;
   readonly service: string;
   readonly requests: readonly TokenRequest[];
+  /** Identity tokens that were given out, for those who asked for one. */
+  readonly identityTokens: readonly string[];
   readonly stop: () => void;
 };
 
-/** Gives anybody tokens to pull, and to push only `USER` with `PASSWORD`. `lifeMs` is a token's. */
-export function startTokenServer(certificate: Certificate, lifeMs = 300_000): TokenServer {
+/**
+ * Gives anybody tokens to pull, and to push only `USER` with `PASSWORD`, or with an identity token
+ * that it gave to such a one (`identity`). `lifeMs` is a token's.
+ */
+export function startTokenServer(
+  certificate: Certificate,
+  { lifeMs = 300_000, identity = false } = {},
+): TokenServer {
   const requests: TokenRequest[] = [];
+  const identityTokens: string[] = [];
   const service = "registry for tests";
   const server = Bun.serve({
     port: 0,
     hostname: "127.0.0.1",
-    fetch: (request) => {
-      const { searchParams } = new URL(request.url);
+    fetch: async (request) => {
+      const isForm = request.method === "POST";
+      const { searchParams } = isForm
+        ? { searchParams: new URLSearchParams(await request.text()) }
+        : new URL(request.url);
       const authorization = request.headers.get("authorization");
       const scopes = searchParams.getAll("scope").flatMap((scope) => scope.split(" "));
       requests.push({ authorization, scopes });
+      if (isForm) {
+        const token = searchParams.get("refresh_token") ?? "";
+        const isGood =
+          identityTokens.includes(token) && searchParams.get("grant_type") === "refresh_token";
+        if (!isGood) return new Response("no", { status: 401 });
+        return Response.json({
+          access_token: makeToken(certificate, service, scopes, true, lifeMs),
+        });
+      }
       const known = authorization === `Basic ${btoa(`${USER}:${PASSWORD}`)}`;
       if (authorization !== null && !known) return new Response("no", { status: 401 });
-      return Response.json({ token: makeToken(certificate, service, scopes, known, lifeMs) });
+      const token = makeToken(certificate, service, scopes, known, lifeMs);
+      const asked = identity && known && searchParams.get("offline_token") === "true";
+      if (!asked) return Response.json({ token });
+      identityTokens.push(crypto.randomUUID());
+      return Response.json({ token, refresh_token: identityTokens.at(-1) });
     },
   });
   const host = `127.0.0.1:${server.port}`;
-  return { realm: `http://${host}/token`, host, service, requests, stop: () => server.stop(true) };
+  return {
+    realm: `http://${host}/token`,
+    ...{ host, service, requests, identityTokens },
+    stop: () => server.stop(true),
+  };
 }
 
 function makeToken(

@@ -5,6 +5,8 @@ import { TareError } from "@tare/spec/error.ts";
 import type { Platform } from "@tare/spec/platform.ts";
 import type { Reference } from "@tare/spec/reference.ts";
 import type { Engine } from "../engine.ts";
+import type { RegistryClient } from "../registry/client.ts";
+import { fetchWhole } from "../registry/web.ts";
 import { type ArchiveSource, openRegular, openStandardInput } from "./archive.ts";
 import { applyChanges } from "./changes.ts";
 import { decompress, detect, isLayerCompression } from "./compression.ts";
@@ -21,7 +23,11 @@ export type ImportOptions = {
   readonly platform: Platform | undefined;
   /** ISO 8601. */
   readonly created: string;
+  readonly signal?: AbortSignal | undefined;
 };
+
+/** A tarball on a web server. */
+export type WebSource = { readonly url: URL; readonly client: RegistryClient };
 
 /**
  * Makes an image; answers its id.
@@ -29,13 +35,14 @@ export type ImportOptions = {
  */
 export async function importImage(
   engine: Engine,
-  source: ArchiveSource,
+  source: ArchiveSource | WebSource,
   options: ImportOptions,
 ): Promise<Digest> {
   const config = applyChanges({}, options.changes);
   return await makeImage(engine, {
     below: [],
-    layer: await openTarball(source),
+    layer: await openTarball(source, options.signal),
+    signal: options.signal,
     created: options.created,
     names: options.name === undefined ? [] : [options.name],
     describe: (diffIds) => {
@@ -55,8 +62,15 @@ export async function importImage(
  * The bytes of a tarball as a layer may have them: plain, gzip or zstd. xz and bzip2 are opened.
  * @throws TareError `not_found` where there is no such file, `bad_input` where it is empty
  */
-export async function openTarball(source: ArchiveSource): Promise<AsyncIterable<Uint8Array>> {
-  const { compression, bytes } = await detect(nonEmpty(openStream(source)));
+export async function openTarball(
+  source: ArchiveSource | WebSource,
+  signal?: AbortSignal,
+): Promise<AsyncIterable<Uint8Array>> {
+  const stream =
+    source !== "stdin" && "url" in source
+      ? await fetchWhole(source.client, source.url, signal)
+      : openStream(source);
+  const { compression, bytes } = await detect(nonEmpty(stream));
   return isLayerCompression(compression) ? bytes : decompress(bytes, compression);
 }
 

@@ -2,6 +2,7 @@
 import { readFileSync, statSync } from "node:fs";
 import { TareError } from "@tare/spec/error.ts";
 import { Credentials } from "./credentials.ts";
+import { checkAllowed } from "./endpoints.ts";
 import type { ProxySettings } from "./proxy.ts";
 import { DEFAULT_SETTINGS, parseSettings, type RegistrySettings } from "./settings.ts";
 import { REAL_TIMING, type Timing } from "./transient.ts";
@@ -38,7 +39,10 @@ export function makeClient(options: ClientOptions): RegistryClient {
   return {
     settings,
     credentials: new Credentials({ file: options.credentialsFile, env: options.env }),
-    transport: new Transport({ trust, proxies, stallMs, userAgent, timing }),
+    transport: new Transport({
+      ...{ trust, proxies, stallMs, userAgent, timing },
+      checkAllowed: (host) => checkAllowed(settings, host),
+    }),
     timing,
   };
 }

@@ -7,15 +7,23 @@ import { LOGIN_HINT, refusal } from "./failure.ts";
 import { Session } from "./session.ts";
 import { withheldHint } from "./token.ts";
 
-/** @throws TareError `no_permission` where it does not; `system` where it cannot be asked */
+/**
+ * Answers what to keep: the password, or the identity token that the token server gave in its place.
+ * @throws TareError `no_permission` where it does not; `system` where it cannot be asked
+ */
 export async function checkLogin(
   client: RegistryClient,
   registry: string,
   credential: Credential,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<Credential> {
   const endpoint = registryEndpoint(client.settings, registry, "");
-  const session = new Session(client, endpoint, { access: "pull", credential, signal });
+  const session = new Session(client, endpoint, {
+    access: "pull",
+    credential,
+    offline: true,
+    signal,
+  });
   const attempt = async () => {
     const answer = await session.send({ method: "GET", to: "/v2/" });
     if (answer.status !== 200) throw await refusal(`Cannot log in at ${registry}`, answer);
@@ -32,6 +40,9 @@ export async function checkLogin(
   } catch (error) {
     throw refusedLogin(error);
   }
+  const token = session.identityToken;
+  const { username } = credential;
+  return token === undefined ? credential : { kind: "identity-token", username, token };
 }
 
 /** Nobody needs to be told to log in by what tries to. */

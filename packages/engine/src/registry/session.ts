@@ -20,6 +20,8 @@ export type SessionOptions = {
   readonly signal?: AbortSignal | undefined;
   /** In place of what is kept, as for a login. */
   readonly credential?: Credential;
+  /** Asks token servers for an identity token, too. */
+  readonly offline?: boolean;
 };
 
 export type SessionRequest = Pick<Outgoing, "method" | "headers"> & {
@@ -44,6 +46,7 @@ export class Session {
   #learning: Promise<void> | undefined;
   #credential: Promise<Credential | undefined> | undefined;
   #withheldFrom: string | undefined;
+  #identityToken: string | undefined;
 
   constructor(client: RegistryClient, endpoint: Endpoint, options: SessionOptions) {
     this.client = client;
@@ -106,6 +109,11 @@ export class Session {
   /** The token server that was not given the password that there is. */
   get withheldFrom(): string | undefined {
     return this.#withheldFrom;
+  }
+
+  /** What the token server gave for later, where it was asked for that. */
+  get identityToken(): string | undefined {
+    return this.#identityToken;
   }
 
   async #sendOnce(request: SessionRequest, authorization: string | undefined): Promise<Answer> {
@@ -173,9 +181,11 @@ export class Session {
       origin: this.origin,
       scopes: this.#scopes(challenge),
       credential,
+      offline: this.#options.offline === true,
       signal: this.signal,
     });
     this.#withheldFrom = token.withheldFrom;
+    this.#identityToken = token.refresh;
     return `Bearer ${token.text}`;
   }
 

@@ -21,6 +21,8 @@ export type TokenRequest = {
   readonly origin: string;
   readonly scopes: readonly string[];
   readonly credential: Credential | undefined;
+  /** Whether a token that can be exchanged later is asked for, too: an identity token. */
+  readonly offline?: boolean;
   readonly signal?: AbortSignal | undefined;
 };
 
@@ -28,6 +30,8 @@ export type Token = {
   readonly text: string;
   /** There is a password, and this host, the token server's, was not given it. */
   readonly withheldFrom: string | undefined;
+  /** The identity token, where one was asked for and the server has given one. */
+  readonly refresh: string | undefined;
 };
 
 /**
@@ -53,10 +57,8 @@ export async function fetchToken(transport: Transport, wanted: TokenRequest): Pr
   const what = `Cannot get a token for ${wanted.endpoint.registry}`;
   if (answer.status !== 200)
     throw explained(await refusal(what, answer), wanted.endpoint.registry, withheldFrom);
-  return {
-    text: readToken(await answer.body.bytes(ANSWER_BYTES_MAX, "a token"), what),
-    withheldFrom,
-  };
+  const bytes = await answer.body.bytes(ANSWER_BYTES_MAX, "a token");
+  return { ...readToken(bytes, what), withheldFrom };
 }
 
 function explained(
@@ -102,6 +104,10 @@ function get(
   if (service !== undefined) url.searchParams.set("service", service);
   for (const scope of wanted.scopes) url.searchParams.append("scope", scope);
   if (credential?.kind === "password") url.searchParams.set("account", credential.username);
+  if (wanted.offline === true && credential?.kind === "password") {
+    url.searchParams.set("offline_token", "true");
+    url.searchParams.set("client_id", CLIENT_ID);
+  }
   return transport.send({
     method: "GET",
     url,
@@ -149,14 +155,20 @@ export function basicOf(credential: Credential | undefined): string | undefined 
 }
 
 /** `token` or, as OAuth has it, `access_token`; neither may break out of a header. */
-function readToken(bytes: Uint8Array, what: string): string {
+function readToken(bytes: Uint8Array, what: string): Pick<Token, "text" | "refresh"> {
   const body = parseJson(new TextDecoder().decode(bytes)) as {
     token?: unknown;
     access_token?: unknown;
+    refresh_token?: unknown;
   };
-  const token = body?.token || body?.access_token;
-  if (typeof token === "string" && token !== "" && /^[\x21-\x7e]+$/.test(token)) return token;
-  throw new TareError("bad_input", `${what}: the answer has none`);
+  const text = body?.token || body?.access_token;
+  if (!isToken(text)) throw new TareError("bad_input", `${what}: the answer has none`);
+  const refresh = body?.refresh_token;
+  return { text, refresh: isToken(refresh) ? refresh : undefined };
+}
+
+function isToken(value: unknown): value is string {
+  return typeof value === "string" && value !== "" && /^[\x21-\x7e]+$/.test(value);
 }
 
 function parseJson(text: string): unknown {

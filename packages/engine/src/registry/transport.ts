@@ -41,6 +41,8 @@ const FIRST_ANSWER_MS = 60_000;
 
 export type TransportOptions = {
   readonly trust: Trust;
+  /** Throws for a host that must not be spoken to, wherever its name comes from. */
+  readonly checkAllowed: (host: string) => void;
   readonly proxies: ProxySettings;
   readonly stallMs: number;
   readonly userAgent: string;
@@ -56,7 +58,8 @@ export class Transport {
 
   /**
    * Sends and follows redirects of GET and HEAD.
-   * @throws Transient where nothing was answered; TareError `no_permission` for a redirect to http
+   * @throws Transient where nothing was answered; TareError `no_permission` for a redirect to http, and
+   *   for a host that the settings block
    */
   async send(outgoing: Outgoing): Promise<Answer> {
     let url = outgoing.url;
@@ -76,6 +79,7 @@ export class Transport {
   async #once(outgoing: Outgoing, url: URL): Promise<Answer> {
     const { method, body, insecure } = outgoing;
     const { trust, proxies, stallMs, userAgent, timing } = this.#options;
+    this.#options.checkAllowed(url.host);
     const foreign = url.origin !== outgoing.url.origin;
     const watch = new Watch(stallMs, outgoing.signal);
     watch.expect(FIRST_ANSWER_MS);

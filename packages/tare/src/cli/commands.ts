@@ -128,7 +128,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: "import",
-    usage: "FILE|- [NAME]",
+    usage: "FILE|URL|- [NAME]",
     help: "Make an image from the tarball of a root file system",
     aliases: ["image import"],
     load: async () => (await import("./import.ts")).IMPORT,

@@ -2,10 +2,10 @@
 import { commitContainer } from "@tare/engine/container/commit.ts";
 import { findContainer } from "@tare/engine/container/find.ts";
 import { openEngine } from "@tare/engine/engine.ts";
-import { parseReference } from "@tare/spec/reference.ts";
 import type { Command, Surroundings } from "./command.ts";
 import { interruptible } from "./interrupt.ts";
 import { readLine, wantWords } from "./read-line.ts";
+import { newName } from "./short-names.ts";
 import { parseSwitch, parseText } from "./values.ts";
 
 const FLAGS = {
@@ -59,7 +59,7 @@ async function runCommit(words: readonly string[], around: Surroundings): Promis
   const { author, change, message, pause = true } = line.values;
   const engine = openEngine(around.settings);
   const container = findContainer(engine, word);
-  const names = name === undefined ? [] : [parseReference(name)];
+  const names = name === undefined ? [] : [await newName(around, name)];
   const created = new Date().toISOString();
   const options = { names, author, message, changes: change, pause, created };
   // Whoever interrupts us must not leave the container paused for good.

@@ -7,6 +7,7 @@ import { oneLine } from "./failure.ts";
 import type { FlagValues } from "./flag.ts";
 import { type Listing, listFormatFlag, printListing } from "./format.ts";
 import { readLine, wantWords } from "./read-line.ts";
+import { storedNames } from "./short-names.ts";
 import { ago, humanSize } from "./table.ts";
 import { parseSwitch } from "./values.ts";
 
@@ -41,7 +42,9 @@ async function runHistory(words: readonly string[], around: Surroundings): Promi
   if (line === undefined) return 0;
   const limits = { least: 1, most: 1 };
   const [word = ""] = wantWords("history", line.positionals, limits, "IMAGE");
-  const steps = imageHistory(openEngine(around.settings).store, word);
+  const { store } = openEngine(around.settings);
+  const [name = ""] = await storedNames(around, store, [word]);
+  const steps = imageHistory(store, name);
   around.print(await printHistory(steps, line.values, Date.now()));
   return 0;
 }

@@ -5,6 +5,7 @@ import { imageTree, inspectImage } from "@tare/engine/image/inspect.ts";
 import type { Store } from "@tare/engine/store/store.ts";
 import type { Command, Surroundings } from "./command.ts";
 import { readLine, wantWords } from "./read-line.ts";
+import { storedNames } from "./short-names.ts";
 import { humanSize } from "./table.ts";
 
 export const IMAGE_TREE = {
@@ -24,7 +25,9 @@ async function runTree(words: readonly string[], around: Surroundings): Promise<
   if (line === undefined) return 0;
   const limits = { least: 1, most: 1 };
   const [word = ""] = wantWords("image tree", line.positionals, limits, "IMAGE");
-  around.print(printTree(openEngine(around.settings).store, word));
+  const { store } = openEngine(around.settings);
+  const [name = ""] = await storedNames(around, store, [word]);
+  around.print(printTree(store, name));
   return 0;
 }
 

@@ -9,6 +9,7 @@ import { type FilterWord, filterSwitch, parseFilterWord, toFilter } from "./filt
 import type { FlagValues } from "./flag.ts";
 import { type Listing, listFormatFlag, printListing } from "./format.ts";
 import { readLine } from "./read-line.ts";
+import { openShortNames } from "./short-names.ts";
 import { ago, goTime, humanSize } from "./table.ts";
 import { parseSwitch } from "./values.ts";
 
@@ -60,11 +61,19 @@ async function runImages(words: readonly string[], around: Surroundings): Promis
   const isPattern = filter !== undefined && /[*?[\\]/.test(filter);
   const pattern = { key: "reference", wanted: true, value: filter ?? "" };
   const filters = isPattern ? [...line.values.filter, pattern] : line.values.filter;
-  const listed = listImages(store, isPattern ? undefined : filter);
+  const listed = await listNamed(around, store, isPattern ? undefined : filter);
   const images = filters.length === 0 ? listed : await pass(store, listed, filters);
   if (line.values.tree === true) around.print(await printTrees(store, images, line.values));
   else around.print(await printImages(images, line.values, Date.now()));
   return 0;
+}
+
+/** By the complete name, or by the word itself where that alone finds some. */
+async function listNamed(around: Surroundings, store: Store, filter: string | undefined) {
+  if (filter === undefined) return listImages(store, filter);
+  const complete = (await openShortNames(around))(filter);
+  const found = listImages(store, complete);
+  return found.length > 0 || complete === filter ? found : listImages(store, filter);
 }
 
 async function printTrees(

@@ -1,10 +1,12 @@
 /** `tare import`: an image from the tarball of a root file system. */
 import { openEngine } from "@tare/engine/engine.ts";
 import { importImage } from "@tare/engine/image/import.ts";
-import { parseReference } from "@tare/spec/reference.ts";
+import { TareError } from "@tare/spec/error.ts";
 import type { Command, Surroundings } from "./command.ts";
+import { interruptible } from "./interrupt.ts";
 import { PLATFORM_FLAG } from "./platform-flag.ts";
 import { readLine, wantWords } from "./read-line.ts";
+import { newName } from "./short-names.ts";
 import { parseText } from "./values.ts";
 
 const FLAGS = {
@@ -29,7 +31,7 @@ const FLAGS = {
 export const IMPORT = {
   summary: {
     name: "import",
-    usage: "FILE|- [NAME]",
+    usage: "FILE|URL|- [NAME]",
     help: "Make an image from the tarball of a root file system",
   },
   flags: FLAGS,
@@ -42,16 +44,37 @@ async function runImport(words: readonly string[], around: Surroundings): Promis
   const line = readLine(IMPORT, words, around);
   if (line === undefined) return 0;
   const limits = { least: 1, most: 2 };
-  const [file = "", name] = wantWords("import", line.positionals, limits, "FILE|- [NAME]");
+  const [file = "", name] = wantWords("import", line.positionals, limits, "FILE|URL|- [NAME]");
   const { change, message, platform } = line.values;
   const options = {
-    name: name === undefined ? undefined : parseReference(name),
+    name: name === undefined ? undefined : await newName(around, name),
     changes: change,
     message,
     platform,
     created: new Date().toISOString(),
   };
-  const source = file === "-" ? "stdin" : { path: file };
-  around.print(`${await importImage(openEngine(around.settings), source, options)}\n`);
-  return 0;
+  return await interruptible(around, async (signal) => {
+    const source = await sourceOf(file, around);
+    const id = await importImage(openEngine(around.settings), source, { ...options, signal });
+    around.print(`${id}\n`);
+    return 0;
+  });
+}
+
+/** An address of the web, standard input, or a file. */
+async function sourceOf(
+  word: string,
+  around: Surroundings,
+): Promise<Parameters<typeof importImage>[1]> {
+  if (word === "-") return "stdin";
+  const isWeb = /^https?:\/\//i.test(word);
+  if (!isWeb) return { path: word };
+  if (!URL.canParse(word)) throw new TareError("bad_input", `Cannot fetch "${word}": no address`);
+  const url = new URL(word);
+  if (url.username !== "" || url.password !== "") {
+    throw new TareError("bad_input", "Cannot fetch an address with a password in it");
+  }
+  const { openRegistries } = await import("./registries.ts");
+  around.complain(`Downloading from ${url.origin}${url.pathname}\n`);
+  return { url, client: openRegistries(around) };
 }

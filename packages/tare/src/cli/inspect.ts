@@ -10,6 +10,7 @@ import { EXIT_FAILURE, printFailure } from "./failure.ts";
 import { BadValue } from "./flag.ts";
 import { inspectFormatFlag, printInspected, type Row } from "./format.ts";
 import { readLine, wantWords } from "./read-line.ts";
+import { type Expand, openShortNames, storedName } from "./short-names.ts";
 import { parseSwitch } from "./values.ts";
 
 type Kind = "container" | "image" | "volume";
@@ -128,11 +129,12 @@ async function inspectAll(
   const names = wantWords(summary.name, positionals, limits, summary.usage);
   const engine = openEngine(around.settings);
   const find = kind === undefined ? findAny : FINDERS[kind];
+  const expand = await openShortNames(around);
   const found: Row[] = [];
   let status = 0;
   for (const name of names) {
     try {
-      found.push(find(engine, name, size));
+      found.push(find(engine, name, { size, expand }));
     } catch (error) {
       around.complain(printFailure(error));
       status = EXIT_FAILURE;
@@ -142,11 +144,13 @@ async function inspectAll(
   return status;
 }
 
-type Finder = (engine: Engine, word: string, size: boolean) => Row;
+type FindOptions = { readonly size: boolean; readonly expand: Expand };
+
+type Finder = (engine: Engine, word: string, options: FindOptions) => Row;
 
 const FINDERS: Readonly<Record<Kind, Finder>> = {
-  container: (engine, word, size) => inspectContainer(engine, word, { size }),
-  image: ({ store }, word) => inspectImage(store, word),
+  container: (engine, word, { size }) => inspectContainer(engine, word, { size }),
+  image: ({ store }, word, { expand }) => inspectImage(store, storedName(store, expand, word)),
   volume: ({ store }, word) => {
     const volume = findVolume(store, word);
     if (volume === undefined) throw noVolume(word);
@@ -171,10 +175,10 @@ function describeVolume(store: Store, volume: Volume): Row {
 const KINDS: readonly Kind[] = ["container", "image", "volume"];
 
 /** @throws TareError `not_found` */
-function findAny(engine: Engine, word: string, size: boolean): Row {
+function findAny(engine: Engine, word: string, options: FindOptions): Row {
   for (const kind of KINDS) {
     try {
-      return FINDERS[kind](engine, word, size);
+      return FINDERS[kind](engine, word, options);
     } catch (error) {
       // A word that can name no image may still name another thing.
       const isOther = error instanceof TareError && ["not_found", "bad_input"].includes(error.code);

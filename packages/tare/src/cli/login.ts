@@ -51,9 +51,9 @@ async function runLogin(words: readonly string[], around: Surroundings): Promise
   const { username, password } = await askWho(line.values, around);
   const credential = passwordCredential(username, password);
   return await interruptible(around, async (signal) => {
-    await checkLogin(client, registry, credential, signal);
-    const helper = await client.credentials.keep(registry, credential);
-    if (helper === undefined) {
+    const kept = await checkLogin(client, registry, credential, signal);
+    const helper = await client.credentials.keep(registry, kept);
+    if (helper === undefined && kept.kind === "password") {
       around.complain(
         `WARNING! The password is stored unencrypted in ${client.credentials.file}; a credential helper (credsStore) keeps it better.\n`,
       );

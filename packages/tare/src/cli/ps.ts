@@ -12,6 +12,7 @@ import { badFilter, type FilterWord, noFilter, parseFilterWord } from "./filter-
 import { BadValue } from "./flag.ts";
 import { listFormatFlag, printListing } from "./format.ts";
 import { readLine, refuseWords } from "./read-line.ts";
+import { type Expand, openShortNames, storedName } from "./short-names.ts";
 import { humanSize } from "./table.ts";
 import { isDigits, parseInteger, parseSwitch } from "./values.ts";
 
@@ -53,7 +54,7 @@ async function runPs(words: readonly string[], around: Surroundings): Promise<nu
   refuseWords("list", line.positionals);
   const { all, latest, last = latest ? 1 : undefined, noTrunc = false, quiet } = line.values;
   const { store } = openEngine(around.settings);
-  const { tests, asksState } = readFilters(store, line.values.filter);
+  const { tests, asksState } = readFilters(store, line.values.filter, await openShortNames(around));
   const isWide = all === true || asksState || last !== undefined;
   const chosen = listContainers(store)
     .filter((each) => (isWide || each.running) && tests.every((fits) => fits(each)))
@@ -77,11 +78,11 @@ async function runPs(words: readonly string[], around: Surroundings): Promise<nu
 type Test = (container: ListedContainer) => boolean;
 
 /** Words of one key are alternatives, as in Docker. */
-function readFilters(store: Store, words: readonly FilterWord[]) {
+function readFilters(store: Store, words: readonly FilterWord[], expand: Expand) {
   const tests = Map.groupBy(words, ({ key }) => key)
     .values()
     .map((alternatives): Test => {
-      const some = alternatives.map((word) => testOf(store, word));
+      const some = alternatives.map((word) => testOf(store, word, expand));
       return (container) => some.some((fits) => fits(container));
     });
   const asksState = words.some(({ key }) => key === "status" || key === "exited");
@@ -90,7 +91,7 @@ function readFilters(store: Store, words: readonly FilterWord[]) {
 
 const STATES = ["created", "dead", "exited", "paused", "removing", "restarting", "running"];
 
-function testOf(store: Store, { key, value, wanted }: FilterWord): Test {
+function testOf(store: Store, { key, value, wanted }: FilterWord, expand: Expand): Test {
   if (!wanted) throw noFilter(key);
   switch (key) {
     case "id":
@@ -106,7 +107,7 @@ function testOf(store: Store, { key, value, wanted }: FilterWord): Test {
       if (!isDigits(value)) throw badFilter(key, value, "want an exit status");
       return ({ exitCode }) => exitCode === Number(value);
     case "ancestor": {
-      const { id } = findImage(store, value);
+      const { id } = findImage(store, storedName(store, expand, value));
       return ({ image }) => image === id;
     }
     default:

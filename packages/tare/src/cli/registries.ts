@@ -5,18 +5,17 @@ import { expandShortName } from "@tare/engine/registry/settings.ts";
 import { parseReference, type Reference } from "@tare/spec/reference.ts";
 import manifest from "../../package.json" with { type: "json" };
 import type { Surroundings } from "./command.ts";
+import { settingsFile } from "./short-names.ts";
 
-/** Who runs it can say where else: `--registries`, TARE_REGISTRIES. */
-const SETTINGS_FILE = "/etc/tare/registries.toml";
 /** As docker and podman have them; all are read. */
 const CERTIFICATES = ["/etc/docker/certs.d", "/etc/containers/certs.d", "/etc/tare/certs.d"];
 
 /** @throws TareError `bad_input`, `not_found` for settings that were named */
 export function openRegistries(around: Surroundings): RegistryClient {
   const { env } = around;
-  const named = around.registriesFile ?? (env.get("TARE_REGISTRIES") || undefined);
+  const { path, asked } = settingsFile(around);
   return makeClient({
-    settings: readSettings(named ?? SETTINGS_FILE, named !== undefined),
+    settings: readSettings(path, asked),
     credentialsFile: `${dockerDirectory(around)}/config.json`,
     env: Object.fromEntries(env),
     certificateDirectories: [...CERTIFICATES, `${dockerDirectory(around)}/certs.d`],

@@ -6,6 +6,7 @@ import type { Command, Surroundings } from "./command.ts";
 import { EXIT_FAILURE, printFailure } from "./failure.ts";
 import { endLeftovers } from "./leftovers.ts";
 import { readLine } from "./read-line.ts";
+import { openShortNames, storedName } from "./short-names.ts";
 import { parseSwitch } from "./values.ts";
 
 const FLAGS = {
@@ -38,8 +39,10 @@ async function runRmi(words: readonly string[], around: Surroundings): Promise<n
   }
   const engine = openEngine(around.settings);
   await endLeftovers(engine, around);
+  const expand = await openShortNames(around);
   let status = 0;
-  for (const word of line.positionals) {
+  for (const positional of line.positionals) {
+    const word = storedName(engine.store, expand, positional);
     try {
       const { force = false, noPrune = false } = line.values;
       const { untagged, deleted } = removeImage(engine.store, word, {

@@ -13,6 +13,7 @@ import type { Command, Surroundings } from "./command.ts";
 import { printFailure, runStatus } from "./failure.ts";
 import { type ParsedLine, parseLine, UnknownFlag } from "./flag.ts";
 import { RUN_FLAGS, type RunValues, toRequest } from "./run-flags.ts";
+import { type Expand, openShortNames, storedName } from "./short-names.ts";
 
 const OWN_RUNTIME = "tare-runtime";
 const FILE_BYTES_MAX = 4 * 1024 * 1024;
@@ -39,7 +40,8 @@ async function runRun(words: readonly string[], around: Surroundings): Promise<n
   const asked = toRequest(line.values, line.positionals, { ...around, readFile });
   const runtime = findRuntime(line.values.runtime ?? OWN_RUNTIME, around);
   const engine = openEngine(around.settings);
-  const request = await withImage(engine, asked, line.values, around);
+  const named = withNames(engine, asked, await openShortNames(around));
+  const request = await withImage(engine, named, line.values, around);
   const stdio = await chooseStdio(request, around);
   // What a crash left is swept while the container runs: it costs the user no time.
   let sweep: Promise<string[]> = Promise.resolve([]);
@@ -100,6 +102,20 @@ function isExecutable(path: string): boolean {
   } catch {
     return false;
   }
+}
+
+/** The request, with complete names of images. */
+function withNames(engine: Engine, request: ContainerRequest, expand: Expand): ContainerRequest {
+  const { root, mounts } = request;
+  const complete = <T extends { readonly reference: string }>(named: T): T => ({
+    ...named,
+    reference: storedName(engine.store, expand, named.reference),
+  });
+  return {
+    ...request,
+    root: root.kind === "image" ? complete(root) : root,
+    mounts: mounts.map((mount) => (mount.kind === "image" ? complete(mount) : mount)),
+  };
 }
 
 /** The request, with its image in the store if it can be; the code that fetches is loaded for that alone. */

@@ -7,6 +7,7 @@ import { BadValue } from "./flag.ts";
 import { OUTPUT_FLAG, writeOutput } from "./output-file.ts";
 import { PLATFORM_FLAG } from "./platform-flag.ts";
 import { readLine, wantWords } from "./read-line.ts";
+import { storedNames } from "./short-names.ts";
 
 const FLAGS = {
   format: {
@@ -39,7 +40,8 @@ async function runSave(words: readonly string[], around: Surroundings): Promise<
   const { format = "both", platform, output } = line.values;
   const engine = openEngine(around.settings);
   const options = { format, platform };
-  await writeOutput(output, around, (fd) => saveImages(engine, names, options, fd));
+  const complete = await storedNames(around, engine.store, names);
+  await writeOutput(output, around, (fd) => saveImages(engine, complete, options, fd));
   return 0;
 }
 

@@ -4,6 +4,7 @@ import { tagImage } from "@tare/engine/image/tag.ts";
 import { parseReference } from "@tare/spec/reference.ts";
 import type { Command, Surroundings } from "./command.ts";
 import { readLine, wantWords } from "./read-line.ts";
+import { openShortNames, storedName } from "./short-names.ts";
 
 export const TAG = {
   summary: { name: "tag", usage: "IMAGE NAME[:TAG]", help: "Give an image another name" },
@@ -18,6 +19,8 @@ async function runTag(words: readonly string[], around: Surroundings): Promise<n
   if (line === undefined) return 0;
   const limits = { least: 2, most: 2 };
   const [word = "", name = ""] = wantWords("tag", line.positionals, limits, "IMAGE NAME[:TAG]");
-  tagImage(openEngine(around.settings).store, word, parseReference(name));
+  const { store } = openEngine(around.settings);
+  const expand = await openShortNames(around);
+  tagImage(store, storedName(store, expand, word), parseReference(expand(name)));
   return 0;
 }
