@@ -16,6 +16,7 @@ import {
 } from "./made-server.ts";
 import { getManifest } from "./manifests.ts";
 import { Session } from "./session.ts";
+import { Sources } from "./sources.ts";
 
 setDefaultTimeout(60_000);
 
@@ -494,4 +495,45 @@ test("a layer that registries must not have comes from its own address by TLS on
     /^no_permission: .*the settings block it$/,
   );
   expect(other.seen).toEqual([]);
+});
+
+test("neither a redirect nor a mirror leads to a blocked host", async () => {
+  const other = await start(() => ({ body: "blob" }));
+  const blocked = `[registry."${other.host}"]\nblocked = true`;
+  for (const status of [301, 302, 303, 307, 308]) {
+    const headers = { Location: `http://${other.host}/blob` };
+    const server = await start(() => ({ status, headers }));
+    const obeying = sessionAt(server.host, [], undefined, blocked);
+    expect(await errorOf(readBlob([obeying], describe("blob"), 10, { signal }))).toMatch(
+      /^no_permission: .*the settings block it$/,
+    );
+    const free = sessionAt(server.host);
+    const bytes = await readBlob([free], describe("blob"), 10, { signal });
+    expect(Buffer.from(bytes).toString()).toBe("blob");
+  }
+  const seen = other.seen.length;
+  expect(seen).toBe(5);
+  // The second redirect of a chain, and one to the token server.
+  const chain: MadeServer = await start(({ path }) =>
+    path === "/next"
+      ? { status: 302, headers: { Location: `http://${other.host}/blob` } }
+      : { status: 302, headers: { Location: "/next" } },
+  );
+  const tokens = await start(() => ({
+    status: 401,
+    headers: { "WWW-Authenticate": `Bearer realm="http://${other.host}/token"` },
+  }));
+  for (const host of [chain.host, tokens.host]) {
+    const obeying = sessionAt(host, [], undefined, blocked);
+    expect(await errorOf(readBlob([obeying], describe("blob"), 10, { signal }))).toMatch(
+      /^no_permission: /,
+    );
+  }
+  const own = await start(() => ({ body: "blob" }));
+  const mirrors = `[registry."${own.host}"]\nmirrors = ["http://${other.host}"]\n${blocked}`;
+  const client = makeTestClient(mirrors, [], undefined);
+  const { sessions } = new Sources(client, parseReference(`${own.host}/a/b`), { signal });
+  const bytes = await readBlob(sessions, describe("blob"), 10, { signal });
+  expect(Buffer.from(bytes).toString()).toBe("blob");
+  expect(other.seen).toHaveLength(seen);
 });
