@@ -272,7 +272,7 @@ describe("propagation", () => {
     const bundle = scene.bundle({
       args: ["sleep", "30"],
       mounts: [{ destination: "/mnt", type: "bind", source, options: ["rbind", option] }],
-      linux: { rootfsPropagation: option === "rshared" ? "shared" : "rslave" },
+      linux: { rootfsPropagation: "rslave" },
     });
     mustSucceed((await scene.create(bundle)).ran);
     await scene.start(bundle.id);
@@ -282,6 +282,28 @@ describe("propagation", () => {
     await scene.delete(bundle.id, "--force");
     expect(mountAt(table, "/mnt/later") !== undefined).toBe(seesLater);
     expect(mountAt(table, "/mnt")?.propagation.join()).toMatch(tag);
+  });
+
+  test("a shared bind is a peer of its source, unless something is mounted in it", async () => {
+    const scene = await openScene();
+    const source = join(scene.dir, "source");
+    await scene.mountHost(source, "-t", "tmpfs", "none");
+    mustSucceed(await run(["mount", "--make-shared", source]));
+    const host = () => parseMountTable(readFileSync("/proc/self/mountinfo", "utf8"));
+    const groups = async (...more: MountConfig[]) => {
+      const mounts = [
+        { destination: "/mnt", type: "bind", source, options: ["bind", "rshared"] },
+        ...more,
+      ];
+      const table = await tableInside(scene, { mounts });
+      return mountAt(table, "/mnt")?.propagation ?? [];
+    };
+    const own = mountAt(host(), source)?.propagation ?? [];
+    expect(own).toHaveLength(1);
+    expect(await groups()).toEqual(own);
+    const tmpfs = { destination: "/mnt/in", type: "tmpfs", source: "tmpfs", options: [] };
+    expect(await groups(tmpfs)).not.toContain(own[0]);
+    expect(mountAt(host(), join(source, "in"))).toBeUndefined();
   });
 
   test("a mount made inside is not seen outside by default", async () => {

@@ -289,6 +289,16 @@ describe("how it ends", () => {
   });
 });
 
+test("a script whose interpreter is missing: one line says so", async () => {
+  const scene = await openScene();
+  const source = join(scene.dir, "script");
+  writeFileSync(source, "#!/nowhere/interpreter\n", { mode: 0o755 });
+  const mount = { destination: "/dev/shm/script", type: "bind", source, options: ["bind"] };
+  const ran = await scene.runIn({ args: ["/dev/shm/script"], mounts: [mount] });
+  expect(ran.code).toBe(127);
+  expect(ran.stderr).toMatch(/^[^\n]*exec \/dev\/shm\/script: no such file or directory[^\n]*\n$/);
+});
+
 describe("capabilities", () => {
   const bits = (...numbers: number[]) =>
     numbers

@@ -50,6 +50,7 @@ describe("the help of", () => {
     expect(helpText("tare-runtime", "run")).toContain(
       "\nUsage: tare-runtime run [OPTION...] CONTAINER\n",
     );
+    expect(helpText("crun", "run")).toContain("\nUsage: crun [OPTION...] run CONTAINER\n");
     expect(helpText("tare-runtime", "list")).toContain("\nUsage: tare-runtime list [OPTION...]\n");
   });
 

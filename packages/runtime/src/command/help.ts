@@ -216,7 +216,9 @@ export function helpText(program: string, name?: string): string {
       hint: `Use one of ${Object.keys(HELP).join(", ")}`,
     });
   }
-  const usage = [program, name, "[OPTION...]", help.words];
+  // In crun's order for who looks for crun's words.
+  const named = program === "crun" ? ["[OPTION...]", name] : [name, "[OPTION...]"];
+  const usage = [program, ...named, help.words];
   const options: Help["options"] = [...help.options, ["--help, -h", "print this"]];
   const line = usage.filter((word) => word !== "").join(" ");
   return `NAME:\n   ${program} ${name} - ${help.about}\n\nUsage: ${line}\n\nOPTIONS:\n${rows(options)}`;

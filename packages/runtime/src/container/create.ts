@@ -403,7 +403,7 @@ function openGift(sys: Sys, want: SpawnRequest): Omit<InitGift, "channel" | "joi
     config,
     plan,
     startSocket: request.startElsewhere ? listenForStart(sys, directory.fd) : undefined,
-    bindSources: mapped && sys.geteuid() === 0 ? openBindSources(sys, plan.init) : new Map(),
+    bindSources: openBindSources(sys, plan.init, mapped && sys.geteuid() === 0),
     outsideDevices: mapped ? openOutsideDevices(sys, config, plan) : undefined,
     filter:
       seccomp === undefined
@@ -434,18 +434,18 @@ function openOutsideDevices(sys: Sys, { linux }: Config, plan: Plan): OutsideDev
 }
 
 /**
- * Where root inside may see less. A source that is missing is told by the first process, if it cannot
+ * All where root inside may see less, else those that stay peers of the host's. A source that is missing is told by the first process, if it cannot
  * open it either: it may lie in what is mounted before. Those that are id-mapped are asked for later.
  */
-function openBindSources(sys: Sys, steps: readonly Step[]): Map<number, Fd> {
+function openBindSources(sys: Sys, steps: readonly Step[], all: boolean): Map<number, Fd> {
   const sources = new Map<number, Fd>();
   const flag = steps.find((step) => step.op === "propagation")?.flag ?? MS_SLAVE;
   for (const step of steps) {
-    if (step.op !== "bind" || step.idmap !== undefined) continue;
+    if (step.op !== "bind" || step.idmap !== undefined || !(all || step.isPeer)) continue;
     if (step.options.links.has("copy-symlink")) continue;
     if (errnoOf(sys.faccessat2(AT_FDCWD, step.source, 0, 0)) !== 0) continue;
     const source = openBindSource(sys, step);
-    leaveHostGroup(sys, source, flag);
+    if (!step.isPeer) leaveHostGroup(sys, source, flag);
     sources.set(step.index, source);
   }
   return sources;

@@ -22,6 +22,8 @@ export type MountStep = Why &
         readonly op: "bind";
         /** Index in the configuration's mounts: sources that the parent opened are found by it. */
         readonly index: number;
+        /** Whether the source stays a peer of the host's: events travel in both directions. */
+        readonly isPeer: boolean;
         /** Owners are shown through these maps; undefined: as they are. */
         readonly idmap: IdMap | undefined;
         readonly source: string;

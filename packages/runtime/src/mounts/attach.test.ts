@@ -42,6 +42,7 @@ const tmpfs = (target: string, words: string[] = []) => ({
 const bind = (target: string, words: string[]) => ({
   op: "bind" as const,
   index: 0,
+  isPeer: false,
   idmap: undefined,
   source: "/srv",
   target,

@@ -133,7 +133,8 @@ export function openAttachedTree(sys: Sys, path: string): Fd {
 /**
  * Attaches an existing tree at a second place; the answer is its top where that is the new root.
  * `opened` is the parent's: it is used where this process may not open the source itself. What it
- * opens itself keeps the locks of a less privileged namespace, and shows what was mounted before.
+ * opens itself keeps the locks of a less privileged namespace, and shows what was mounted before; a peer of the
+ * host's is the parent's, unless an earlier mount of the container's own lies over the source.
  */
 export function attachBind(sys: Sys, root: Fd, step: Bind, opened: Fd | undefined): Fd | undefined {
   if (step.options.links.has("copy-symlink")) {
@@ -161,10 +162,22 @@ export function attachTree(sys: Sys, root: Fd, step: Bind, tree: OwnedFd): Fd | 
 function openSource(sys: Sys, step: Bind, opened: Fd | undefined): Fd {
   if (opened === undefined) return openBindSource(sys, step);
   if (step.idmap !== undefined) return opened;
-  const own = cloneSource(sys, step);
-  if (errnoOf(own) !== 0) return opened;
-  sys.close(opened);
-  return check(own, "open_tree", step.source);
+  const ret = cloneSource(sys, step);
+  if (errnoOf(ret) !== 0) return opened;
+  const own = check(ret, "open_tree", step.source);
+  const [kept, other] = step.isPeer && isSame(sys, opened, own) ? [opened, own] : [own, opened];
+  sys.close(other);
+  return kept;
+}
+
+/** Whether both are the same directory or file. */
+function isSame(sys: Sys, one: Fd, other: Fd): boolean {
+  const [ours, theirs] = [one, other].map((fd) => statAt(sys, fd, "", AT_EMPTY_PATH));
+  return (
+    ours?.ino === theirs?.ino &&
+    ours?.devMajor === theirs?.devMajor &&
+    ours?.devMinor === theirs?.devMinor
+  );
 }
 
 function openBindPlace(sys: Sys, root: Fd, { options, target }: Bind, tree: Fd): OwnedFd {
@@ -225,9 +238,7 @@ function refuseRoot(sys: Sys, root: Fd, target: Fd, path: string): void {
   if (!isNamed && check(sys.fstatfs_type(target), "fstatfs", path) === PROC_SUPER_MAGIC) {
     throw new TareError("bad_input", `Cannot mount on "${path}": it leads into procfs`);
   }
-  const [one, other] = [root, target].map((fd) => statAt(sys, fd, "", AT_EMPTY_PATH));
-  if (one === undefined || other === undefined || one.ino !== other.ino) return;
-  if (one.devMajor !== other.devMajor || one.devMinor !== other.devMinor) return;
+  if (!isSame(sys, root, target)) return;
   throw new TareError("bad_input", `Cannot mount on "${path}": it leads to the root`);
 }
 

@@ -44,7 +44,7 @@ function mountUnified(sys: Sys, root: Fd, step: CgroupMount, view: CgroupView): 
   attachBind(
     sys,
     root,
-    { op: "bind", index: -1, idmap: undefined, source, target, options, why },
+    { op: "bind", index: -1, isPeer: false, idmap: undefined, source, target, options, why },
     undefined,
   );
 }

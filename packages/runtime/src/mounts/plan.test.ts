@@ -142,6 +142,39 @@ describe("mounts", () => {
   });
 });
 
+describe("a shared bind", () => {
+  const isPeer = (
+    options: string[],
+    more: Fields = {},
+    destination = "/mnt",
+    ...others: Fields[]
+  ) => {
+    const bind = { destination, source: "/data", type: "bind", options };
+    const steps = planMounts(configOf({ mounts: [bind, ...others], ...more }), FACTS);
+    const [step] = steps;
+    return step?.op === "bind" && step.isPeer;
+  };
+
+  test("stays a peer of its source; the last word about it holds", () => {
+    expect(isPeer(["rbind", "rshared"])).toBeTrue();
+    expect(isPeer(["bind", "rslave", "shared"])).toBeTrue();
+    expect(isPeer(["bind", "shared", "rprivate"])).toBeFalse();
+    expect(isPeer(["bind"])).toBeFalse();
+  });
+
+  test("does not where root inside, or something below it, could reach the host", () => {
+    const shared = ["bind", "rshared"];
+    const inside = { destination: "/mnt/in", type: "tmpfs", source: "tmpfs" };
+    expect(isPeer(shared, {}, "/mnt", inside)).toBeFalse();
+    expect(isPeer(shared, {}, "/mnt", { ...inside, destination: "/mnt2" })).toBeTrue();
+    expect(isPeer(shared, { linux: { maskedPaths: ["/mnt/../mnt/secret"] } })).toBeFalse();
+    expect(isPeer(shared, { linux: { readonlyPaths: ["/mnt/x"] } })).toBeFalse();
+    expect(isPeer(shared, { linux: { namespaces: [{ type: "user" }] } })).toBeFalse();
+    expect(isPeer(shared, {}, "/dev")).toBeFalse();
+    expect(isPeer(shared, {}, "/")).toBeFalse();
+  });
+});
+
 describe("over /proc", () => {
   const proc =
     (destination: string, type = "tmpfs") =>
@@ -276,7 +309,7 @@ describe("protection of the finished tree", () => {
         sysctl: { "net.ipv4.ip_forward": "1" },
         readonlyPaths: ["/proc/sys", "/proc/bus"],
         maskedPaths: ["/proc/kcore"],
-        rootfsPropagation: "rslave",
+        rootfsPropagation: "runbindable",
       },
     });
     expect(steps.map((step) => ("path" in step ? `${step.op} ${step.path}` : step.op))).toEqual([
@@ -287,6 +320,12 @@ describe("protection of the finished tree", () => {
       "root-propagation",
       "root-read-only",
     ]);
+  });
+
+  test("a root that is private or slave was so before its mounts, which may be otherwise", () => {
+    const ops = (rootfsPropagation: string) => protect({ linux: { rootfsPropagation } });
+    for (const name of ["private", "rprivate", "slave", "rslave"]) expect(ops(name)).toEqual([]);
+    expect(ops("rshared")).toMatchObject([{ op: "root-propagation", flag: MS_SHARED }]);
   });
 
   test("a path that is named twice is masked once", () => {

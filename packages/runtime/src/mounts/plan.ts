@@ -86,7 +86,7 @@ export type MountsConfig = {
   readonly root: Pick<Config["root"], "path">;
   /** The container's own maps, for binds that take them, and the label of new file systems. */
   readonly linux: Pick<Config["linux"], "uidMappings" | "gidMappings" | "mountLabel"> &
-    Partial<Pick<Config["linux"], "namespaces">>;
+    Partial<Pick<Config["linux"], "namespaces" | "maskedPaths" | "readonlyPaths">>;
 };
 
 /** The configured mounts, in their order. */
@@ -155,7 +155,28 @@ function planBind(
     throw new TareError("bad_input", `Cannot bind on "${target}": copy-symlink excludes id maps`);
   }
   const why = `make "${source}" visible inside`;
-  return { op: "bind", index, idmap, source, target, options, why };
+  const isPeer = staysPeer(config, options, target, absolute(config.root.path, bundle));
+  return { op: "bind", index, isPeer, idmap, source, target, options, why };
+}
+
+/**
+ * A shared bind is a peer of its source, as by mount(8) and crun. Not where something is mounted in
+ * it, which would appear on the host and stay there; nor in a user namespace, whose
+ * root could mount on the host.
+ */
+function staysPeer(
+  { mounts, linux }: MountsConfig,
+  { propagation, links }: MountOptions,
+  target: string,
+  root: string,
+): boolean {
+  if (propagation.at(-1)?.flag !== MS_SHARED || links.has("copy-symlink")) return false;
+  if (linux.namespaces?.some(({ type }) => type === "user") === true) return false;
+  const { maskedPaths = [], readonlyPaths = [] } = linux;
+  const covered = ["/dev/console", ...maskedPaths, ...readonlyPaths].map(normalize);
+  const places = [...mounts.map(({ destination }) => placeOf(destination, root)), ...covered];
+  const below = target === "/" ? "/" : `${target}/`;
+  return !places.some((place) => place.startsWith(below) && place !== target);
 }
 
 function planNew(mount: Mount, type: string, options: MountOptions, target: string): MountStep {
@@ -270,8 +291,9 @@ export function planProtection(config: Config, isHost: HostNamespace): ProtectSt
   for (const path of new Set(config.linux.maskedPaths.map(normalize))) {
     steps.push({ op: "mask", path, why: "it would tell about, or control, the host" });
   }
+  // The other two held before anything was mounted: again, they would undo what a mount asks for.
   const wanted = rootPropagation(config);
-  if (wanted !== undefined) {
+  if (wanted !== undefined && wanted.flag !== MS_PRIVATE && wanted.flag !== MS_SLAVE) {
     steps.push({ op: "root-propagation", ...wanted, why: "linux.rootfsPropagation asks for it" });
   }
   if (config.root.readonly) {

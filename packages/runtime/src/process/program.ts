@@ -75,10 +75,16 @@ function refusal(name: string, errno: number, why = errnoText(errno)): TareError
   const missing = errno === ENOENT;
   const code = missing ? "command_not_found" : "command_not_executable";
   const hint = missing
-    ? "Check process.args[0], and that the interpreter of a script or binary exists in the root file system"
+    ? "Check process.args[0]"
     : "Check the mode of the file, the noexec option of its mount, and the architecture of the binary";
   const told = why === NOT_IN_PATH ? why : why.toLowerCase();
   return new TareError(code, `Cannot execute "${name}": ${told}`, { hint });
+}
+
+/** The file itself was found before. In one line, which runc's callers look for. */
+function interpreterMissing(name: string): TareError {
+  const why = `${errnoText(ENOENT).toLowerCase()}: the interpreter that it names`;
+  return new TareError("command_not_found", `Cannot exec ${name}: ${why}`);
 }
 
 /** execve(2): returns only by throwing. */
@@ -90,8 +96,8 @@ export function becomeProgram(sys: Sys, process: Process, program: Program | und
   // The program starts with no signal blocked, whatever the runtime or its caller had.
   check(sys.sigprocmask(SIG_SETMASK, 0), "rt_sigprocmask");
   const errno = errnoOf(sys.execve(program.path, process.args, program.env));
-  const known = errno === ENOENT || errno === EACCES || errno === ENOEXEC || errno === ENOTDIR;
-  if (known) throw refusal(name, errno === ENOTDIR ? ENOENT : errno, errnoText(errno));
+  if (errno === ENOENT || errno === ENOTDIR) throw interpreterMissing(name);
+  if (errno === EACCES || errno === ENOEXEC) throw refusal(name, errno, errnoText(errno));
   throw new TareError("system", `Cannot execute "${name}": ${errnoText(errno)}`);
 }
 
