@@ -6,34 +6,39 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { Asked } from "../harness/fake-criu.ts";
 import { busyboxRootfs, mustSucceed } from "../harness/fixtures.ts";
 import { patiently } from "../harness/places.ts";
 import { type Ran, run } from "../harness/run.ts";
 import { openScene, type Scene, type SceneBundle } from "../harness/scene.ts";
 
 const { PATH = "" } = process.env;
+const FAKE = join(import.meta.dir, "../harness/fake-criu.ts");
+/** Numbers of criu's `rpc.proto`. */
+const [DUMP, RESTORE, PRE_DUMP] = [1, 2, 4];
+const OPTION = { pid: 2, root: 13, sibling: 26, external: 37, freezer: 44 };
 const worksHere = Bun.which("criu") !== null && Bun.spawnSync(["criu", "check"]).exitCode === 0;
 
-/** Plays criu: tells its version, records its words, and does what `act` says. */
-function playCriu(scene: Scene, act: string): { readonly path: string; words: () => string[] } {
+/** Plays criu: tells its version, records what it is asked, and does what `act` says. */
+function playCriu(scene: Scene, act: string): { readonly path: string; asked: () => Asked } {
   const bin = join(scene.dir, "bin");
-  const record = join(scene.dir, "words");
+  const record = join(scene.dir, "asked");
   mkdirSync(bin, { recursive: true });
+  writeFileSync(join(scene.dir, "act"), act);
   const script = `#!/bin/bash
 if [ "$1" = --version ]; then echo "Version: \${FAKE_VERSION:-3.17.1}"; exit 0; fi
-printf '%s\\n' "$@" > ${record}
-while [ $# -gt 0 ]; do
-  case $1 in --work-dir) work=$2;; --pidfile) pidfile=$2;; --tree) tree=$2;; --root) root=$2;; esac
-  shift
-done
-${act}
+if [ "$FAKE_BREAKDOWN" != "" ]; then echo "$FAKE_BREAKDOWN" >&2; exit 1; fi
+exec ${process.execPath} ${FAKE} "$2" ${record} "$(cat ${scene.dir}/act)"
 `;
   writeFileSync(join(bin, "criu"), script, { mode: 0o755 });
   return {
     path: `${bin}:${PATH}`,
-    words: () => readFileSync(record, "utf8").trimEnd().split("\n"),
+    asked: () => JSON.parse(readFileSync(record, "utf8")) as Asked,
   };
 }
+
+/** Restores a process that does nothing for long. */
+const SLEEPER = 'sleep 1000 < /dev/null > /dev/null 2>&1 & echo -n $! > "$pidfile"';
 
 /** A container that does nothing for long, with the standard streams of a service. */
 async function started(scene: Scene): Promise<SceneBundle> {
@@ -44,7 +49,11 @@ async function started(scene: Scene): Promise<SceneBundle> {
 }
 
 function verb(scene: Scene, path: string, ...words: string[]): Promise<Ran> {
-  return run(scene.command(...words), { env: { PATH: path, TARE_TEST_MARK: scene.mark } });
+  return told(scene, { PATH: path }, ...words);
+}
+
+function told(scene: Scene, env: Record<string, string>, ...words: string[]): Promise<Ran> {
+  return run(scene.command(...words), { env: { ...env, TARE_TEST_MARK: scene.mark } });
 }
 
 /** A directory of images as a checkpoint leaves it. */
@@ -63,20 +72,24 @@ describe("checkpoint", () => {
     const { pid } = (await scene.state(bundle.id)) ?? {};
     const dir = join(scene.dir, "saved");
     mustSucceed(await verb(scene, criu.path, "checkpoint", "--image-path", dir, bundle.id));
-    const words = criu.words();
-    expect(words.slice(0, 3)).toEqual(["dump", "--tree", String(pid)]);
-    expect(words).toContain("mnt[/proc/timer_list]:/dev/null");
-    expect(words[words.indexOf("--freeze-cgroup") + 1]).toEndWith(bundle.id);
+    const { type, options } = criu.asked();
+    expect([type, options[OPTION.pid]]).toEqual([DUMP, [pid ?? 0]]);
+    expect(options[OPTION.external]).toContain("mnt[/proc/timer_list]:/dev/null");
+    expect(String(options[OPTION.freezer])).toEndWith(bundle.id);
     expect(JSON.parse(readFileSync(join(dir, "descriptors.json"), "utf8"))).toHaveLength(3);
     expect(await scene.state(bundle.id)).toBeNull();
   });
 
-  test.each(["--leave-running", "--pre-dump"])("%s leaves it as it is", async (flag) => {
+  test.each([
+    ["--leave-running", DUMP],
+    ["--pre-dump", PRE_DUMP],
+  ])("%s leaves it as it is", async (flag, type) => {
     const scene = await openScene();
     const criu = playCriu(scene, "exit 0");
     const bundle = await started(scene);
     const dir = join(scene.dir, "saved");
     mustSucceed(await verb(scene, criu.path, "checkpoint", flag, "--image-path", dir, bundle.id));
+    expect(criu.asked().type).toBe(type);
     expect((await scene.state(bundle.id))?.status).toBe("running");
     await scene.delete(bundle.id, "--force");
   });
@@ -98,11 +111,13 @@ describe("checkpoint", () => {
 
   test("which fails before there is a log says what criu printed", async () => {
     const scene = await openScene();
-    const criu = playCriu(scene, 'echo "criu: unrecognized option" >&2; exit 1');
+    const criu = playCriu(scene, "exit 0");
     const bundle = await started(scene);
     const dir = join(scene.dir, "saved");
-    const ran = await verb(scene, criu.path, "checkpoint", "--image-path", dir, bundle.id);
-    expect(ran.stderr).toContain("criu: unrecognized option; see ");
+    const env = { PATH: criu.path, FAKE_BREAKDOWN: "criu: no such thing" };
+    const ran = await told(scene, env, "checkpoint", "--image-path", dir, bundle.id);
+    expect(ran.stderr).toContain("criu: no such thing; see ");
+    expect((await scene.state(bundle.id))?.status).toBe("running");
     await scene.delete(bundle.id, "--force");
   });
 
@@ -114,9 +129,8 @@ describe("checkpoint", () => {
     const criu = playCriu(scene, "exit 0");
     const bundle = await started(scene);
     const dir = join(scene.dir, "saved");
-    const ran = await run(scene.command("checkpoint", "--image-path", dir, bundle.id), {
-      env: { TARE_TEST_MARK: scene.mark, PATH: path ?? criu.path, ...env },
-    });
+    const found = { PATH: path ?? criu.path, ...env };
+    const ran = await told(scene, found, "checkpoint", "--image-path", dir, bundle.id);
     expect([ran.code, ran.stderr.trimEnd().split("\n").length]).toEqual([1, 1]);
     expect(ran.stderr).toContain("criu");
     expect(existsSync(dir)).toBe(false);
@@ -145,8 +159,7 @@ describe("restore", () => {
 
   test("records what criu made, and delete takes it away", async () => {
     const scene = await openScene();
-    const act = `sleep 1000 < /dev/null > /dev/null 2>&1 & echo -n $! > "$pidfile"; readlink /proc/self/ns/mnt > ${scene.dir}/ns`;
-    const criu = playCriu(scene, act);
+    const criu = playCriu(scene, `${SLEEPER}; readlink /proc/self/ns/mnt > ${scene.dir}/ns`);
     const bundle = scene.bundle();
     const file = join(scene.dir, "pid");
     const words = ["--image-path", images(scene), "--bundle", bundle.dir, "--pid-file", file];
@@ -158,18 +171,18 @@ describe("restore", () => {
     expect(readFileSync(`/proc/${state?.pid}/cgroup`, "utf8")).toContain(bundle.id);
     const namespace = readFileSync(join(scene.dir, "ns"), "utf8").trim();
     expect(namespace).not.toBe(readlinkSync("/proc/self/ns/mnt"));
-    expect(criu.words().slice(0, 3)).toEqual([
-      "restore",
-      "--restore-detached",
-      "--restore-sibling",
+    const { type, options } = criu.asked();
+    expect([type, options[OPTION.sibling], options[OPTION.root]]).toEqual([
+      RESTORE,
+      [1],
+      [bundle.config.root.path],
     ]);
     mustSucceed(await scene.delete(bundle.id, "--force"));
   });
 
   test("and exec afterwards: the added process has the filter of the configuration", async () => {
     const scene = await openScene();
-    const act = 'sleep 1000 < /dev/null > /dev/null 2>&1 & echo -n $! > "$pidfile"';
-    const criu = playCriu(scene, act);
+    const criu = playCriu(scene, SLEEPER);
     const denied = { names: ["uname"], action: "SCMP_ACT_ERRNO", errnoRet: 1 };
     const bundle = scene.bundle({
       linux: { seccomp: { defaultAction: "SCMP_ACT_ALLOW", syscalls: [denied] } },
@@ -185,6 +198,61 @@ describe("restore", () => {
     const called = await scene.verb("exec", bundle.id, "uname");
     expect([called.code === 0, called.stdout]).toEqual([false, ""]);
     mustSucceed(await scene.delete(bundle.id, "--force"));
+  });
+
+  const NOTICES = "network-unlock setup-namespaces post-restore";
+
+  test("runs the hooks of the host where the namespaces are made, and no others", async () => {
+    const scene = await openScene();
+    const criu = playCriu(scene, SLEEPER);
+    const log = join(scene.dir, "hooks");
+    const hook = (name: string) => [
+      { path: "/bin/bash", args: ["bash", "-c", `echo ${name} $(</dev/stdin) >> ${log}`] },
+    ];
+    const names = ["prestart", "createRuntime", "createContainer", "startContainer", "poststart"];
+    const bundle = scene.bundle({
+      hooks: Object.fromEntries(names.map((name) => [name, hook(name)])),
+    });
+    const env = { PATH: criu.path, FAKE_NOTICES: NOTICES };
+    const words = ["--image-path", images(scene), "--bundle", bundle.dir];
+    mustSucceed(await told(scene, env, "restore", "--detach", ...words, bundle.id));
+    const ran = readFileSync(log, "utf8").trim().split("\n");
+    expect(ran.map((line) => line.split(" ")[0])).toEqual(["prestart", "createRuntime"]);
+    const { pid } = (await scene.state(bundle.id)) ?? {};
+    const seen = JSON.parse(ran[0]?.slice("prestart ".length) ?? "");
+    expect(seen).toMatchObject({ id: bundle.id, pid, status: "created" });
+    mustSucceed(await scene.delete(bundle.id, "--force"));
+  });
+
+  test("a hook that fails ends it, and nothing is left", async () => {
+    const scene = await openScene();
+    const criu = playCriu(scene, SLEEPER);
+    const createRuntime = [{ path: "/bin/bash", args: ["bash", "-c", "exit 9"] }];
+    const bundle = scene.bundle({ hooks: { createRuntime } });
+    const env = { PATH: criu.path, FAKE_NOTICES: NOTICES };
+    const words = ["--image-path", images(scene), "--bundle", bundle.dir];
+    const ran = await told(scene, env, "restore", "--detach", ...words, bundle.id);
+    expect(ran.code).toBe(1);
+    expect(ran.stderr).toContain("error running createRuntime hook #0");
+    expect(await scene.state(bundle.id)).toBeNull();
+  });
+
+  test.each([
+    ["a file that an image could bring", "/tmp/own.conf"],
+    ["a way out of the directory", "/etc/criu/../../tmp/own.conf"],
+  ])("with %s as criu's options is refused before anything is made", async (_what, path) => {
+    const scene = await openScene();
+    const criu = playCriu(scene, SLEEPER);
+    const bundle = scene.bundle({
+      edit: (config) => {
+        config.annotations = { "org.criu.config": path };
+      },
+    });
+    const words = ["--image-path", images(scene), "--bundle", bundle.dir];
+    const ran = await verb(scene, criu.path, "restore", "--detach", ...words, bundle.id);
+    expect([ran.code, existsSync(join(scene.dir, "asked"))]).toEqual([1, false]);
+    expect(ran.stderr).toContain("org.criu.config");
+    expect(await scene.state(bundle.id)).toBeNull();
   });
 
   test("which fails takes all back, also what criu left in the cgroup", async () => {
@@ -210,7 +278,7 @@ describe("restore", () => {
     const dir = text === undefined ? scene.dir : images(scene, text);
     const words = ["--image-path", dir, "--bundle", bundle.dir];
     const ran = await verb(scene, criu.path, "restore", ...words, bundle.id);
-    expect([ran.code, existsSync(join(scene.dir, "words"))]).toEqual([1, false]);
+    expect([ran.code, existsSync(join(scene.dir, "asked"))]).toEqual([1, false]);
     expect(await scene.state(bundle.id)).toBeNull();
   });
 });

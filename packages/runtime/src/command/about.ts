@@ -75,7 +75,11 @@ function runFeatures({ sys }: Context): number {
       netDevices: { enabled: true },
     },
     annotations: { "dev.tare.version": VERSION },
-    potentiallyUnsafeConfigAnnotations: ["org.systemd.property.", "run.oci.systemd.subgroup"],
+    potentiallyUnsafeConfigAnnotations: [
+      "org.criu.config",
+      "org.systemd.property.",
+      "run.oci.systemd.subgroup",
+    ],
   };
   print(sys, `${JSON.stringify(features, null, 2)}\n`);
   return 0;

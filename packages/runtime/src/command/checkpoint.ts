@@ -6,8 +6,9 @@ import { parseConfig } from "@tare/spec/oci-runtime-parse.ts";
 import type { CreateRequest } from "../container/create.ts";
 import { destroy } from "../container/destroy.ts";
 import { toState } from "../container/store.ts";
-import type { DumpWishes, Wishes } from "../criu/command-line.ts";
-import { dump, refuseTerminal, removeSaved } from "../criu/dump.ts";
+import { dump, removeSaved } from "../criu/dump.ts";
+import { CGROUP_MODES, NETWORK_LOCKS, type OptionName } from "../criu/messages.ts";
+import type { DumpWishes, Wishes } from "../criu/options.ts";
 import { requireCriu } from "../criu/program.ts";
 import { type Restored, restore } from "../criu/restore.ts";
 import { runPoststopHooks } from "../hooks/hooks.ts";
@@ -22,6 +23,7 @@ import { catchSignals, relay } from "../terminal/relay.ts";
 import type { Arguments } from "./arguments.ts";
 import type { Commands } from "./command.ts";
 import { absolutePath, type Context, containerId, effectiveUser, writePidFile } from "./context.ts";
+import { type ConsoleTaker, consoleTaker, inForeground } from "./foreground.ts";
 import { known, wrongState } from "./known.ts";
 
 const COMMON_OPTIONS = {
@@ -34,6 +36,7 @@ const COMMON_OPTIONS = {
   "lazy-pages": "flag",
   "auto-dedup": "flag",
   "manage-cgroups-mode": "value",
+  "network-lock": "value",
   "empty-ns": "list",
 } as const;
 
@@ -58,21 +61,23 @@ const RESTORE_OPTIONS = {
   "console-socket": "value",
   "no-subreaper": "flag",
   "no-pivot": "flag",
+  "tcp-close": "flag",
   "lsm-profile": "value",
   "lsm-mount-context": "value",
 } as const;
 
-/** Options that criu has by the same name, and the one that it has by another. */
-const CRIU_FLAGS: readonly (readonly [option: string, flag: string])[] = [
-  ["leave-running", "leave-running"],
-  ["tcp-established", "tcp-established"],
-  ["tcp-skip-in-flight", "skip-in-flight"],
-  ["link-remap", "link-remap"],
-  ["ext-unix-sk", "ext-unix-sk"],
-  ["shell-job", "shell-job"],
-  ["file-locks", "file-locks"],
-  ["lazy-pages", "lazy-pages"],
-  ["auto-dedup", "auto-dedup"],
+/** Options that criu has, too. */
+const CRIU_FLAGS: readonly (readonly [option: string, flag: OptionName])[] = [
+  ["leave-running", "leave_running"],
+  ["tcp-established", "tcp_established"],
+  ["tcp-skip-in-flight", "tcp_skip_in_flight"],
+  ["tcp-close", "tcp_close"],
+  ["link-remap", "link_remap"],
+  ["ext-unix-sk", "ext_unix_sk"],
+  ["shell-job", "shell_job"],
+  ["file-locks", "file_locks"],
+  ["lazy-pages", "lazy_pages"],
+  ["auto-dedup", "auto_dedup"],
 ];
 
 const DEFAULT_IMAGES = "checkpoint";
@@ -92,7 +97,6 @@ function runCheckpoint(context: Context): number {
     throw wrongState("checkpoint", record.id, status, "only a running one can be saved");
   }
   const config = readConfig(sys, `${record.bundle}/config.json`);
-  refuseTerminal("checkpoint", config);
   requireCriu(sys, "checkpoint");
   dump(sys, { record, config, wishes });
   const goesOn = wishes.preDump || args.flags.has("leave-running");
@@ -134,15 +138,28 @@ function commonWishes(sys: Sys, { options, flags, lists }: Arguments): Wishes {
   return {
     images,
     work: work === undefined || work === "" ? images : absolutePath(sys, work),
-    manageCgroups: parseMode(options.get("manage-cgroups-mode") || "soft"),
+    manageCgroups: oneOf(CGROUP_MODES, "manage-cgroups-mode", options) ?? "soft",
+    ...networkLock(options),
     flags: CRIU_FLAGS.filter(([option]) => flags.has(option)).map(([, flag]) => flag),
   };
 }
 
-function parseMode(mode: string): Wishes["manageCgroups"] {
-  if (mode === "soft" || mode === "full" || mode === "strict" || mode === "ignore") return mode;
-  throw new TareError("bad_input", `Cannot use --manage-cgroups-mode "${mode}": unknown mode`, {
-    hint: "Use soft, full, strict or ignore",
+function networkLock(options: Arguments["options"]): Pick<Wishes, "networkLock"> {
+  const method = oneOf(NETWORK_LOCKS, "network-lock", options);
+  return method === undefined ? {} : { networkLock: method };
+}
+
+/** The word of an option that has a few; undefined where it is not given. */
+function oneOf<Word extends string>(
+  words: { readonly [word in Word]: number },
+  option: string,
+  options: Arguments["options"],
+): Word | undefined {
+  const word = options.get(option) ?? "";
+  if (word === "") return undefined;
+  if (Object.hasOwn(words, word)) return word as Word;
+  throw new TareError("bad_input", `Cannot use --${option} "${word}": unknown mode`, {
+    hint: `Use one of ${Object.keys(words).join(", ")}`,
   });
 }
 
@@ -187,11 +204,9 @@ function openStatusFd(sys: Sys, text: string): number {
 function runRestore(context: Context): number {
   const { sys, args } = context;
   const wishes = commonWishes(sys, args);
-  if (args.options.has("console-socket")) {
-    throw new TareError("unsupported", "Cannot use --console-socket: terminals are not restored");
-  }
   requireCriu(sys, "restore");
-  const create = requestOf(context);
+  const taker = consoleTaker(sys, args.options.get("console-socket"));
+  const create = requestOf(context, taker);
   const lsmProfile = args.options.get("lsm-profile");
   const lsmMountContext = args.options.get("lsm-mount-context");
   const labels = {
@@ -200,11 +215,12 @@ function runRestore(context: Context): number {
   };
   using signals = catchSignals(sys);
   const restored = restore(sys, { create, wishes, labels });
-  return args.flags.has("detach") ? 0 : wait(sys, restored, signals.fd);
+  return args.flags.has("detach") ? 0 : wait(sys, restored, taker, signals.fd);
 }
 
-function requestOf(context: Context): CreateRequest {
+function requestOf(context: Context, taker: ConsoleTaker): CreateRequest {
   const { sys, args, log } = context;
+  const detached = args.flags.has("detach");
   const bundle = absolutePath(sys, args.options.get("bundle") || ".");
   return {
     id: containerId(args),
@@ -218,8 +234,8 @@ function requestOf(context: Context): CreateRequest {
     // The image says which keyring and which root the processes have.
     keyring: false,
     pivot: true,
-    console: "keep",
-    onConsole: (terminal) => terminal.close(),
+    console: args.options.has("console-socket") ? "send" : detached ? "none" : "keep",
+    onConsole: taker.take,
     onPid: (pid) => writePidFile({ sys, args }, pid),
     owner: effectiveUser(sys),
     debug: log.debug,
@@ -228,11 +244,18 @@ function requestOf(context: Context): CreateRequest {
   };
 }
 
-function wait(sys: Sys, { directory, record, config, pid }: Restored, signals: Fd): number {
+function wait(
+  sys: Sys,
+  { directory, record, config, pid }: Restored,
+  { taken }: ConsoleTaker,
+  signals: Fd,
+): number {
   {
     using pidfd = new OwnedFd(sys, check(sys.pidfd_open(pid, 0), "pidfd_open"));
-    const nothing = { terminal: undefined, lifeline: undefined, beside: undefined };
-    relay(sys, { pidfd: pidfd.fd, signals, ...nothing });
+    const nothing = { lifeline: undefined, beside: undefined };
+    inForeground(sys, taken, (terminal) =>
+      relay(sys, { pidfd: pidfd.fd, signals, terminal, ...nothing }),
+    );
   }
   const status = exitStatus(waitFor(sys, pid));
   // It was waited for: there is nobody to look for any more.

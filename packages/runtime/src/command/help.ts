@@ -35,6 +35,7 @@ const CRIU: Help["options"] = [
   ["--lazy-pages", "memory is fetched when it is used"],
   ["--auto-dedup", "leave out, or drop, pages that other images have"],
   ["--manage-cgroups-mode MODE", "soft (the usual), full, strict or ignore"],
+  ["--network-lock METHOD", "iptables, nftables or skip: how packets are kept away meanwhile"],
   ["--empty-ns network", "accepted: what is in a network namespace is never saved"],
 ];
 
@@ -176,7 +177,8 @@ export const HELP: { readonly [command: string]: Help } = {
       ["--bundle DIR, -b", "directory of config.json (the current one)"],
       ["--detach, -d", "do not wait: the container goes on by itself"],
       ["--pid-file FILE", "gets the pid of the container's first process"],
-      ["--console-socket PATH", "refused: terminals are not restored"],
+      ["--console-socket PATH", "unix socket that is sent the container's terminal"],
+      ["--tcp-close", "TCP connections come back closed"],
       ["--no-subreaper", "accepted; the runtime is never a subreaper"],
       ["--no-pivot", "accepted; criu decides"],
       ["--lsm-profile TYPE:NAME", "another AppArmor profile or SELinux label"],

@@ -1,6 +1,5 @@
 /** Saves a running container as files: `checkpoint`. */
 
-import { TareError } from "@tare/spec/error.ts";
 import type { Config } from "@tare/spec/oci-runtime.ts";
 import { freezerOf, isCgroupFrozen, thawCgroup } from "../cgroup/freezer.ts";
 import { type CgroupState, parseCgroupState } from "../cgroup/state.ts";
@@ -8,26 +7,31 @@ import { destroy } from "../container/destroy.ts";
 import type { Record } from "../container/record.ts";
 import { type ContainerDirectory, makePath, toState } from "../container/store.ts";
 import { runPoststopHooks } from "../hooks/hooks.ts";
-import { captureOutput } from "../process/capture.ts";
 import { ENOENT } from "../sys/abi-errno.ts";
-import { AT_FDCWD } from "../sys/abi-file.ts";
-import { SysError } from "../sys/check.ts";
-import { replaceTextAt } from "../sys/file.ts";
+import { AT_FDCWD, O_DIRECTORY, O_RDONLY } from "../sys/abi-file.ts";
+import { check, SysError } from "../sys/check.ts";
+import { openAt, readAll } from "../sys/file.ts";
+import { OwnedFd } from "../sys/owned-fd.ts";
 import { statAt } from "../sys/stat.ts";
 import type { Fd, Sys } from "../sys/types.ts";
+import { saveDescriptors } from "./descriptors.ts";
+import { REQUEST } from "./messages.ts";
+import { hostMounts, inTree, maskedFiles, openRoot } from "./mounts.ts";
 import {
+  configFileOf,
   DUMP_LOG,
   type DumpFacts,
   type DumpWishes,
-  dumpWords,
+  dumpOptions,
   type ExternalNamespace,
-} from "./command-line.ts";
-import { hostMounts, inTree, linkTarget, maskedFiles, openRoot } from "./mounts.ts";
-import { CRIU, criuFailure } from "./program.ts";
+} from "./options.ts";
+import { criuFailure } from "./program.ts";
+import { CriuService } from "./service.ts";
 
-/** Where descriptors 0, 1 and 2 led: a JSON array of three texts, in runc's place and form. */
-export const DESCRIPTORS_FILE = "descriptors.json";
 const OUTPUT_BYTES_MAX = 1024 * 1024;
+const MFD_CLOEXEC = 1;
+const STDOUT = 1 as Fd;
+const STDERR = 2 as Fd;
 
 /** Runs criu; when it fails, the container goes on as before. */
 export function dump(
@@ -38,16 +42,47 @@ export function dump(
   const facts = dumpFacts(sys, record, config, cgroup);
   makePath(sys, wishes.images);
   makePath(sys, wishes.work);
-  if (!wishes.preDump) {
-    const text = JSON.stringify(descriptors(sys, facts.pid));
-    replaceTextAt(sys, AT_FDCWD, `${wishes.images}/${DESCRIPTORS_FILE}`, text, 0o600);
-  }
+  if (!wishes.preDump) saveDescriptors(sys, wishes.images, facts.pid);
   const wasFrozen = isCgroupFrozen(sys, cgroup);
-  const keep = wishes.statusFd === undefined ? [] : [wishes.statusFd as Fd];
-  const ended = captureOutput(sys, CRIU, dumpWords(wishes, facts), OUTPUT_BYTES_MAX, keep);
-  if (ended.status === 0) return;
+  const outcome = runDump(sys, wishes, facts);
+  if (outcome.answer?.success === true) return;
   if (!wasFrozen && isCgroupFrozen(sys, cgroup)) thawCgroup(sys, cgroup);
-  throw criuFailure(sys, "checkpoint", `${wishes.work}/${DUMP_LOG}`, ended);
+  throw criuFailure(sys, "checkpoint", `${wishes.work}/${DUMP_LOG}`, outcome);
+}
+
+/** What criu prints, it prints before it has a log. */
+function runDump(sys: Sys, wishes: DumpWishes, facts: DumpFacts) {
+  using images = openPlace(sys, wishes.images);
+  using work = openPlace(sys, wishes.work);
+  using printed = new OwnedFd(sys, check(sys.memfd_create("criu", MFD_CLOEXEC), "memfd_create"));
+  using service = CriuService.start(sys, {
+    into: undefined,
+    enter: () => {
+      check(sys.dup3(printed.fd, STDOUT, 0), "dup3");
+      check(sys.dup3(printed.fd, STDERR, 0), "dup3");
+    },
+    keep: [],
+  });
+  const options = dumpOptions(wishes, facts, { images: images.fd, work: work.fd });
+  const type = wishes.preDump ? REQUEST.PRE_DUMP : REQUEST.DUMP;
+  const outcome = service.ask(type, options, ({ script }) => {
+    if (script === "status-ready") tellReady(sys, wishes.statusFd);
+  });
+  check(sys.lseek(printed.fd, 0, 0), "lseek");
+  return { ...outcome, output: readAll(sys, printed.fd, "criu", OUTPUT_BYTES_MAX) };
+}
+
+/** Whoever waits for the word waits for a byte or for the end. */
+function tellReady(sys: Sys, fd: number | undefined): void {
+  if (fd === undefined) return;
+  check(sys.write(fd as Fd, new Uint8Array(1)), "write", `--status-fd ${fd}`);
+  sys.close(fd as Fd);
+}
+
+/** A directory that criu opens again by our number of it. */
+export function openPlace(sys: Sys, path: string): OwnedFd {
+  const flags = O_RDONLY | O_DIRECTORY;
+  return new OwnedFd(sys, check(openAt(sys, AT_FDCWD, path, flags, 0), "openat2", path));
 }
 
 function dumpFacts(sys: Sys, record: Record, config: Config, cgroup: CgroupState): DumpFacts {
@@ -63,6 +98,7 @@ function dumpFacts(sys: Sys, record: Record, config: Config, cgroup: CgroupState
     ],
     namespaces: externalNamespaces(sys, config),
     freezer: freezer === undefined ? undefined : `${freezer.mountpoint}/${freezer.path}`,
+    configFile: configFileOf(config.annotations),
   };
 }
 
@@ -70,17 +106,6 @@ function externalNamespaces(sys: Sys, { linux }: Config): ExternalNamespace[] {
   return linux.namespaces.flatMap(({ type, path }): ExternalNamespace[] => {
     if (path === undefined || (type !== "network" && type !== "pid")) return [];
     return [{ type, inode: statAt(sys, AT_FDCWD, path, 0).ino }];
-  });
-}
-
-function descriptors(sys: Sys, pid: number): string[] {
-  return [0, 1, 2].map((fd) => {
-    try {
-      return linkTarget(sys, `/proc/${pid}/fd/${fd}`);
-    } catch (error) {
-      if (error instanceof SysError && error.errno === ENOENT) return "";
-      throw error;
-    }
   });
 }
 
@@ -94,12 +119,4 @@ export function removeSaved(sys: Sys, directory: ContainerDirectory, record: Rec
     return;
   }
   runPoststopHooks(sys, record.hooks?.poststop ?? [], toState(record, "stopped"));
-}
-
-/** Its terminal's other end is a program outside, which would have to be found again. */
-export function refuseTerminal(verb: string, config: Config): void {
-  if (config.process?.terminal !== true) return;
-  throw new TareError("unsupported", `Cannot ${verb} the container: it has a terminal`, {
-    hint: "Only containers with process.terminal false can be saved",
-  });
 }

@@ -13,7 +13,7 @@ import { check, errnoOf } from "../sys/check.ts";
 import { openAt } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import type { Fd, Sys } from "../sys/types.ts";
-import type { ExternalMount } from "./command-line.ts";
+import type { ExternalMount } from "./options.ts";
 
 /** What a masked file is covered with: its name in the image and its source. */
 const NULL_DEVICE = "/dev/null";
@@ -81,17 +81,24 @@ export function maskSource({ linux }: Config): ExternalMount[] {
 }
 
 /**
- * Makes the mount points that the root file system lacks, as `create` would; what lies on another mount
- * is made by that one.
+ * Makes the mount points that are missing, as `create` would: in the root file system, and in what is
+ * bound over it. What lies on a new file system is saved with that one.
  */
 export function makeMountPoints(sys: Sys, root: Fd, config: Config, bundle: string): void {
-  const places = config.mounts.map(({ destination }) => normalize(destination));
-  config.mounts.forEach((mount, index) => {
-    const path = places[index] ?? "/";
-    if (path === "/" || places.some((other) => path.startsWith(`${other}/`))) return;
+  const above: { readonly path: string; readonly host: string | undefined }[] = [];
+  for (const mount of config.mounts) {
+    const path = normalize(mount.destination);
     const [host] = isBind(mount) ? sources(mount, config, bundle, NOTHING) : [];
-    openOrCreate(sys, root, path, host === undefined ? "directory" : kindOfHost(sys, host)).close();
-  });
+    const kind = host === undefined ? "directory" : kindOfHost(sys, host);
+    const cover = above.findLast((each) => path === each.path || path.startsWith(`${each.path}/`));
+    above.push({ path, host: host?.source });
+    if (path === "/" || path === cover?.path) continue;
+    if (cover === undefined) openOrCreate(sys, root, path, kind).close();
+    else if (cover.host !== undefined) {
+      using source = openRoot(sys, cover.host);
+      openOrCreate(sys, source.fd, path.slice(cover.path.length), kind).close();
+    }
+  }
 }
 
 const NOTHING: CgroupState = { mode: "none", dirs: [] };

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { lastError, parseVersion } from "./program.ts";
-import { parseDescriptors } from "./restore.ts";
+import { parseDescriptors } from "./descriptors.ts";
+import { firstError, parseVersion } from "./program.ts";
 
 describe("criu's version", () => {
   test.each<[string, readonly [number, number] | undefined]>([
@@ -14,24 +14,26 @@ describe("criu's version", () => {
 });
 
 describe("the reason in a log", () => {
-  test("is its last error, without the time", () => {
+  test("is its first error, without the time", () => {
     const log = "(0.1) Error (a.c:1): one\n(0.2) Error (b.c:2): two\n(0.3) done\n";
-    expect(lastError(log)).toBe("Error (b.c:2): two");
-    expect(lastError("(0.1) fine\n")).toBeUndefined();
+    expect(firstError(log)).toBe("Error (a.c:1): one");
+    expect(firstError("(0.1) fine\n")).toBeUndefined();
+    expect(firstError("fine\ncriu: unrecognized option\n")).toBe("criu: unrecognized option");
   });
 
-  test("is no error that only follows from another", () => {
+  test("is what criu could not do without", () => {
     const reason = "Error (a.c:1): no iptables";
-    const log = `(0.1) ${reason}\n(0.2) Error (u.c:2): exited, status=1\n(0.3) Error (c.c:3): Dumping FAILED.\n`;
-    expect(lastError(log)).toBe(reason);
-    expect(lastError("(0.3) Error (c.c:3): Dumping FAILED.\n")).toBe(
+    const limit = "Error (u.c:9): rlimit: Can't setup RLIMIT_NOFILE for self";
+    const log = `(0.0) ${limit}\n(0.1) ${reason}\n(0.2) Error (u.c:2): exited, status=1\n(0.3) Error (c.c:3): Dumping FAILED.\n`;
+    expect(firstError(log)).toBe(reason);
+    expect(firstError("(0.3) Error (c.c:3): Dumping FAILED.\n")).toBe(
       "Error (c.c:3): Dumping FAILED.",
     );
   });
 
   test("moves no cursor and has an end", () => {
-    expect(lastError("Error (a.c:1): \x1b[2J\r\x7f")).toBe("Error (a.c:1): ?[2J??");
-    expect(lastError(`Error (${"x".repeat(9000)}`)).toHaveLength(400);
+    expect(firstError("Error (a.c:1): \x1b[2J\r\x7f")).toBe("Error (a.c:1): ?[2J??");
+    expect(firstError(`Error (${"x".repeat(9000)}`)).toHaveLength(400);
   });
 });
 

@@ -1,7 +1,7 @@
 /** criu as a program of the host: whether it is there and new enough, and why it failed. */
 
 import { TareError } from "@tare/spec/error.ts";
-import { type Captured, captureOutput } from "../process/capture.ts";
+import { captureOutput } from "../process/capture.ts";
 import { describeStatus, exitStatus } from "../process/wait.ts";
 import { AT_FDCWD, O_RDONLY } from "../sys/abi-file.ts";
 import { check, errnoOf } from "../sys/check.ts";
@@ -9,6 +9,7 @@ import { openAt, readAll } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import { statAt } from "../sys/stat.ts";
 import type { Sys } from "../sys/types.ts";
+import type { Outcome } from "./service.ts";
 
 export const CRIU = "criu";
 /** The first that takes external pid namespaces and another LSM profile. */
@@ -45,35 +46,39 @@ export function parseVersion(text: string): Version | undefined {
   return isVersion ? [major ?? 0, minor ?? 0] : undefined;
 }
 
-/** One line with the last error of criu's log, and where the log is. */
+/** One line with why criu failed, and where its log is. */
 export function criuFailure(
   sys: Sys,
   verb: string,
   log: string,
-  { status, output }: Captured,
+  { answer, status, output }: Outcome & { readonly output?: Uint8Array },
 ): TareError {
-  const said = asText(sys, output).split("\n");
-  // Before it has a log, criu complains of its words on standard error.
-  const complaint = said.find((line) => line.startsWith("criu: ") || line.startsWith("Error ("));
-  const reason = lastError(readTail(sys, log)) ?? complaint ?? `criu: ${describeStatus(status)}`;
+  // Before it has a log, criu complains on standard error.
+  const printed = output === undefined ? "" : asText(sys, output);
+  const said = `${answer?.complaint ?? ""}\n${readTail(sys, log)}\n${printed}`;
+  const reason = firstError(said) ?? `criu: ${describeStatus(status)}`;
   return new TareError("system", `Cannot ${verb}: ${reason}; see ${log}`);
 }
 
 /**
- * The last line of a log that is an error and has a reason, without its time; bytes of the container's
- * are made harmless. Pure.
+ * The first error of what criu wrote, without its time: those after it are what came of it. Bytes of
+ * the container's are made harmless. Pure.
  */
-export function lastError(log: string): string | undefined {
-  const errors = log.split("\n").filter((each) => each.includes("Error ("));
-  const line = errors.findLast((each) => !isEcho(each)) ?? errors.at(-1);
-  if (line === undefined) return undefined;
-  const text = [...line.slice(line.indexOf("Error ("))].slice(0, REASON_LENGTH_MAX);
-  return text.map((letter) => (letter < " " || letter === "\x7f" ? "?" : letter)).join("");
+export function firstError(text: string): string | undefined {
+  const errors = text.split("\n").flatMap((line) => {
+    const at = line.indexOf("Error (");
+    return at >= 0 || line.startsWith("criu: ") ? [line.slice(Math.max(at, 0))] : [];
+  });
+  const error = errors.find((each) => !isBeside(each)) ?? errors[0];
+  if (error === undefined) return undefined;
+  const letters = [...error.trimEnd()].slice(0, REASON_LENGTH_MAX);
+  return letters.map((letter) => (letter < " " || letter === "\x7f" ? "?" : letter)).join("");
 }
 
-/** Says only that something before it went wrong: `Dumping FAILED.`, `exited, status=1`. */
-function isEcho(line: string): boolean {
-  return line.endsWith(" FAILED.") || line.includes("): exited, status=");
+/** Says only that something went wrong, or that criu did without something it likes to have. */
+function isBeside(line: string): boolean {
+  const parts = [" FAILED.", "): exited, status=", "RLIMIT_NOFILE"];
+  return parts.some((part) => line.includes(part));
 }
 
 /** Empty where there is no log. */

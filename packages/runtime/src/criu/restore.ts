@@ -4,9 +4,8 @@
  * is a mount, as criu wants it: so nothing of that is left, however it ends.
  */
 
-import { TareError } from "@tare/spec/error.ts";
 import type { Config } from "@tare/spec/oci-runtime.ts";
-import { joinCgroup, NO_JOIN, openJoin } from "../cgroup/join.ts";
+import { type CgroupJoin, joinCgroup, NO_JOIN, openJoin } from "../cgroup/join.ts";
 import type { plannedState } from "../cgroup/state.ts";
 import {
   type CreateRequest,
@@ -16,36 +15,39 @@ import {
   startTimeOf,
   undo,
 } from "../container/create.ts";
+import { place } from "../container/placement.ts";
 import type { Record } from "../container/record.ts";
-import { type ContainerDirectory, createDirectory } from "../container/store.ts";
+import { type ContainerDirectory, createDirectory, makePath, toState } from "../container/store.ts";
+import { runHooks } from "../hooks/hooks.ts";
 import { attachRoot, setPropagation } from "../mounts/root.ts";
-import { becomeHostProgram } from "../process/capture.ts";
-import { waitFor } from "../process/wait.ts";
 import { loadFilter } from "../seccomp/apply.ts";
-import { AT_FDCWD, NO_FD, O_CLOEXEC, O_RDONLY } from "../sys/abi-file.ts";
+import { AT_FDCWD, O_RDONLY } from "../sys/abi-file.ts";
 import { MS_SLAVE } from "../sys/abi-mount.ts";
-import { CLONE_INTO_CGROUP, CLONE_NEWNS, SIGCHLD, SIGKILL } from "../sys/abi-process.ts";
-import { check } from "../sys/check.ts";
-import { decodeText, openAt, readAll, readText, readTextAt, retried } from "../sys/file.ts";
+import { CLONE_NEWNS } from "../sys/abi-process.ts";
+import { check, errnoOf } from "../sys/check.ts";
+import { openAt, retried } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import type { Fd, Sys } from "../sys/types.ts";
+import { isTerminal, readDescriptors } from "./descriptors.ts";
+import { openPlace } from "./dump.ts";
+import { REQUEST } from "./messages.ts";
+import { hostMounts, inTree, linkTarget, makeMountPoints, maskSource, openRoot } from "./mounts.ts";
 import {
+  configFileOf,
   EXTERNAL_NAMESPACES,
   JOINED_NAMESPACES,
   RESTORE_LOG,
   type RestoreFacts,
-  restoreWords,
+  restoreOptions,
   type Wishes,
-} from "./command-line.ts";
-import { DESCRIPTORS_FILE, refuseTerminal } from "./dump.ts";
-import { hostMounts, inTree, makeMountPoints, maskSource, openRoot } from "./mounts.ts";
-import { CRIU, criuFailure } from "./program.ts";
+} from "./options.ts";
+import { criuFailure } from "./program.ts";
+import { CriuService, type Notice } from "./service.ts";
 
-const DESCRIPTORS_BYTES_MAX = 64 * 1024;
-const PID_FILE = "restored.pid";
-const PID_BYTES_MAX = 32;
-const COMPLAINT_BYTES_MAX = 64 * 1024;
-const EXIT_NOT_STARTED = 126;
+/** criu's, in its working directory. */
+const PAGE_SERVER = "lazy-pages.socket";
+const PAGE_SERVER_MS_MAX = 10_000;
+const PAUSE_MS = 10;
 
 export type RestoreRequest = {
   readonly create: CreateRequest;
@@ -64,11 +66,10 @@ export type Restored = {
 /** Takes all back where it fails. */
 export function restore(sys: Sys, request: RestoreRequest): Restored {
   const { create, wishes } = request;
-  const inherited = inheritedPipes(sys, wishes.images);
-  const { config, cgroup, scope } = prepare(sys, create);
+  const saved = readDescriptors(sys, wishes.images);
+  makePath(sys, wishes.work);
+  const { config, cgroup, scope, placement } = prepare(sys, create);
   using _connection = scope;
-  refuseTerminal("restore", config);
-  refuseHooks(config);
   const directory = createDirectory(sys, create.root, create.id);
   let record = firstRecord(sys, create, config, cgroup);
   const note = (change: Partial<Record>) => {
@@ -81,10 +82,8 @@ export function restore(sys: Sys, request: RestoreRequest): Restored {
     // criu gives the processes their filters back; this one is for those that `exec` will add.
     if (seccomp !== undefined) loadFilter(sys, create.root, seccomp, directory.fd);
     using namespaces = openNamespaces(sys, config);
-    const facts = {
-      ...restoreFacts(sys, request, config, record),
-      inherited: [...inherited, ...namespaces.inherited],
-    };
+    const common = restoreFacts(sys, request, config, record);
+    const facts = { ...common, inherited: [...inheritedPipes(saved), ...namespaces.inherited] };
     const opened =
       scope !== undefined
         ? undefined
@@ -93,13 +92,18 @@ export function restore(sys: Sys, request: RestoreRequest): Restored {
           });
     if (opened !== undefined) note({ cgroup: opened.state });
     const join = opened === undefined ? NO_JOIN : openJoin(sys, opened);
-    const gift = { facts, config, wishes, join, bundle: create.bundle };
-    runRestore(sys, gift, (pid) => {
-      scope?.start(sys, pid, cgroup, (state) => note({ cgroup: state }));
+    using service = startCriu(sys, { facts, config, join, bundle: create.bundle });
+    scope?.start(sys, service.pid, cgroup, (state) => note({ cgroup: state }));
+    // Children of criu are in its groups.
+    place(sys, { ...placement, devices: [] }, config, service.pid, (resctrl) => note({ resctrl }));
+    const pid = askCriu(sys, service, { wishes, facts }, (notice) => {
+      answer(sys, notice, { create, config, record, saved });
     });
-    const pid = restoredPid(sys, directory.fd);
     record = { ...record, pid };
-    note({ pid, startTime: startTimeOf(sys, pid), ready: true });
+    const { exec } = hasOwnTime(sys, pid)
+      ? firstRecord(sys, create, withTime(config), cgroup)
+      : record;
+    note({ pid, startTime: startTimeOf(sys, pid), ready: true, exec });
     create.onPid(pid);
     return { directory, record, config, pid };
   } catch (error) {
@@ -108,43 +112,44 @@ export function restore(sys: Sys, request: RestoreRequest): Restored {
   }
 }
 
-/** Hooks that belong between two steps of criu would be forgotten silently. */
-function refuseHooks({ hooks }: Config): void {
-  const names = ["prestart", "createRuntime", "createContainer", "startContainer"] as const;
-  const asked = names.find((name) => hooks[name].length > 0);
-  if (asked === undefined) return;
-  throw new TareError("unsupported", `Cannot restore the container: it has ${asked} hooks`, {
-    hint: "criu gives no place for them; leave them out of the bundle that is restored",
-  });
+type Wanted = {
+  readonly create: CreateRequest;
+  readonly config: Config;
+  readonly record: Record;
+  readonly saved: readonly string[];
+};
+
+/** What is ours to do while criu makes the container. */
+function answer(sys: Sys, { script, pid = 0, fd }: Notice, wanted: Wanted): void {
+  const { create, config, record, saved } = wanted;
+  if (script === "setup-namespaces") {
+    // The host's part: the network, above all. What later hooks did inside, criu has saved.
+    const state = toState({ ...record, pid }, "created");
+    runHooks(sys, "prestart", config.hooks.prestart, state);
+    runHooks(sys, "createRuntime", config.hooks.createRuntime, state);
+  }
+  if (script !== "orphan-pts-master" || fd === undefined) return;
+  // One that `exec` had made has nobody any more: closed, it hangs up.
+  if (config.process?.terminal !== true || !isTerminal(sys, fd.fd, saved)) return;
+  create.onConsole(new OwnedFd(sys, fd.release()));
+}
+
+/** criu puts processes into a time namespace, so that their clocks go on where they were. */
+function hasOwnTime(sys: Sys, pid: number): boolean {
+  const [ours, theirs] = ["self", pid].map((each) => linkTarget(sys, `/proc/${each}/ns/time`));
+  return ours !== theirs;
+}
+
+/** `exec` joins the namespaces of the configuration. */
+function withTime(config: Config): Config {
+  const { linux } = config;
+  if (linux.namespaces.some(({ type }) => type === "time")) return config;
+  return { ...config, linux: { ...linux, namespaces: [...linux.namespaces, { type: "time" }] } };
 }
 
 /** Standard streams that were pipes become ours. */
-function inheritedPipes(sys: Sys, images: string): RestoreFacts["inherited"] {
-  const path = `${images}/${DESCRIPTORS_FILE}`;
-  const text = readText(sys, path, DESCRIPTORS_BYTES_MAX);
-  if (text === undefined) {
-    throw new TareError("not_found", `Cannot restore from "${images}": no ${DESCRIPTORS_FILE}`, {
-      hint: "Give the directory of checkpoint's --image-path",
-    });
-  }
-  return parseDescriptors(text, path).flatMap((name, fd) =>
-    name.startsWith("pipe:") ? [{ fd, name }] : [],
-  );
-}
-
-/** @throws TareError `corrupt` where it is no array of at most three texts. Pure. */
-export function parseDescriptors(text: string, path: string): readonly string[] {
-  const STREAMS = 3;
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (cause) {
-    throw new TareError("corrupt", `Cannot read "${path}": it is not JSON`, { cause });
-  }
-  const list: readonly unknown[] = Array.isArray(value) ? value : [undefined];
-  const isText = (each: unknown) => typeof each === "string" && !each.includes("\0");
-  if (list.length <= STREAMS && list.every(isText)) return list as readonly string[];
-  throw new TareError("corrupt", `Cannot read "${path}": want an array of at most three texts`);
+function inheritedPipes(saved: readonly string[]): RestoreFacts["inherited"] {
+  return saved.flatMap((name, fd) => (name.startsWith("pipe:") ? [{ fd, name }] : []));
 }
 
 function restoreFacts(
@@ -158,7 +163,6 @@ function restoreFacts(
   const mounts = inTree(sys, root.fd, hostMounts(config, create.bundle, cgroup));
   return {
     rootfs: record.rootfs,
-    pidFile: `${create.root}/${create.id}/${PID_FILE}`,
     mounts: [...mounts, ...maskSource(config)],
     joined: config.linux.namespaces.flatMap(({ type, path }) =>
       path !== undefined && JOINED_NAMESPACES.has(type) ? [{ type, path }] : [],
@@ -167,6 +171,7 @@ function restoreFacts(
       controllers: version === 2 ? [] : controllers,
       path: `/${path}`,
     })),
+    configFile: configFileOf(config.annotations),
     ...labels,
   };
 }
@@ -185,80 +190,52 @@ function openNamespaces(sys: Sys, { linux }: Config) {
 type Gift = {
   readonly facts: RestoreFacts;
   readonly config: Config;
-  readonly wishes: Wishes;
-  readonly join: ReturnType<typeof openJoin>;
+  readonly join: CgroupJoin;
   readonly bundle: string;
 };
 
-/** Runs criu in the container's cgroups: what it makes begins there. `placed` is told its pid before it starts. */
-function runRestore(sys: Sys, gift: Gift, placed: (pid: number) => void): void {
-  using complaint = new Pipe(sys);
-  using gate = new Pipe(sys);
-  const { procs, into } = gift.join;
-  const flags = into === undefined ? 0 : CLONE_INTO_CGROUP;
-  const pid = check(sys.clone3(flags, SIGCHLD, into ?? NO_FD), "clone3");
-  if (pid === 0) return becomeCriu(sys, gift, { complaint, gate });
+/** In the container's cgroups: what it makes begins there. */
+function startCriu(sys: Sys, { facts, config, join, bundle }: Gift): CriuService {
+  const { procs, into } = join;
+  const service = CriuService.start(sys, {
+    into,
+    enter: () => {
+      joinCgroup(sys, join);
+      check(sys.unshare(CLONE_NEWNS), "unshare");
+      setPropagation(sys, MS_SLAVE);
+      // No mount is shared any more. Made private, it would lack the master that criu wants to find again.
+      const root = attachRoot(sys, facts.rootfs, false);
+      makeMountPoints(sys, root, config, bundle);
+    },
+    keep: facts.inherited.map(({ fd }) => fd as Fd).filter((fd) => fd > 2),
+  });
   for (const fd of [...procs, ...(into === undefined ? [] : [into])]) sys.close(fd);
-  complaint.writer.close();
-  gate.reader.close();
-  try {
-    placed(pid);
-    check(sys.write(gate.writer.fd, new Uint8Array(1)), "write", "criu's gate");
-  } catch (error) {
-    sys.kill(pid, SIGKILL);
-    waitFor(sys, pid);
-    throw error;
-  }
-  const bytes = readAll(sys, complaint.reader.fd, "criu's start", COMPLAINT_BYTES_MAX);
-  const status = waitFor(sys, pid);
-  if (bytes.length > 0) throw new TareError("system", decodeText(sys, bytes, "criu's start"));
-  const log = `${gift.wishes.work}/${RESTORE_LOG}`;
-  if (status !== 0) throw criuFailure(sys, "restore", log, { status, output: bytes });
+  return service;
 }
 
-/** In the child; never returns. */
-function becomeCriu(sys: Sys, gift: Gift, pipes: { complaint: Pipe; gate: Pipe }): never {
-  const { facts, config, bundle, wishes } = gift;
-  pipes.gate.writer.close();
-  const go = retried(() => sys.read(pipes.gate.reader.fd, new Uint8Array(1)));
-  try {
-    if (check(go, "read", "criu's gate") !== 1) sys.exit_group(EXIT_NOT_STARTED);
-    joinCgroup(sys, gift.join);
-    check(sys.unshare(CLONE_NEWNS), "unshare");
-    setPropagation(sys, MS_SLAVE);
-    // No mount is shared any more. Made private, it would lack the master that criu wants to find again.
-    const root = attachRoot(sys, facts.rootfs, false);
-    makeMountPoints(sys, root, config, bundle);
-  } catch (error) {
-    const words = error instanceof Error ? error.message : String(error);
-    sys.write(pipes.complaint.writer.fd, sys.encode_utf8(words));
-    sys.exit_group(EXIT_NOT_STARTED);
-  }
-  const kept = facts.inherited.map(({ fd }) => fd as Fd).filter((fd) => fd > 2);
-  return becomeHostProgram(sys, [CRIU, ...restoreWords(wishes, facts)], kept);
+/** The answer is the first process, in our pid namespace. */
+function askCriu(
+  sys: Sys,
+  service: CriuService,
+  { wishes, facts }: { readonly wishes: Wishes; readonly facts: RestoreFacts },
+  heard: (notice: Notice) => void,
+): number {
+  // In criu's mount namespace: it mounts in its working directory, which must lie there.
+  const root = `/proc/${service.pid}/root`;
+  using images = openPlace(sys, `${root}${wishes.images}`);
+  using work = openPlace(sys, `${root}${wishes.work}`);
+  if (wishes.flags.includes("lazy_pages")) awaitPageServer(sys, work.fd);
+  const options = restoreOptions(wishes, facts, { images: images.fd, work: work.fd });
+  const outcome = service.ask(REQUEST.RESTORE, options, heard);
+  const { success, pid = 0 } = outcome.answer ?? { success: false };
+  if (success && pid > 1) return pid;
+  throw criuFailure(sys, "restore", `${wishes.work}/${RESTORE_LOG}`, outcome);
 }
 
-class Pipe {
-  readonly reader: OwnedFd;
-  readonly writer: OwnedFd;
-
-  constructor(sys: Sys) {
-    const ends = new Int32Array(2);
-    check(sys.pipe2(ends, O_CLOEXEC), "pipe2");
-    this.reader = new OwnedFd(sys, ends[0] as Fd);
-    this.writer = new OwnedFd(sys, ends[1] as Fd);
+/** Whoever starts `criu lazy-pages` beside us does not know when it listens; criu does not wait for it. */
+function awaitPageServer(sys: Sys, work: Fd): void {
+  const isThere = () => errnoOf(sys.faccessat2(work, PAGE_SERVER, 0, 0)) === 0;
+  for (let waited = 0; waited < PAGE_SERVER_MS_MAX && !isThere(); waited += PAUSE_MS) {
+    retried(() => sys.poll(new Int32Array(), PAUSE_MS));
   }
-
-  [Symbol.dispose](): void {
-    this.reader.close();
-    this.writer.close();
-  }
-}
-
-/** What criu wrote: the first process, in our pid namespace. */
-function restoredPid(sys: Sys, directory: Fd): number {
-  const pid = Number(readTextAt(sys, directory, PID_FILE, PID_BYTES_MAX));
-  sys.unlinkat(directory, PID_FILE, 0);
-  if (Number.isInteger(pid) && pid > 1) return pid;
-  throw new TareError("system", "Cannot restore: criu does not tell the pid of the first process");
 }

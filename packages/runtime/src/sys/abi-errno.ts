@@ -36,6 +36,7 @@ export const ELOOP = 40;
 export const ENODATA = 61;
 export const EOVERFLOW = 75;
 export const EOPNOTSUPP = 95;
+export const ECONNRESET = 104;
 export const ECONNREFUSED = 111;
 
 // One line a number, split only when an error is printed: a table of objects would cost every start.
