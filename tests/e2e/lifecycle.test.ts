@@ -7,6 +7,7 @@ import {
   readFileSync,
   readlinkSync,
   realpathSync,
+  rmSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -549,6 +550,23 @@ describe("hooks", () => {
     const process = { env: ["PATH=/bin", "ONE=two"], cwd: "/tmp", args: ["true"] };
     const ran = await scene.runIn({ process, hooks: { startContainer: [hook] } });
     expect(mustSucceed(ran).stdout).toBe("two /root /tmp\n");
+  });
+
+  test("hooks of the runtime's namespaces begin in the bundle, or where it was", async () => {
+    const scene = await openScene();
+    const log = join(scene.dir, "log");
+    const hook = { path: "/bin/sh", args: ["sh", "-c", `pwd >> ${log}`] };
+    const kinds = ["prestart", "createRuntime", "poststart", "poststop"];
+    const hooks = Object.fromEntries(kinds.map((kind) => [kind, [hook]]));
+    const bundle = scene.bundle({ args: ["true"], hooks });
+    mustSucceed(await scene.run(bundle));
+    expect(readFileSync(log, "utf8")).toBe(`${realpathSync(bundle.dir)}\n`.repeat(kinds.length));
+    const other = scene.bundle({ args: ["true"], hooks: { poststop: [hook] } });
+    mustSucceed((await scene.create(other)).ran);
+    rmSync(other.dir, { recursive: true });
+    const deleted = await scene.delete(other.id, "--force");
+    expect(deleted).toMatchObject({ code: 0, stderr: "" });
+    expect(readFileSync(log, "utf8").split("\n")).toHaveLength(kinds.length + 2);
   });
 
   test("createContainer hooks start in the root file system, seen from the host", async () => {

@@ -6,7 +6,7 @@
 import { TareError } from "@tare/spec/error.ts";
 import type { Hook, HookName, State } from "@tare/spec/oci-runtime.ts";
 import { describeStatus, waitFor } from "../process/wait.ts";
-import { errnoText } from "../sys/abi-errno.ts";
+import { ENOENT, errnoText } from "../sys/abi-errno.ts";
 import { CLOSE_RANGE_CLOEXEC, NO_FD } from "../sys/abi-file.ts";
 import { SIG_SETMASK, SIGCHLD, SIGKILL } from "../sys/abi-process.ts";
 import { POLLIN } from "../sys/abi-socket.ts";
@@ -19,6 +19,17 @@ import type { Confinement } from "./hooks.ts";
 const EXIT_NOT_STARTED = 127;
 const MFD_CLOEXEC = 1;
 
+/** Kinds that run in the container's namespaces; the others begin in the bundle, as with runc and crun. */
+const INSIDE: ReadonlySet<HookName> = new Set(["createContainer", "startContainer"]);
+
+/** What is alike for all hooks of one kind. */
+type Setting = {
+  readonly state: State;
+  /** The directory that they begin in; undefined: that of this process. */
+  readonly cwd: string | undefined;
+  readonly confinement: Confinement | undefined;
+};
+
 /** Runs all hooks of one kind; the first that fails ends it with an error that names it. */
 export function runHooks(
   sys: Sys,
@@ -27,8 +38,9 @@ export function runHooks(
   state: State,
   confinement?: Confinement,
 ): void {
+  const cwd = INSIDE.has(name) ? undefined : state.bundle;
   for (const [index, hook] of hooks.entries()) {
-    const failure = runHook(sys, hook, JSON.stringify(state), confinement);
+    const failure = runHook(sys, hook, { state, cwd, confinement });
     if (failure !== undefined) throw failed(name, index, hook, failure);
   }
 }
@@ -36,7 +48,7 @@ export function runHooks(
 /** Runs all poststop hooks: one that fails is told and does not stop the others (runtime.md, "Lifecycle"). */
 export function runPoststopHooks(sys: Sys, hooks: readonly Hook[], state: State): void {
   for (const [index, hook] of hooks.entries()) {
-    const failure = runHook(sys, hook, JSON.stringify(state));
+    const failure = runHook(sys, hook, { state, cwd: state.bundle, confinement: undefined });
     if (failure === undefined) continue;
     const words = `poststop hook failed with ${failure}: #${index} "${hook.path}"`;
     sys.write(2 as Fd, sys.encode_utf8(`tare-runtime: warning: ${words}\n`));
@@ -50,29 +62,19 @@ function failed(name: HookName, index: number, hook: Hook, failure: string): Tar
 }
 
 /** What went wrong with a hook, or undefined; one that could not even begin has failed, too. */
-function runHook(
-  sys: Sys,
-  hook: Hook,
-  input: string,
-  confinement?: Confinement,
-): string | undefined {
+function runHook(sys: Sys, hook: Hook, setting: Setting): string | undefined {
   try {
-    return runToEnd(sys, hook, input, confinement);
+    return runToEnd(sys, hook, setting);
   } catch (error) {
     if (error instanceof SysError) return error.message;
     throw error;
   }
 }
 
-function runToEnd(
-  sys: Sys,
-  hook: Hook,
-  input: string,
-  confinement: Confinement | undefined,
-): string | undefined {
-  using state = stateFile(sys, input);
+function runToEnd(sys: Sys, hook: Hook, setting: Setting): string | undefined {
+  using state = stateFile(sys, JSON.stringify(setting.state));
   const pid = check(sys.clone3(0, SIGCHLD, NO_FD), "clone3");
-  if (pid === 0) return becomeHook(sys, hook, state.fd, confinement);
+  if (pid === 0) return becomeHook(sys, hook, state.fd, setting);
   const done = endsInTime(sys, pid, hook.timeout);
   const status = waitFor(sys, pid);
   if (!done) return `it ran longer than ${hook.timeout} s`;
@@ -101,9 +103,9 @@ function stateFile(sys: Sys, input: string): OwnedFd {
 }
 
 /** In the child: standard input is the state, everything else is the runtime's; never returns. */
-function becomeHook(sys: Sys, hook: Hook, input: Fd, confinement?: Confinement): never {
+function becomeHook(sys: Sys, hook: Hook, input: Fd, { cwd, confinement }: Setting): never {
   const env = hook.env ?? confinement?.env ?? sys.environ();
-  const why = execute(sys, hook, { input, env, confinement });
+  const why = execute(sys, hook, { input, env, cwd, confinement });
   sys.write(2 as Fd, sys.encode_utf8(`${hook.path}: ${why}\n`));
   sys.exit_group(EXIT_NOT_STARTED);
   throw new TareError("internal", "exit_group returned");
@@ -116,10 +118,12 @@ function execute(
   {
     input,
     env,
+    cwd,
     confinement,
   }: {
     readonly input: Fd;
     readonly env: readonly string[];
+    readonly cwd: string | undefined;
     readonly confinement: Confinement | undefined;
   },
 ): string {
@@ -127,12 +131,19 @@ function execute(
     check(sys.dup3(input, 0 as Fd, 0), "dup3");
     sys.sigprocmask(SIG_SETMASK, 0);
     check(sys.close_range(3, 0x7fffffff, CLOSE_RANGE_CLOEXEC), "close_range");
+    if (cwd !== undefined) enterBundle(sys, cwd);
     confinement?.enter();
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   }
   const argv = hook.args.length > 0 ? hook.args : [hook.path];
   return errnoText(errnoOf(sys.execve(hook.path, argv, env)));
+}
+
+/** When a container is deleted, its bundle may be gone already. */
+function enterBundle(sys: Sys, bundle: string): void {
+  const ret = sys.chdir(bundle);
+  if (errnoOf(ret) !== ENOENT) check(ret, "chdir", bundle);
 }
 
 function waitReadable(sys: Sys, fd: Fd, timeoutSeconds: number | undefined): boolean {
