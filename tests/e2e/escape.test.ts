@@ -309,6 +309,14 @@ describe("the runtime's own program", () => {
     expect(readFileSync(copy).equals(readFileSync(runtimeProgram()))).toBeTrue();
   });
 
+  test("says with --debug from which copy of itself it runs", async () => {
+    await setUp(() => {});
+    const bundle = scene.bundle({ args: ["true"] });
+    const [program = "", ...words] = scene.command("run", "--bundle", bundle.dir, bundle.id);
+    const { stderr } = await run([program, "--debug", ...words]);
+    expect(stderr).toMatch(/exeseal: using (overlayfs|memfd) for sealed/);
+  });
+
   test("is not what `#!/proc/self/exe` runs with the host's file in reach", async () => {
     let copy = "";
     await setUp(() => {

@@ -16,10 +16,14 @@ import type { Sys } from "../sys/types.ts";
 import type { Commands } from "./command.ts";
 import { absolutePath, type Context, print, programName } from "./context.ts";
 import { exampleConfig } from "./example.ts";
+import type { Log } from "./log.ts";
 
 export const VERSION = "0.1.0";
 /** Of the sources, put in by the build. */
 declare const COMMIT: string;
+
+const SELF = "/proc/self/exe";
+const LINK_BYTES_MAX = 4096;
 
 const SPEC_OPTIONS = { bundle: "value", b: { short: "bundle" }, rootless: "flag" } as const;
 
@@ -94,6 +98,19 @@ function memoryPolicyFeatures(sys: Sys): object {
 const BUILT_IN = ["SYSTEMD", "SELINUX", "APPARMOR", "CAP", "SECCOMP", "EBPF"];
 
 /** The first lines as runc's, which engines read. */
+/** Says which copy of the program runs, where it is one that nobody can write (`host/src/seal.rs`). */
+export function tellSealed(sys: Sys, { debug }: Log): void {
+  const link = new Uint8Array(LINK_BYTES_MAX);
+  const length = check(sys.readlinkat(AT_FDCWD, SELF, link), "readlinkat", SELF);
+  const path = sys.decode_utf8(link.subarray(0, length)) ?? "";
+  const name = programName(sys);
+  // The root of a mount that is nowhere, or a file in memory.
+  const isOverlay = path.lastIndexOf("/") === 0 && !path.startsWith("/memfd:");
+  if (!isOverlay && !path.startsWith("/memfd:")) return;
+  debug(`${name} exeseal: using ${SELF} clone`);
+  debug(`${name} exeseal: using ${isOverlay ? "overlayfs" : "memfd"} for sealed ${SELF}`);
+}
+
 export function versionText(sys: Sys): string {
   const lines = [
     `${programName(sys)} version ${VERSION}`,

@@ -14,6 +14,7 @@ const O_APPEND = 0o2000;
 const STDERR = 2 as Fd;
 
 export type Log = {
+  readonly isDebugging: boolean;
   /** A line for people who look for a fault; nothing unless --debug was given. */
   readonly debug: (message: string) => void;
   /** A line in the file where there is one, else on standard error. */
@@ -40,6 +41,7 @@ export function openLog(sys: Sys, { path, json, debug }: LogSettings): Log {
     else append(sys, file, `${line}\n`);
   };
   return {
+    isDebugging: debug,
     debug: (message) => {
       if (debug) tell("debug", message);
     },

@@ -127,6 +127,7 @@ function runCommand(sys: Sys, global: Arguments, log: Log): number {
   // Behind the first word of `exec` all are the program's.
   closeInherited(sys, command.mixed ? rest : rest.slice(0, rest.length - args.words.length));
   checkKernel(readKernel(sys));
+  if (log.isDebugging) about(sys).tellSealed(sys, log);
   try {
     return command.run(contextOf(sys, global, log, args));
   } catch (error) {
