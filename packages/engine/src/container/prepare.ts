@@ -2,11 +2,13 @@
  * Turns a request into everything a container is made of, without making anything: whatever is
  * wrong with a request shows here, and nothing has changed.
  */
+
 import { existsSync, statSync } from "node:fs";
 import type { Digest } from "@tare/spec/digest.ts";
 import { TareError } from "@tare/spec/error.ts";
 import { type ImageDefaults, parseImageConfig } from "@tare/spec/oci-image-config.ts";
 import type { Config } from "@tare/spec/oci-runtime.ts";
+import type { OwnerIds } from "@tare/spec/storage-work.ts";
 import { NO_DEFAULTS } from "../bundle/process.ts";
 import { hostnameOf, toConfig } from "../bundle/to-config.ts";
 import type { Engine } from "../engine.ts";
@@ -15,7 +17,6 @@ import { readHostFacts } from "../host/facts.ts";
 import { findImage, layersOf } from "../image/lookup.ts";
 import { layerPath } from "../store/store.ts";
 import { imageVolumes, planStorage, type StoragePlan } from "../volume/plan.ts";
-import type { Ids } from "../volume/records.ts";
 import { allDevices, findDevices } from "./devices.ts";
 import { generatedFiles, generatedTargets } from "./generated-files.ts";
 import { type IdMappings, idMappings } from "./id-mappings.ts";
@@ -114,7 +115,7 @@ export function isThrownAway(request: ContainerRequest): boolean {
   return request.remove || request.root.kind === "host";
 }
 
-function outsideIds({ uid, gid }: Ids, maps: IdMappings): Ids {
+function outsideIds({ uid, gid }: OwnerIds, maps: IdMappings): OwnerIds {
   return { uid: (maps.uid[0]?.hostID ?? 0) + uid, gid: (maps.gid[0]?.hostID ?? 0) + gid };
 }
 

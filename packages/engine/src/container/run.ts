@@ -6,6 +6,7 @@
 
 import { chownSync, existsSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { TareError, toReport } from "@tare/spec/error.ts";
+import type { OwnerIds } from "@tare/spec/storage-work.ts";
 import { printConfig } from "../bundle/print.ts";
 import type { Engine } from "../engine.ts";
 import { reasonOf, starting } from "../host/failure.ts";
@@ -15,7 +16,6 @@ import { DRIVER } from "../volume/options.ts";
 import {
   createVolume,
   findVolume,
-  type Ids,
   makeRoom,
   removeVolume,
   sweepVolumes,
@@ -171,7 +171,7 @@ function makeContainer(
 }
 
 /** Named ones that are missing get their rows; those of the container alone only a directory. */
-function makeVolumes(store: Store, prepared: Prepared, root: Ids): void {
+function makeVolumes(store: Store, prepared: Prepared, root: OwnerIds): void {
   for (const { name, anonymous, room } of prepared.storage.volumes) {
     if (name === undefined) makeRoom(room, root);
     else if (findVolume(store, name) === undefined || !existsSync(room)) {
@@ -190,7 +190,7 @@ function dropAnonymous(store: Store, prepared: Prepared): void {
 }
 
 /** The group of the container's root may pass, nobody else: below are programs with setuid bits. */
-function makeDirectories(aside: string, prepared: Prepared, root: Ids): void {
+function makeDirectories(aside: string, prepared: Prepared, root: OwnerIds): void {
   mkdirSync(aside, { mode: 0o710 });
   chownSync(aside, 0, root.gid);
   mkdirSync(`${aside}/rootfs`, { mode: 0o755 });
@@ -217,16 +217,16 @@ function makeParents(directory: string): void {
 }
 
 /** The outside ids of the container's root. */
-function rootOwner(maps: IdMappings): Ids {
+function rootOwner(maps: IdMappings): OwnerIds {
   return { uid: maps.uid[0]?.hostID ?? 0, gid: maps.gid[0]?.hostID ?? 0 };
 }
 
-function writeOwned(path: string, text: string, owner: Ids): void {
+function writeOwned(path: string, text: string, owner: OwnerIds): void {
   writeFileSync(path, text, { mode: 0o644 });
   giveTo(path, owner);
 }
 
-function giveTo(path: string, owner: Ids): void {
+function giveTo(path: string, owner: OwnerIds): void {
   if (owner.uid !== 0 || owner.gid !== 0) chownSync(path, owner.uid, owner.gid);
 }
 

@@ -13,12 +13,11 @@ import { isIndexType } from "@tare/spec/media-type.ts";
 import { checkLayout, type Descriptor, parseIndex, parseManifest } from "@tare/spec/oci-image.ts";
 import { formatPlatform, type Platform, selectPlatform } from "@tare/spec/platform.ts";
 import { parseReference, type Reference } from "@tare/spec/reference.ts";
-import { DOCUMENT_BYTES_MAX } from "../store/blobs.ts";
 import { type Archive, type Piece, readPiece, wantPiece } from "./archive.ts";
 import { checkDigest } from "./blob.ts";
 import { checkAlgorithm, checkImageManifest, machinePlatform } from "./config.ts";
 import { digestOf } from "./digest.ts";
-import { decodeDocument } from "./document.ts";
+import { DOCUMENT_BYTES_MAX, decodeDocument } from "./document.ts";
 
 const INDEX_DEPTH_MAX = 4;
 /** Of one archive. */

@@ -1,6 +1,9 @@
 /** Text of manifests, indexes and configurations that come from outside. */
 import { TareError } from "@tare/spec/error.ts";
 
+/** Bytes of each, wherever it comes from; registries have the same limit. */
+export const DOCUMENT_BYTES_MAX = 4 * 1024 * 1024;
+
 /** @throws TareError `corrupt` where the bytes are not UTF-8 */
 export function decodeDocument(bytes: Uint8Array, what: string): string {
   try {

@@ -10,12 +10,13 @@ import { formatFamiliar, type Reference } from "@tare/spec/reference.ts";
 import type { Engine } from "../engine.ts";
 import type { RegistryClient } from "../registry/client.ts";
 import { writeBlob, writeDocument } from "../store/blob-rows.ts";
-import { DOCUMENT_BYTES_MAX, knownBlob, readDocument } from "../store/blobs.ts";
+import { knownBlob, readDocument } from "../store/blobs.ts";
 import { Lease } from "../store/leases.ts";
 import { findName, writeName } from "../store/names.ts";
 import { blobPath, Staging, type Store } from "../store/store.ts";
 import { writeWhole } from "../write-whole.ts";
 import { digestOf } from "./digest.ts";
+import { DOCUMENT_BYTES_MAX } from "./document.ts";
 import {
   addMember,
   annotateList,

@@ -18,7 +18,7 @@ import { type FetchedDocument, getManifest } from "../registry/manifests.ts";
 import type { Session } from "../registry/session.ts";
 import { ruleOf } from "../registry/settings.ts";
 import { Sources } from "../registry/sources.ts";
-import { DOCUMENT_BYTES_MAX, knownBlob, readDocument } from "../store/blobs.ts";
+import { knownBlob, readDocument } from "../store/blobs.ts";
 import { isBlobSound } from "../store/damage.ts";
 import { Lease } from "../store/leases.ts";
 import { findName } from "../store/names.ts";
@@ -26,7 +26,7 @@ import { Staging, type Store, sweepStaging } from "../store/store.ts";
 import { BlobWriter } from "./blob.ts";
 import { commitContent, stagedBlob } from "./commit.ts";
 import { checkAlgorithm, checkImageManifest, machinePlatform, readUsableConfig } from "./config.ts";
-import { decodeDocument } from "./document.ts";
+import { DOCUMENT_BYTES_MAX, decodeDocument } from "./document.ts";
 import { bringIn, type LayerEvent } from "./stage.ts";
 
 const INDEX_DEPTH_MAX = 4;

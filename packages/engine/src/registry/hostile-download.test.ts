@@ -1,21 +1,18 @@
 /** Registries that lie, stop, drip and send us elsewhere, as the client reads from them. */
-import { afterEach, expect, describe as group, setDefaultTimeout, test } from "bun:test";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { expect, describe as group, setDefaultTimeout, test } from "bun:test";
 import { parseReference } from "@tare/spec/reference.ts";
 import { blobBytes, readBlob } from "./download.ts";
-import { endpointsOf } from "./endpoints.ts";
 import {
   describe,
   type Handler,
-  MadeServer,
+  type MadeServer,
   makeTestClient,
   OTHER_DIGEST,
   type Reply,
 } from "./made-server.ts";
+import { credentialsFor, sessionAt as sessionFor, start } from "./made-session.ts";
 import { getManifest } from "./manifests.ts";
-import { Session } from "./session.ts";
+import type { Session } from "./session.ts";
 import { Sources } from "./sources.ts";
 
 setDefaultTimeout(60_000);
@@ -24,45 +21,8 @@ const OCI = "application/vnd.oci.image.manifest.v1+json";
 const INDEX = "application/vnd.oci.image.index.v1+json";
 const signal = new AbortController().signal;
 
-const open: AsyncDisposable[] = [];
-const dirs: string[] = [];
-
-afterEach(async () => {
-  for (const each of open.splice(0)) await each[Symbol.asyncDispose]();
-  for (const dir of dirs.splice(0)) rmSync(dir, { recursive: true });
-});
-
-async function start(handler: Handler): Promise<MadeServer> {
-  const server = await MadeServer.start(handler);
-  open.push(server);
-  return server;
-}
-
-/** Passwords for these hosts. */
-function credentialsFor(...hosts: string[]): string {
-  const dir = mkdtempSync(join(tmpdir(), "tare-hostile-"));
-  dirs.push(dir);
-  const path = join(dir, "config.json");
-  const auth = Buffer.from("user:secret").toString("base64");
-  writeFileSync(
-    path,
-    JSON.stringify({ auths: Object.fromEntries(hosts.map((host) => [host, { auth }])) }),
-  );
-  return path;
-}
-
-function sessionAt(
-  host: string,
-  slept: number[] = [],
-  credentials?: string,
-  settings = "",
-): Session {
-  const client = makeTestClient(settings, slept, credentials);
-  const [endpoint] = endpointsOf(client.settings, parseReference(`${host}/a/b`), "push");
-  if (endpoint === undefined) throw new Error("no endpoint");
-  // Loopback would first be tried by TLS.
-  return new Session(client, { ...endpoint, origins: [`http://${host}`] }, { access: "pull" });
-}
+const sessionAt = (host: string, slept?: number[], credentials?: string, settings?: string) =>
+  sessionFor(host, "pull", slept, credentials, settings);
 
 async function errorOf(promise: Promise<unknown>): Promise<string> {
   return await promise.then(

@@ -7,7 +7,7 @@ import { TareError } from "@tare/spec/error.ts";
 import { MANIFEST_TYPES } from "@tare/spec/media-type.ts";
 import { type Index, type Manifest, parseManifestOrIndex } from "@tare/spec/oci-image.ts";
 import { digestOf } from "../image/digest.ts";
-import { decodeDocument } from "../image/document.ts";
+import { DOCUMENT_BYTES_MAX, decodeDocument } from "../image/document.ts";
 import { refusal } from "./failure.ts";
 import type { Session } from "./session.ts";
 
@@ -17,8 +17,6 @@ export type FetchedDocument = {
   readonly text: string;
   readonly parsed: Manifest | Index;
 };
-
-const MANIFEST_BYTES_MAX = 4 * 1024 * 1024;
 
 /**
  * Fetches what a tag or a digest names. `what` begins an error's sentence, such as `Cannot pull "a:b"`.
@@ -37,7 +35,7 @@ export async function getManifest(
       headers: { Accept: MANIFEST_TYPES.join(", ") },
     });
     if (answer.status !== 200) throw await refusal(what, answer);
-    const bytes = await answer.body.bytes(MANIFEST_BYTES_MAX, "the manifest");
+    const bytes = await answer.body.bytes(DOCUMENT_BYTES_MAX, "the manifest");
     return readDocument(bytes, wanted, answer.headers.get("content-type") ?? undefined);
   });
 }

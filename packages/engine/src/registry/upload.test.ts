@@ -1,51 +1,24 @@
 /** Uploads to registries that lose count, forget, send us elsewhere and cut connections. */
-import { afterEach, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { parseReference } from "@tare/spec/reference.ts";
 import { digestOf } from "../image/digest.ts";
-import { endpointsOf } from "./endpoints.ts";
-import { type Handler, MadeServer, makeTestClient, type Reply, type Seen } from "./made-server.ts";
-import { Session } from "./session.ts";
+import type { Handler, MadeServer, Reply, Seen } from "./made-server.ts";
+import { credentialsFor, directory, sessionAt as sessionFor, start } from "./made-session.ts";
 import { type UploadBlob, uploadBlob } from "./upload.ts";
 
 setDefaultTimeout(60_000);
 
 const MIB = 1024 * 1024;
 const { signal } = new AbortController();
-const open: AsyncDisposable[] = [];
-const dirs: string[] = [];
-
-afterEach(async () => {
-  for (const each of open.splice(0)) await each[Symbol.asyncDispose]();
-  for (const dir of dirs.splice(0)) rmSync(dir, { recursive: true });
-});
-
-async function start(handler: Handler): Promise<MadeServer> {
-  const server = await MadeServer.start(handler);
-  open.push(server);
-  return server;
-}
-
-function sessionAt(host: string, slept: number[] = []): Session {
-  const dir = mkdtempSync(join(tmpdir(), "tare-upload-"));
-  dirs.push(dir);
-  const auth = Buffer.from("user:secret").toString("base64");
-  writeFileSync(join(dir, "config.json"), JSON.stringify({ auths: { [host]: { auth } } }));
-  const client = makeTestClient("", slept, join(dir, "config.json"));
-  const [endpoint] = endpointsOf(client.settings, parseReference(`${host}/a/b`), "push");
-  if (endpoint === undefined) throw new Error("no endpoint");
-  return new Session(client, { ...endpoint, origins: [`http://${host}`] }, { access: "push" });
-}
+const sessionAt = (host: string, slept?: number[]) =>
+  sessionFor(host, "push", slept, credentialsFor(host));
 
 /** A file of that size, whose bytes tell their place. */
 function blobOf(size: number): UploadBlob & { readonly bytes: Buffer } {
-  const dir = mkdtempSync(join(tmpdir(), "tare-upload-"));
-  dirs.push(dir);
   const bytes = Buffer.alloc(size);
   for (let at = 0; at + 4 <= size; at += 4) bytes.writeUInt32LE(at, at);
-  const path = join(dir, "blob");
+  const path = join(directory(), "blob");
   writeFileSync(path, bytes);
   return { digest: digestOf(bytes), size, path: async () => path, bytes };
 }

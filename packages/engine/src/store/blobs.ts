@@ -6,6 +6,7 @@ import { closeSync, fstatSync, openSync, readFileSync } from "node:fs";
 import type { Digest } from "@tare/spec/digest.ts";
 import { TareError } from "@tare/spec/error.ts";
 import { digestOf } from "../image/digest.ts";
+import { DOCUMENT_BYTES_MAX } from "../image/document.ts";
 import { type Role, writeSources } from "./blob-rows.ts";
 import { blobPath, type Store } from "./store.ts";
 
@@ -87,9 +88,6 @@ export function manifestsOf(store: Store, image: Digest): Digest[] {
   const rows = store.db.query<{ digest: string }, [string]>(sql).all(image);
   return rows.map(({ digest }) => digest as Digest);
 }
-
-/** Bytes of a manifest, an index or a configuration; registries have the same limit. */
-export const DOCUMENT_BYTES_MAX = 4 * 1024 * 1024;
 
 /**
  * The text of a document of the store.

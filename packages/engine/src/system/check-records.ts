@@ -1,21 +1,16 @@
 /** The database itself, images against their layers, containers and volumes against their directories. */
+
 import { existsSync, readdirSync, statSync } from "node:fs";
 import type { Digest } from "@tare/spec/digest.ts";
 import { parseImageConfig } from "@tare/spec/oci-image-config.ts";
+import type { OwnerIds } from "@tare/spec/storage-work.ts";
 import { containerPath, readOwner } from "../container/records.ts";
 import { chainIds, digestOf } from "../image/digest.ts";
 import { takeAway } from "../image/remove.ts";
 import { isStoredName } from "../store/collect.ts";
 import { ownerOf } from "../store/owner.ts";
 import { isStoreName, type Store } from "../store/store.ts";
-import {
-  adoptVolume,
-  type Ids,
-  isVolumeRoom,
-  listVolumes,
-  makeRoom,
-  volumeRoom,
-} from "../volume/records.ts";
+import { adoptVolume, isVolumeRoom, listVolumes, makeRoom, volumeRoom } from "../volume/records.ts";
 import type { Fault } from "./check.ts";
 
 export function recordFaults(store: Store): Fault[] {
@@ -110,7 +105,7 @@ function volumeFaults(store: Store): Fault[] {
 }
 
 /** By the group of what is left of a volume: nothing else says whose it was. Ids of users and groups mostly start alike. */
-function ownerLeft(room: string): Ids {
+function ownerLeft(room: string): OwnerIds {
   const gid = statSync(room, { throwIfNoEntry: false })?.gid ?? 0;
   return { uid: gid, gid };
 }

@@ -6,24 +6,13 @@
 import { existsSync, readdirSync } from "node:fs";
 import type { Digest } from "@tare/spec/digest.ts";
 import { TareError } from "@tare/spec/error.ts";
+import type { OwnerIds, StorageWork } from "@tare/spec/storage-work.ts";
 import { isEnginesPlace, type ResolvedMount } from "../bundle/mounts.ts";
 import type { ContainerRequest, MountRequest } from "../container/request.ts";
 import { findImage, layersOf } from "../image/lookup.ts";
 import { layerPath, type Store } from "../store/store.ts";
 import { type VolumeForm, volumeForm } from "./options.ts";
-import { findVolume, type Ids, randomName, volumeRoom } from "./records.ts";
-
-/** What tare-helper does before the runtime starts; its room `volume/` reads this as JSON. */
-export type StorageWork =
-  | { readonly op: "populate"; readonly volume: string; readonly target: string }
-  | {
-      readonly op: "subpath";
-      readonly root: string;
-      readonly path: string;
-      readonly place: string;
-    }
-  | { readonly op: "layers"; readonly lower: readonly string[]; readonly place: string }
-  | ({ readonly op: "chown"; readonly path: string } & Ids);
+import { findVolume, randomName, volumeRoom } from "./records.ts";
 
 export type VolumeUse = {
   /** Absent: it is in the container's own directory and goes with it. */
@@ -51,7 +40,7 @@ export type StorageWish = {
   /** The container goes at its end, and with it what nobody named. */
   readonly thrownAway: boolean;
   /** Outside ids of the container's user, for `:U`. */
-  readonly user: Ids;
+  readonly user: OwnerIds;
   /** Whether SELinux runs: without it, `z` and `Z` ask for nothing. */
   readonly hasSelinux: boolean;
 };

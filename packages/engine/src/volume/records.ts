@@ -2,6 +2,7 @@
  * Volumes: a row, and for most a directory `volumes/<name>/data`. The directory is made first and goes
  * first, in one transaction with its row; what a crash leaves of that, `sweepVolumes` tells apart.
  */
+
 import {
   chmodSync,
   chownSync,
@@ -13,6 +14,7 @@ import {
   rmSync,
 } from "node:fs";
 import { TareError } from "@tare/spec/error.ts";
+import type { OwnerIds } from "@tare/spec/storage-work.ts";
 import { readOwner } from "../container/records.ts";
 import { type Filter, passes } from "../store/filter.ts";
 import { isAlive, ownTag } from "../store/owner.ts";
@@ -31,9 +33,6 @@ export type Volume = {
   /** Made for a container that named none. */
   readonly anonymous: boolean;
 };
-
-/** Outside ids of who may use it: the root of a container. */
-export type Ids = { readonly uid: number; readonly gid: number };
 
 const NAME_BYTES = 32;
 const NAME_LENGTH_MAX = 255;
@@ -93,7 +92,7 @@ function toVolume(row: Row): Volume {
 export function createVolume(
   store: Store,
   wanted: Omit<Volume, "created">,
-  owner: Ids = { uid: 0, gid: 0 },
+  owner: OwnerIds = { uid: 0, gid: 0 },
 ): Volume {
   if (!isVolumeName(wanted.name)) {
     throw new TareError("bad_input", `Cannot make volume "${wanted.name}": it is no volume name`, {
@@ -104,7 +103,7 @@ export function createVolume(
   return store.db.transaction(() => makeVolume(store, wanted, owner)).immediate();
 }
 
-function makeVolume(store: Store, wanted: Omit<Volume, "created">, owner: Ids): Volume {
+function makeVolume(store: Store, wanted: Omit<Volume, "created">, owner: OwnerIds): Volume {
   const { name, driver } = wanted;
   const there = findVolume(store, name);
   const [options, labels] = [wanted.options, wanted.labels].map((map) =>
@@ -134,7 +133,7 @@ function makeVolume(store: Store, wanted: Omit<Volume, "created">, owner: Ids): 
  * The directories of a volume, or what is missing of them. Only the group of the container's root may
  * pass: below are programs with setuid bits.
  */
-export function makeRoom(room: string, owner: Ids): void {
+export function makeRoom(room: string, owner: OwnerIds): void {
   mkdirSync(`${room}/data`, { recursive: true, mode: 0o755 });
   chmodSync(room, 0o710);
   chownSync(room, 0, owner.gid);

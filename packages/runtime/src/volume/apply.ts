@@ -6,6 +6,7 @@
  */
 
 import { assertNever, TareError } from "@tare/spec/error.ts";
+import type { OwnerIds, StorageWork } from "@tare/spec/storage-work.ts";
 import { openExisting } from "../mounts/in-root.ts";
 import { mountLayers } from "../rootfs/overlay.ts";
 import {
@@ -35,30 +36,15 @@ import { populate } from "./populate.ts";
 const FILE_BYTES_MAX = 4 * 1024 * 1024;
 const DEPTH_MAX = 200;
 
-type Work =
-  /** Fill the volume at `volume` from `target` of the container's root. */
-  | { readonly op: "populate"; readonly volume: string; readonly target: string }
-  /** Show `path` of the directory `root` at the new file or directory `place`. */
-  | {
-      readonly op: "subpath";
-      readonly root: string;
-      readonly path: string;
-      readonly place: string;
-    }
-  /** Show an image's layers, topmost first, at the new directory `place`. */
-  | { readonly op: "layers"; readonly lower: readonly string[]; readonly place: string }
-  /** Give a directory of the host and all in it to an owner. */
-  | { readonly op: "chown"; readonly path: string; readonly uid: number; readonly gid: number };
-
 /** Does the list in the file at `path`; `target` is where the container's root is mounted. */
 export function applyStorage(sys: Sys, path: string, target: string, userns: Fd | undefined): void {
   const text = readText(sys, path, FILE_BYTES_MAX);
   if (text === undefined) throw new TareError("internal", `tare-helper finds no "${path}"`);
   using root = openRoot(sys, target);
-  for (const work of JSON.parse(text) as readonly Work[]) apply(sys, work, root.fd, userns);
+  for (const work of JSON.parse(text) as readonly StorageWork[]) apply(sys, work, root.fd, userns);
 }
 
-function apply(sys: Sys, work: Work, root: Fd, userns: Fd | undefined): void {
+function apply(sys: Sys, work: StorageWork, root: Fd, userns: Fd | undefined): void {
   switch (work.op) {
     case "populate":
       return fill(sys, work.volume, root, work.target);
@@ -120,9 +106,7 @@ function giveAll(sys: Sys, path: string, uid: number, gid: number): void {
   check(sys.fchownat(top.fd, "", uid, gid, AT_EMPTY_PATH), "fchownat", path);
 }
 
-type Ids = { readonly uid: number; readonly gid: number };
-
-function giveContent(sys: Sys, directory: Fd, ids: Ids, path: string, depth: number): void {
+function giveContent(sys: Sys, directory: Fd, ids: OwnerIds, path: string, depth: number): void {
   if (depth > DEPTH_MAX) {
     const message = `Cannot change owners in "${path}": it is deeper than ${DEPTH_MAX} directories`;
     throw new TareError("bad_input", message);

@@ -4,6 +4,7 @@ import { findContainer } from "@tare/engine/container/find.ts";
 import { openEngine } from "@tare/engine/engine.ts";
 import type { Command, Surroundings } from "./command.ts";
 import { interruptible } from "./interrupt.ts";
+import { MADE_IMAGE_FLAGS } from "./made-image-flags.ts";
 import { readLine, wantWords } from "./read-line.ts";
 import { newName } from "./short-names.ts";
 import { parseSwitch, parseText } from "./values.ts";
@@ -16,21 +17,7 @@ const FLAGS = {
     help: "Who made it, as 'Ada <ada@example.org>'",
     parse: parseText,
   },
-  change: {
-    name: "change",
-    short: "c",
-    arg: "INSTRUCTION",
-    help: "Apply an instruction of a Dockerfile, as 'ENV A=1'; may come several times",
-    repeat: true,
-    parse: parseText,
-  },
-  message: {
-    name: "message",
-    short: "m",
-    arg: "TEXT",
-    help: "What the history says of it",
-    parse: parseText,
-  },
+  ...MADE_IMAGE_FLAGS,
   pause: {
     name: "pause",
     short: "p",

@@ -4,27 +4,13 @@ import { importImage } from "@tare/engine/image/import.ts";
 import { TareError } from "@tare/spec/error.ts";
 import type { Command, Surroundings } from "./command.ts";
 import { interruptible } from "./interrupt.ts";
+import { MADE_IMAGE_FLAGS } from "./made-image-flags.ts";
 import { PLATFORM_FLAG } from "./platform-flag.ts";
 import { readLine, wantWords } from "./read-line.ts";
 import { newName } from "./short-names.ts";
-import { parseText } from "./values.ts";
 
 const FLAGS = {
-  change: {
-    name: "change",
-    short: "c",
-    arg: "INSTRUCTION",
-    help: "Apply an instruction of a Dockerfile, as 'CMD [\"/bin/sh\"]'; may come several times",
-    repeat: true,
-    parse: parseText,
-  },
-  message: {
-    name: "message",
-    short: "m",
-    arg: "TEXT",
-    help: "What the history says of it",
-    parse: parseText,
-  },
+  ...MADE_IMAGE_FLAGS,
   platform: { ...PLATFORM_FLAG, help: "What the programs in it run on (default this machine)" },
 } as const;
 

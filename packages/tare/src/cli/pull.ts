@@ -1,5 +1,5 @@
 /** `tare pull`: images out of a registry, with Docker's words. */
-import { type Engine, openEngine } from "@tare/engine/engine.ts";
+import type { Engine } from "@tare/engine/engine.ts";
 import { shortDigest } from "@tare/engine/image/digest.ts";
 import {
   type LayerState,
@@ -19,20 +19,19 @@ import {
   type Reference,
   repositoryName,
 } from "@tare/spec/reference.ts";
-import { openProgress, PROGRESS_FLAG } from "../progress/open.ts";
 import type { Progress } from "../progress/progress.ts";
 import type { Command, Surroundings } from "./command.ts";
 import { interruptible } from "./interrupt.ts";
 import { PLATFORM_FLAG } from "./platform-flag.ts";
 import { readLine } from "./read-line.ts";
-import { completeName, openRegistries } from "./registries.ts";
+import { completeName } from "./registries.ts";
+import { openTransfer, TRANSFER_FLAGS } from "./transfer.ts";
 import { parseSwitch } from "./values.ts";
 
 const FLAGS = {
   allTags: { name: "all-tags", short: "a", help: "Pull every tag", parse: parseSwitch },
   platform: PLATFORM_FLAG,
-  progress: PROGRESS_FLAG,
-  quiet: { name: "quiet", short: "q", help: "Print only the image's name", parse: parseSwitch },
+  ...TRANSFER_FLAGS,
 } as const;
 
 export const PULL = {
@@ -46,14 +45,9 @@ export const PULL = {
 async function runPull(words: readonly string[], around: Surroundings): Promise<number> {
   const line = readLine(PULL, words, around);
   if (line === undefined) return 0;
-  const [word, more] = line.positionals;
-  if (word === undefined || more !== undefined) {
-    throw new TareError("bad_input", "Cannot pull: want the name of one image");
-  }
   const { allTags = false, platform, quiet = false } = line.values;
-  const client = openRegistries(around);
-  const engine = openEngine(around.settings);
-  const progress = await openProgress(around, quiet ? "quiet" : line.values.progress, 1);
+  const transfer = await openTransfer("pull", line.positionals, line.values, around);
+  const { word, engine, client, progress } = transfer;
   const order: PullOrder = { engine, client, progress, platform };
   return await interruptible(around, async (signal) => {
     const references = allTags

@@ -1,5 +1,5 @@
 /** `tare push`: images to a registry, with Docker's words. */
-import { type Engine, openEngine } from "@tare/engine/engine.ts";
+import type { Engine } from "@tare/engine/engine.ts";
 import { shortDigest } from "@tare/engine/image/digest.ts";
 import { listImages } from "@tare/engine/image/list.ts";
 import { type PushEvent, pushImage } from "@tare/engine/image/push.ts";
@@ -10,12 +10,12 @@ import {
   type Reference,
   repositoryName,
 } from "@tare/spec/reference.ts";
-import { openProgress, PROGRESS_FLAG } from "../progress/open.ts";
 import type { PartState, Progress } from "../progress/progress.ts";
 import type { Command, Surroundings } from "./command.ts";
 import { interruptible } from "./interrupt.ts";
 import { readLine } from "./read-line.ts";
-import { completeName, openRegistries } from "./registries.ts";
+import { completeName } from "./registries.ts";
+import { openTransfer, TRANSFER_FLAGS } from "./transfer.ts";
 import { parseSwitch } from "./values.ts";
 
 const FLAGS = {
@@ -25,8 +25,7 @@ const FLAGS = {
     help: "Push every tag of the repository",
     parse: parseSwitch,
   },
-  progress: PROGRESS_FLAG,
-  quiet: { name: "quiet", short: "q", help: "Print only the image's name", parse: parseSwitch },
+  ...TRANSFER_FLAGS,
 } as const;
 
 export const PUSH = {
@@ -40,14 +39,9 @@ export const PUSH = {
 async function runPush(words: readonly string[], around: Surroundings): Promise<number> {
   const line = readLine(PUSH, words, around);
   if (line === undefined) return 0;
-  const [word, more] = line.positionals;
-  if (word === undefined || more !== undefined) {
-    throw new TareError("bad_input", "Cannot push: want the name of one image");
-  }
   const { allTags = false, quiet = false } = line.values;
-  const client = openRegistries(around);
-  const engine = openEngine(around.settings);
-  const progress = await openProgress(around, quiet ? "quiet" : line.values.progress, 1);
+  const transfer = await openTransfer("push", line.positionals, line.values, around);
+  const { word, engine, client, progress } = transfer;
   return await interruptible(around, async (signal) => {
     const reference = completeName(client, word);
     checkWord(word, allTags);
