@@ -33,6 +33,8 @@ export type LayerTask = {
    */
   readonly lower: () => Promise<readonly string[]>;
   readonly signal?: AbortSignal | undefined;
+  /** Given the file of the bytes as they came, as far as they did, before it is removed. */
+  readonly keep?: ((path: string) => void) | undefined;
   /** No layer, but any tree: nothing in it is a mark, and its top looks so where the archive does not say. */
   readonly top?: { readonly uid: number; readonly gid: number; readonly mode: number } | undefined;
 };
@@ -65,6 +67,7 @@ export async function takeLayer(
     makeTop(task);
     return await takeInto(engine, recorded(source, blob, work.signal), blob, task, work);
   } catch (error) {
+    if (task.blob !== undefined) task.keep?.(task.blob);
     for (const path of [task.root, task.blob]) {
       if (path !== undefined) rmSync(path, { recursive: true, force: true });
     }

@@ -3,6 +3,7 @@ import type { Digest } from "@tare/spec/digest.ts";
 import { collectGarbage } from "../store/collect.ts";
 import { type Filter, passes } from "../store/filter.ts";
 import { namesOf } from "../store/names.ts";
+import { dropPartials } from "../store/partials.ts";
 import { withReserve } from "../store/reserve.ts";
 import type { Store } from "../store/store.ts";
 import { labelsOf } from "./config.ts";
@@ -28,7 +29,8 @@ export function pruneImages(store: Store, all: boolean, filter: Filter): PrunedI
     deleted.push(...removed.deleted);
   }
   const { bytes } = withReserve(store, () => collectGarbage(store));
-  return { untagged, deleted, bytes };
+  const isFiltered = filter.labels.length > 0 || filter.beforeMs !== undefined;
+  return { untagged, deleted, bytes: bytes + (isFiltered ? 0 : dropPartials(store)) };
 }
 
 const NOTHING: RemovedImage = { untagged: [], deleted: [] };

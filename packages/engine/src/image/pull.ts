@@ -22,7 +22,8 @@ import { knownBlob, readDocument } from "../store/blobs.ts";
 import { isBlobSound } from "../store/damage.ts";
 import { Lease } from "../store/leases.ts";
 import { findName } from "../store/names.ts";
-import { Staging, type Store, sweepStaging } from "../store/store.ts";
+import { claimPartial, dropPartials, keepPartial } from "../store/partials.ts";
+import { downloadName, Staging, type Store, sweepStaging } from "../store/store.ts";
 import { BlobWriter } from "./blob.ts";
 import { commitContent, stagedBlob } from "./commit.ts";
 import { checkAlgorithm, checkImageManifest, machinePlatform, readUsableConfig } from "./config.ts";
@@ -73,7 +74,15 @@ export async function pullImage(
     options.onEvent?.({ kind: "mirror-failed", mirror, why });
   const attempt = async (withoutMirrors: boolean) => {
     const sources = new Sources(client, reference, { signal, onMirrorFailure, withoutMirrors });
-    return await new Pull(engine, client, reference, sources, options, signal).run();
+    const pull = () => new Pull(engine, client, reference, sources, options, signal);
+    const first = pull();
+    try {
+      return await first.run();
+    } catch (error) {
+      // What was there from an earlier command may be what was wrong: it is gone now.
+      if (!first.resumed || first.wasCut) throw error;
+      return await pull().run();
+    }
   };
   const { mirrors } = ruleOf(client.settings, reference.domain);
   try {
@@ -95,6 +104,10 @@ class Pull {
   readonly #options: PullOptions;
   readonly #signal: AbortSignal;
   readonly #what: string;
+  /** Beginnings of blobs from earlier commands. */
+  readonly #claimed = new Map<Digest, string>();
+  #staging: Staging | undefined;
+  #cut = false;
 
   constructor(
     engine: Engine,
@@ -113,7 +126,25 @@ class Pull {
     this.#what = `Cannot pull "${formatFamiliar(reference)}"`;
   }
 
+  /** Whether bytes of an earlier command were used. */
+  get resumed(): boolean {
+    return this.#claimed.size > 0;
+  }
+
+  /** Whether it ended for want of bytes, which may come another time, and not for those that came. */
+  get wasCut(): boolean {
+    return this.#cut || this.#signal.aborted;
+  }
+
   async run(): Promise<PulledImage> {
+    try {
+      return await this.#bring();
+    } finally {
+      this.#staging?.[Symbol.dispose]();
+    }
+  }
+
+  async #bring(): Promise<PulledImage> {
     const { store } = this.#engine;
     using lease = new Lease(store);
     const documents = await this.#findDocuments();
@@ -197,6 +228,7 @@ class Pull {
           digest: layer.digest,
           size: layer.size,
           open: (signal: AbortSignal) => this.#openLayer(layer, index, signal),
+          keep: (path: string) => this.#keepBeginning(layer, path),
         })),
         repoDigests: this.#repoDigests(documents),
         source: repositoryName(this.#reference),
@@ -229,12 +261,41 @@ class Pull {
   ): AsyncGenerator<Uint8Array> {
     this.#checkSpace(layer);
     this.#tell({ kind: "layer", index, state: "downloading" });
-    yield* blobBytes(this.#sources.sessions, layer, {
-      ...this.#download(),
-      signal: AbortSignal.any([signal, this.#signal]),
-      onProgress: (bytes) => this.#tell({ kind: "progress", index, bytes }),
-    });
+    const from = this.#claim(layer);
+    const before = this.#claimed.get(layer.digest);
+    if (from > 0 && before !== undefined) yield* Bun.file(before).stream();
+    try {
+      yield* blobBytes(this.#sources.sessions, layer, {
+        ...this.#download(),
+        from,
+        signal: AbortSignal.any([signal, this.#signal]),
+        onProgress: (bytes) => this.#tell({ kind: "progress", index, bytes }),
+      });
+    } catch (error) {
+      const isLie = error instanceof TareError && error.code === "corrupt";
+      this.#cut ||= !isLie && !signal.aborted;
+      throw error;
+    }
     this.#tell({ kind: "layer", index, state: "downloaded" });
+  }
+
+  /** Takes over what an earlier command has of the blob; answers its bytes. */
+  #claim({ digest, size }: Descriptor): number {
+    if (this.#claimed.has(digest)) return 0;
+    this.#staging ??= new Staging(this.#engine.store);
+    const path = `${this.#staging.path}/${downloadName(0, digest)}`;
+    const from = claimPartial(this.#engine.store, digest, path);
+    if (from === 0 || from > size) return 0;
+    this.#claimed.set(digest, path);
+    return from;
+  }
+
+  /** Of a blob that has not come wholly, for a later command. */
+  #keepBeginning({ digest }: Descriptor, path: string): void {
+    if (!this.wasCut) return;
+    for (const each of [path, this.#claimed.get(digest)]) {
+      if (each !== undefined) keepPartial(this.#engine.store, digest, each);
+    }
   }
 
   #download() {
@@ -247,8 +308,15 @@ class Pull {
 
   /** Better before the disk is full than when it is. */
   #checkSpace({ digest, size }: Descriptor): void {
-    const { bavail, bsize } = statfsSync(this.#engine.store.root);
-    if (size <= bavail * bsize) return;
+    const { root } = this.#engine.store;
+    const isRoom = () => {
+      const { bavail, bsize } = statfsSync(root);
+      return size <= bavail * bsize;
+    };
+    if (isRoom()) return;
+    dropPartials(this.#engine.store);
+    if (isRoom()) return;
+    const { bavail, bsize } = statfsSync(root);
     throw new TareError("system", `${this.#what}: no room on the disk for layer "${digest}"`, {
       hint: `It has ${size} bytes; there are ${bavail * bsize} left`,
     });

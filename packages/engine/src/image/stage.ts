@@ -13,7 +13,7 @@ import type { StagedDocument } from "../store/blob-rows.ts";
 import { isMarkedDamaged } from "../store/damage.ts";
 import { Lease } from "../store/leases.ts";
 import type { RepoDigest } from "../store/names.ts";
-import { layerPath, Staging } from "../store/store.ts";
+import { downloadName, layerPath, Staging } from "../store/store.ts";
 import { commitImage, type StagedLayer, soundLayer, stagedBlob } from "./commit.ts";
 import { chainIds, digestOf } from "./digest.ts";
 import { takeInOrder, takeLayer } from "./layer.ts";
@@ -24,6 +24,8 @@ export type IncomingLayer = {
   readonly size: number | undefined;
   /** The bytes as they come: asked for once. They may end with an error when the signal aborts. */
   readonly open: (signal: AbortSignal) => AsyncIterable<Uint8Array>;
+  /** Given the file with what had come when the whole failed. */
+  readonly keep?: (path: string) => void;
 };
 
 export type IncomingImage = {
@@ -130,12 +132,13 @@ async function stageLayers(
     signal: AbortSignal,
   ): Promise<StagedLayer> => {
     if (known !== undefined) return known;
-    const aside = `${staging}/incoming-${index}`;
+    const { digest, size } = incoming;
+    const name = digest === undefined ? `incoming-${index}` : downloadName(index, digest);
+    const aside = `${staging}/${name}`;
     const path = `${staging}/layer-${index}`;
     const bytes = noticed(incoming.open(signal), () => options.onLayer?.(index, "fetched"));
-    const { digest, size } = incoming;
     const taken = await takeLayer(engine, bytes, {
-      ...{ blob: aside, root: path, digest, size, diffId, signal },
+      ...{ blob: aside, root: path, digest, size, diffId, signal, keep: incoming.keep },
       lower: async () => (await below()).map((it) => rootOf(engine, it)),
     });
     const file = stagedBlob(staging, taken.digest);

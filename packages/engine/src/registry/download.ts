@@ -20,6 +20,8 @@ const PROGRESS_BYTES = 1024 * 1024;
 
 export type DownloadOptions = {
   readonly signal: AbortSignal;
+  /** Bytes that the caller has from before. */
+  readonly from?: number;
   /** Bytes there so far. */
   readonly onProgress?: (bytes: number) => void;
   /** One of several places failed; the next one goes on. */
@@ -120,11 +122,12 @@ class Transfer {
   readonly #blob: Descriptor;
   readonly #options: DownloadOptions;
   /** Bytes that were handed on. */
-  at = 0;
+  at: number;
 
   constructor(blob: Descriptor, options: DownloadOptions) {
     this.#blob = blob;
     this.#options = options;
+    this.at = options.from ?? 0;
   }
 
   get whole(): boolean {

@@ -7,6 +7,7 @@
  *   volumes/<name>/data      content of a volume
  *   reserve                  space for removing things on a full disk
  *   tmp/<owner>-<random>     what is being made; a dead owner's is swept
+ *   tmp/partial/<hex>        the beginning of a blob whose download was cut off
  * Layers hold setuid programs (CVE-2021-41091): no other user gets past the first level. There, some
  * rooms let pass (x, no r), so that the root of a user namespace reaches what belongs to it alone.
  */
@@ -27,6 +28,7 @@ import { TareError } from "@tare/spec/error.ts";
 import { reasonOf } from "../host/failure.ts";
 import { openDatabase } from "./database.ts";
 import { isAlive, ownerOf, ownTag } from "./owner.ts";
+import { keepPartial, sweepPartials } from "./partials.ts";
 import { makeReserve } from "./reserve.ts";
 
 export class Store {
@@ -139,14 +141,38 @@ export class Staging implements Disposable {
 
 /**
  * Removes what processes that are gone left in `tmp`, and nothing that has another form; answers what
- * went wrong, a sentence each.
+ * went wrong, a sentence each. Of a download the beginning is kept for a while.
  */
 export function sweepStaging(store: Store): string[] {
-  return readdirSync(`${store.root}/tmp`).flatMap((name) => {
+  const faults = readdirSync(`${store.root}/tmp`).flatMap((name) => {
     const owner = ownerOf(name);
     if (owner === undefined || isAlive(owner)) return [];
-    return removeLeftover(`${store.root}/tmp/${name}`);
+    const path = `${store.root}/tmp/${name}`;
+    rescueDownloads(store, path);
+    return removeLeftover(path);
   });
+  sweepPartials(store);
+  return faults;
+}
+
+/** What a download of a blob is called while it lasts: its place among others, then the digest of the whole. */
+export function downloadName(index: number, digest: Digest): string {
+  return `download-${index}-${digestHex(digest)}`;
+}
+
+function rescueDownloads(store: Store, directory: string): void {
+  for (const name of namesIn(directory)) {
+    const hex = /^download-\d{1,6}-([0-9a-f]{64})$/.exec(name)?.[1];
+    if (hex !== undefined) keepPartial(store, `sha256:${hex}` as Digest, `${directory}/${name}`);
+  }
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
+  }
 }
 
 /**

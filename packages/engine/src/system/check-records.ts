@@ -9,6 +9,7 @@ import { chainIds, digestOf } from "../image/digest.ts";
 import { takeAway } from "../image/remove.ts";
 import { isStoredName } from "../store/collect.ts";
 import { ownerOf } from "../store/owner.ts";
+import { PARTIAL_ROOM } from "../store/partials.ts";
 import { isStoreName, type Store } from "../store/store.ts";
 import { adoptVolume, isVolumeRoom, listVolumes, makeRoom, volumeRoom } from "../volume/records.ts";
 import type { Fault } from "./check.ts";
@@ -129,12 +130,18 @@ function strangers(store: Store): Fault[] {
     ["blobs/", (name) => name === "sha256"],
     ["blobs/sha256/", isStoredName],
     ["layers/", isStoredName],
-    ["tmp/", (name) => ownerOf(name) !== undefined],
+    ["tmp/", (name) => name === PARTIAL_ROOM || ownerOf(name) !== undefined],
+    [`tmp/${PARTIAL_ROOM}/`, isStoredName],
   ];
   return rooms.flatMap(([room, isOurs]) =>
-    readdirSync(`${store.root}/${room}`)
+    namesIn(`${store.root}/${room}`)
       .filter((name) => !isOurs(name))
       .map((name) => `"${room}${name}" in the data root is not tare's`)
       .map((message) => ({ message, repair: undefined })),
   );
+}
+
+/** The last of the rooms is there at times only. */
+function namesIn(room: string): string[] {
+  return existsSync(room) ? readdirSync(room) : [];
 }
