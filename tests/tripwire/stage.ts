@@ -217,7 +217,7 @@ export class Stage {
 
   /** Lets go of the program that is held. */
   release(): void {
-    rmSync(join(this.out, "hold"));
+    rmSync(join(this.out, "hold"), { force: true });
   }
 
   #isReportWhole(): boolean {
