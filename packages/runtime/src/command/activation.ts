@@ -143,9 +143,11 @@ export class NotifySocket {
   #connect(): OwnedFd {
     const type = SOCK_DGRAM | SOCK_CLOEXEC;
     const socket = new OwnedFd(this.#sys, check(this.#sys.socket(AF_UNIX, type, 0), "socket"));
-    const ret = this.#host.startsWith("@")
-      ? this.#sys.connect_abstract(socket.fd, this.#host.slice(1))
-      : this.#sys.connect_unix(socket.fd, this.#host);
+    const ret = retried(() =>
+      this.#host.startsWith("@")
+        ? this.#sys.connect_abstract(socket.fd, this.#host.slice(1))
+        : this.#sys.connect_unix(socket.fd, this.#host),
+    );
     if (errnoOf(ret) !== 0) socket.close();
     check(ret, "connect", `NOTIFY_SOCKET ${this.#host}`);
     return socket;

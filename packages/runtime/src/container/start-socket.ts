@@ -87,7 +87,8 @@ function awaitStarter(sys: Sys, socket: Fd, pagemap: Fd): void {
   );
   if (set[2] === 0) return;
   const info = new Uint8Array(SIGNALFD_SIGINFO_BYTES);
-  check(sys.read(signals.fd, info), "read", "signalfd");
+  const ret = retried(() => sys.read(signals.fd, info));
+  check(ret, "read", "signalfd");
   sys.exit_group(SIGNAL_EXIT_BASE + (info[0] ?? 0));
 }
 

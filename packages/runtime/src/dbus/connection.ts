@@ -171,7 +171,7 @@ export class Connection {
 
   #connect(path: string): void {
     for (;;) {
-      const ret = this.#sys.connect_unix(this.#socket.fd, path);
+      const ret = retried(() => this.#sys.connect_unix(this.#socket.fd, path));
       if (errnoOf(ret) !== EAGAIN) return void check(ret, "connect", path);
       if (this.#left() <= 0) throw silent("connect");
       this.#sys.sleep_ms(CONNECT_PAUSE_MS);

@@ -23,7 +23,7 @@ import {
 } from "../sys/abi-file.ts";
 import { check } from "../sys/check.ts";
 import { entriesOf } from "../sys/directory.ts";
-import { openAt, writeAll } from "../sys/file.ts";
+import { openAt, retried, writeAll } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import { type Stat, statAt } from "../sys/stat.ts";
 import type { Fd, Sys } from "../sys/types.ts";
@@ -88,7 +88,8 @@ function copyFile(sys: Sys, from: Fd, to: Fd, name: Uint8Array): void {
   using target = new OwnedFd(sys, check(openAt(sys, to, name, create, 0, 0o600), "openat2", name));
   const buffer = new Uint8Array(CHUNK_BYTES);
   for (;;) {
-    const count = check(sys.read(source.fd, buffer), "read", name);
+    const ret = retried(() => sys.read(source.fd, buffer));
+    const count = check(ret, "read", name);
     if (count === 0) return;
     writeAll(sys, target.fd, buffer.subarray(0, count), "a copied file");
   }

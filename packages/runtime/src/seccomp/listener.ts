@@ -128,11 +128,14 @@ export function sendListener(sys: Sys, notified: Notified, listener: Fd): void {
 /** connect(2), also where the path is longer than an address: by the directory's descriptor. */
 function connectTo(sys: Sys, socket: Fd, path: string): void {
   if (sys.encode_utf8(path).length <= ADDRESS_BYTES_MAX) {
-    return void check(sys.connect_unix(socket, path), "connect");
+    const connected = retried(() => sys.connect_unix(socket, path));
+    return void check(connected, "connect");
   }
   const slash = path.lastIndexOf("/");
   const opened = openAt(sys, AT_FDCWD, path.slice(0, slash + 1), O_PATH | O_DIRECTORY, 0);
   using directory = new OwnedFd(sys, check(opened, "openat2"));
   const name = path.slice(slash + 1);
-  check(sys.connect_unix(socket, `/proc/self/fd/${directory.fd}/${name}`), "connect");
+  const below = `/proc/self/fd/${directory.fd}/${name}`;
+  const connected = retried(() => sys.connect_unix(socket, below));
+  check(connected, "connect");
 }
