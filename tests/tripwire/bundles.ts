@@ -30,7 +30,7 @@ pwd; ls -l /dev | sed -E 's/ +[A-Z][a-z]+ +[0-9]+ +[0-9:]+ / /'; ls /proc/self/f
 head -c1 /proc/kcore | wc -c; ls /proc/acpi /sys/firmware
 ip addr show lo | grep -c UP; wc -l < /proc/keys
 tty; stty size; cut -d' ' -f19,41 /proc/self/stat; ionice
-find /in -type l -o -type f | sort | xargs -r stat -c '%n %F %u'; [ ! -e /link ] || cat /link; echo whole`;
+find /in /tmp -type l -o -type f | sort | xargs -r stat -c '%n %F %u %s'; [ ! -e /link ] || cat /link; echo whole`;
 
 const LIMITED = {
   devices: [{ allow: false, access: "rwm" }],
@@ -147,7 +147,7 @@ export const VARIANTS = {
     Object.assign(config.process, {
       scheduler: { policy: "SCHED_BATCH", nice: 4 },
       ioPriority: { class: "IOPRIO_CLASS_BE", priority: 6 },
-      execCPUAffinity: { initial: "0", final: "1" },
+      execCPUAffinity: { initial: "0", final: "0" },
     });
     Object.assign(config.linux, {
       personality: { domain: "LINUX32" },

@@ -62,6 +62,10 @@ export class Stage {
     // Nobody but root of the machine may make it there, and a mapped container is not that.
     for (const name of ["out", "in"]) mkdirSync(join(rootfs, name), { recursive: true });
     symlinkSync("/etc/passwd", join(rootfs, "link"));
+    // For tmpcopyup.
+    mkdirSync(join(rootfs, "tmp/directory"), { recursive: true });
+    writeFileSync(join(rootfs, "tmp/directory/file"), "kept");
+    symlinkSync("directory/file", join(rootfs, "tmp/link"));
     return new Stage(scene, rootfs);
   }
 
