@@ -2,7 +2,7 @@
  * The memory that a command takes with all of its processes together, looked at again and again while
  * it runs: the sum of their proportional set sizes, in which pages that several have count once.
  */
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 
 const EVERY_MS = 10;
 
@@ -23,11 +23,22 @@ export async function peakOfAll(words: readonly string[]): Promise<number> {
   throw new Error(`Cannot measure "${words.join(" ")}": ${await complaint}`);
 }
 
-/** The process and those below it. */
+/** The process and those below it, each memory once: before execve(2) a child has its parent's (vfork(2)). */
 function descendants(pid: number): number[] {
   const found = [pid];
-  for (const each of found) found.push(...childrenOf(each));
+  for (const each of found) {
+    const program = programOf(each);
+    found.push(...childrenOf(each).filter((child) => programOf(child) !== program));
+  }
   return found;
+}
+
+function programOf(pid: number): string | undefined {
+  try {
+    return readlinkSync(`/proc/${pid}/exe`);
+  } catch {
+    return undefined;
+  }
 }
 
 function childrenOf(pid: number): number[] {
