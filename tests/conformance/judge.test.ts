@@ -30,6 +30,13 @@ describe("points", () => {
     ]);
   });
 
+  test("of bats: one that ran out of time has its own name", () => {
+    const text =
+      "1..2\nnot ok 1 one # timeout after 75s\nnot ok 2 two in 75sec # timeout after 75s\n";
+    const names = pointResults("f", text, "after").map(({ test }) => test);
+    expect(names).toEqual(["one", "two"]);
+  });
+
   test("of crun: the reason stands before them", () => {
     const text = "1..2\n# why\nnot ok 1 - a-b # 0.013s\nok 2 - c #SKIP no need # 0.001s\n";
     expect(pointResults("f", text, "before")).toEqual([

@@ -17,7 +17,7 @@ export type Point = {
 const POINT = /^(not )?ok\b(?: +\d+)?(?: +-)? *(.*)$/;
 const SKIP = /#\s*skip\S*\s*(.*)$/i;
 /** What bats and crun put behind the name: how long it took. */
-const TOOK = /\s*(?:#\s*[\d.]+s|\bin \d+ ?(?:ms|sec))\s*$/;
+const TOOK = /\s*(?:#\s*(?:timeout after )?[\d.]+s|\bin \d+ ?(?:ms|sec))\s*$/;
 const DETAIL_LINES_MAX = 8;
 
 export function parseTap(text: string): Point[] {
