@@ -170,6 +170,9 @@ describe("a shared bind", () => {
     expect(isPeer(shared, { linux: { maskedPaths: ["/mnt/../mnt/secret"] } })).toBeFalse();
     expect(isPeer(shared, { linux: { readonlyPaths: ["/mnt/x"] } })).toBeFalse();
     expect(isPeer(shared, { linux: { namespaces: [{ type: "user" }] } })).toBeFalse();
+    const joined = { type: "mount", path: "/proc/5/ns/mnt" };
+    expect(isPeer(shared, { linux: { namespaces: [joined] } })).toBeFalse();
+    expect(isPeer(shared, { linux: { namespaces: [{ type: "mount" }] } })).toBeTrue();
     expect(isPeer(shared, {}, "/dev")).toBeFalse();
     expect(isPeer(shared, {}, "/")).toBeFalse();
   });

@@ -162,7 +162,7 @@ function planBind(
 /**
  * A shared bind is a peer of its source, as by mount(8) and crun. Not where something is mounted in
  * it, which would appear on the host and stay there; nor in a user namespace, whose
- * root could mount on the host.
+ * root could mount on the host, or in a mount namespace that is joined.
  */
 function staysPeer(
   { mounts, linux }: MountsConfig,
@@ -171,7 +171,10 @@ function staysPeer(
   root: string,
 ): boolean {
   if (propagation.at(-1)?.flag !== MS_SHARED || links.has("copy-symlink")) return false;
-  if (linux.namespaces?.some(({ type }) => type === "user") === true) return false;
+  const isElsewhere = linux.namespaces?.some(
+    ({ type, path }) => type === "user" || (type === "mount" && path !== undefined),
+  );
+  if (isElsewhere === true) return false;
   const { maskedPaths = [], readonlyPaths = [] } = linux;
   const covered = ["/dev/console", ...maskedPaths, ...readonlyPaths].map(normalize);
   const places = [...mounts.map(({ destination }) => placeOf(destination, root)), ...covered];
