@@ -29,7 +29,9 @@ test("each folder of sources is a room on the list", () => {
 });
 
 test("each file that stands in no room of its package is named", () => {
-  const loose = FILES.filter((path) => /^packages\/(?:runtime|engine|tare)\/src\/[^/]+$/.test(path));
+  const loose = FILES.filter((path) =>
+    /^packages\/(?:runtime|engine|tare)\/src\/[^/]+$/.test(path),
+  );
   const names = loose.filter((path) => !path.includes(".test.")).map((path) => basename(path));
   expect(names.length).toBeGreaterThan(0);
   expect(names.filter((name) => !rooms().includes(name))).toEqual([]);

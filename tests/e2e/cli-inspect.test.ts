@@ -216,18 +216,48 @@ test("ps lists what runs, with -a also what has ended, with docker's fields", as
     expect([filter, await names("-f", filter)]).toEqual([filter, ""]);
   }
   // What runs, also where it has no record, is listed while it does.
-  const listed = `${cli.scene.dir}/listed`;
-  mustSucceed(await run(["mkfifo", listed]));
-  const running = cli.run("-v", `${listed}:/wait`, IMAGE, "cat", "/wait");
-  let table = "";
-  while (!table.includes('"cat /wait"')) table = await said(cli, "ps");
-  expect(table).toMatch(/busybox:latest +"cat \/wait" +.* +Up .*/);
+  const [up, end] = ["up", "end"].map((name) => `${cli.scene.dir}/${name}`);
+  mustSucceed(await run(["mkfifo", up ?? "", end ?? ""]));
+  await Bun.write(`${cli.scene.dir}/run.sh`, "echo > /s/up; cat /s/end");
+  const running = cli.run("-u", "0", "-v", `${cli.scene.dir}:/s`, IMAGE, "sh", "/s/run.sh");
+  mustSucceed(await run(["cat", up ?? ""]));
+  const table = await said(cli, "ps");
+  expect(table).toMatch(/busybox:latest +"sh \/s\/run.sh" +.* +Up .*/);
   expect((await said(cli, "ps", "-n", "1", "-q")).trim()).toBe(
     table.split("\n")[1]?.slice(0, 12) ?? "",
   );
-  await Bun.write(listed, "");
+  mustSucceed(await run(["sh", "-c", `: > ${end}`]));
   mustSucceed(await running);
   mustSucceed(await cli.tare(["rm", "kept"]));
+});
+
+test("rm -f ends what runs, kept or not, and its command says so", async () => {
+  const cli = await openCli();
+  const listed = `${cli.scene.dir}/waits`;
+  mustSucceed(await run(["mkfifo", listed]));
+  const words = [
+    "-u",
+    "0",
+    "-v",
+    `${listed}:/up`,
+    IMAGE,
+    "sh",
+    "-c",
+    "echo > /up; exec sleep 1000",
+  ];
+  const kept = ["run", "--cgroup-parent", cli.cgroupParent, "--name", "kept", ...words];
+  for (const start of [kept, cli.runWords(...words)]) {
+    const running = cli.tare(start);
+    // The pipe ends when the container has written into it.
+    mustSucceed(await run(["cat", listed]));
+    const id = (await said(cli, "ps", "-q", "-f", "status=running")).trim();
+    expect(JSON.parse(await said(cli, "inspect", id))[0].State.Status).toBe("running");
+    const refused = await cli.tare(["rm", id]);
+    expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining("it runs")]);
+    expect(await said(cli, "rm", "-f", id)).toBe(`${id}\n`);
+    expect((await running).code).toBe(137);
+    expect([await said(cli, "ps", "-aq"), cli.containers()]).toEqual(["", []]);
+  }
 });
 
 test("each list takes templates, also where there is nothing to list", async () => {

@@ -202,7 +202,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   {
     name: "rm",
     usage: "CONTAINER [CONTAINER...]",
-    help: "Remove containers that have ended",
+    help: "Remove containers",
     aliases: ["container rm", "container remove"],
     load: async () => (await import("./rm.ts")).RM,
   },

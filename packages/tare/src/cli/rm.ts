@@ -1,4 +1,4 @@
-/** `tare rm`: removes containers that have ended and were kept. */
+/** `tare rm`: removes containers that were kept, or that run. */
 import { removeContainer } from "@tare/engine/container/remove.ts";
 import { openEngine } from "@tare/engine/engine.ts";
 import { TareError } from "@tare/spec/error.ts";
@@ -9,6 +9,7 @@ import { readLine } from "./read-line.ts";
 import { parseSwitch } from "./values.ts";
 
 const FLAGS = {
+  force: { name: "force", short: "f", help: "End those that run, by SIGKILL", parse: parseSwitch },
   volumes: {
     name: "volumes",
     short: "v",
@@ -21,7 +22,7 @@ export const RM = {
   summary: {
     name: "rm",
     usage: "CONTAINER [CONTAINER...]",
-    help: "Remove containers that have ended",
+    help: "Remove containers",
   },
   flags: FLAGS,
   interspersed: true,
@@ -37,10 +38,11 @@ async function runRm(words: readonly string[], around: Surroundings): Promise<nu
   }
   const engine = openEngine(around.settings);
   await endLeftovers(engine, around);
+  const { force = false, volumes = false } = line.values;
   let status = 0;
   for (const word of line.positionals) {
     try {
-      removeContainer(engine, word, { volumes: line.values.volumes ?? false });
+      await removeContainer(engine, word, { force, volumes });
       around.print(`${word}\n`);
     } catch (error) {
       around.complain(printFailure(error));
