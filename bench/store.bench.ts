@@ -51,10 +51,11 @@ async function prepare(around: Surroundings): Promise<Prepared> {
   };
   const archives = await imageArchives(around.quick);
   const disk = await openDisk(around.scratch);
-  const docker = await startDocker(around, disk.dir, (end) => ends.push(end));
+  const started = await startDocker(around, disk.dir, (end) => ends.push(end));
+  const docker = typeof started === "string" ? undefined : started;
   const engines = openEngines(around, disk.dir, tare, podman, docker);
   const missing = disk.missing === undefined ? [] : [disk.missing];
-  if (docker === undefined) missing.push("docker is not here");
+  if (typeof started === "string") missing.push(started);
   const contests = archives.map((archive) => loads(archive, engines));
   const listed = lists(around, disk.dir, tare, podman, docker);
   if (Bun.which("docker-registry") === null || Bun.which("skopeo") === null) {
