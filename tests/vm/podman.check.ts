@@ -146,7 +146,26 @@ test.skipIf(impossible)("podman: a container goes on after a checkpoint", async 
   expect(await show(`libpod-${id}.scope`, "ActiveState")).toBe("active");
   const restored = await counting(podman, "one", saved.count);
   expect(restored.name).toBe(first.name);
+  // What is added now is as confined as what was restored.
+  const filters = ["grep", "-h", "Seccomp:", "/proc/1/status", "/proc/self/status"];
+  expect((await must("exec", "one", ...filters)).match(/2$/gm)).toHaveLength(2);
   await must("rm", "--force", "--time", "0", "one");
+});
+
+test.skipIf(impossible)("podman: a terminal comes back", async () => {
+  const scene = await openScene();
+  const podman = await openPodman(scene);
+  const { must } = podman;
+  const flags = ["-d", "--tty", "--network=none", "--name", "three"];
+  await must("run", ...flags, IMAGE, "sh", "-c", COUNTER);
+  const first = await counting(podman, "three", 0);
+  await must("container", "checkpoint", "three");
+  const saved = await lastLine(podman, "three");
+  await must("container", "restore", "three");
+  const restored = await counting(podman, "three", saved.count);
+  expect(restored.name).toBe(first.name);
+  expect(await must("exec", "three", "sh", "-c", "readlink /proc/1/fd/1")).toBe("/dev/pts/0");
+  await must("rm", "--force", "--time", "0", "three");
 });
 
 test.skipIf(impossible)("podman: a checkpoint leaves the machine and comes back", async () => {

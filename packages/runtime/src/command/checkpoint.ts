@@ -12,6 +12,7 @@ import type { DumpWishes, Wishes } from "../criu/options.ts";
 import { requireCriu } from "../criu/program.ts";
 import { type Restored, restore } from "../criu/restore.ts";
 import { runPoststopHooks } from "../hooks/hooks.ts";
+import { normalize } from "../mounts/plan.ts";
 import { exitStatus, waitFor } from "../process/wait.ts";
 import { AT_FDCWD, F_GETFD, S_IFDIR, S_IFMT } from "../sys/abi-file.ts";
 import { check, during } from "../sys/check.ts";
@@ -170,7 +171,8 @@ function checkParent(sys: Sys, images: string, parent: string): void {
       hint: "It begins at the directory of --image-path",
     });
   }
-  const path = `${images}/${parent}`;
+  // The directory of the images need not be there yet.
+  const path = normalize(`${images}/${parent}`);
   const { mode } = during(
     () => "Cannot use --parent-path",
     () => statAt(sys, AT_FDCWD, path, 0),

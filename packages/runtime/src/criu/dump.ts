@@ -10,10 +10,11 @@ import { runPoststopHooks } from "../hooks/hooks.ts";
 import { ENOENT } from "../sys/abi-errno.ts";
 import { AT_FDCWD, O_DIRECTORY, O_RDONLY } from "../sys/abi-file.ts";
 import { check, SysError } from "../sys/check.ts";
-import { openAt, readAll } from "../sys/file.ts";
+import { openAt, readAll, readText } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import { statAt } from "../sys/stat.ts";
 import type { Fd, Sys } from "../sys/types.ts";
+import { ownControllers } from "./controllers.ts";
 import { saveDescriptors } from "./descriptors.ts";
 import { REQUEST } from "./messages.ts";
 import { hostMounts, inTree, maskedFiles, openRoot } from "./mounts.ts";
@@ -29,6 +30,7 @@ import { criuFailure } from "./program.ts";
 import { CriuService } from "./service.ts";
 
 const OUTPUT_BYTES_MAX = 1024 * 1024;
+const CGROUPS_BYTES_MAX = 64 * 1024;
 const MFD_CLOEXEC = 1;
 const STDOUT = 1 as Fd;
 const STDERR = 2 as Fd;
@@ -98,6 +100,10 @@ function dumpFacts(sys: Sys, record: Record, config: Config, cgroup: CgroupState
     ],
     namespaces: externalNamespaces(sys, config),
     freezer: freezer === undefined ? undefined : `${freezer.mountpoint}/${freezer.path}`,
+    controllers: ownControllers(
+      readText(sys, `/proc/${pid}/cgroup`, CGROUPS_BYTES_MAX) ?? "",
+      cgroup,
+    ),
     configFile: configFileOf(config.annotations),
   };
 }

@@ -36,6 +36,7 @@ const OPTIONS = {
   external: 37,
   empty_ns: 38,
   join_ns: 39,
+  cgroup_dump_controller: 43,
   freeze_cgroup: 44,
   tcp_skip_in_flight: 46,
   lazy_pages: 48,
@@ -48,8 +49,8 @@ const OPTIONS = {
 } as const;
 
 export type OptionName = keyof typeof OPTIONS;
-/** A message inside: its fields in the order of their numbers, from 1; undefined where one is left out. */
-export type Parts = readonly (number | string | undefined)[];
+/** A message inside: its fields in the order of their numbers, from 1. */
+export type Parts = readonly (number | string)[];
 /** One of criu's options; one that may be repeated stands there more than once. */
 export type Option = readonly [name: OptionName, value: number | boolean | string | Parts];
 
@@ -69,9 +70,7 @@ export function encodeRequest(type: number, options: readonly Option[]): Uint8Ar
 
 function encodeValue(value: Option[1]): Value {
   if (typeof value !== "object") return value;
-  return encodeFields(
-    value.flatMap((part, index): Field[] => (part === undefined ? [] : [[index + 1, part]])),
-  );
+  return encodeFields(value.map((part, index): Field => [index + 1, part]));
 }
 
 /** The word to go on after a notification, or to give up. */

@@ -22,6 +22,7 @@ const FACTS: DumpFacts = {
   mounts: [],
   namespaces: [],
   freezer: undefined,
+  controllers: undefined,
   configFile: undefined,
 };
 const RESTORED: RestoreFacts = {
@@ -73,6 +74,7 @@ describe("the options of a dump", () => {
     [["track_mem", true], { parent: "../one" }, {}],
     [["ps", ["::1", 9]], { pageServer: { address: "::1", port: 9 } }, {}],
     [["freeze_cgroup", "/sys/fs/cgroup/c"], {}, { freezer: "/sys/fs/cgroup/c" }],
+    [["cgroup_dump_controller", ""], {}, { controllers: ["cpu", ""] }],
     [["config_file", "/etc/criu/a.conf"], {}, { configFile: "/etc/criu/a.conf" }],
     [["external", "mnt[/run/a]:/run/a"], {}, { mounts: [MOUNT] }],
     [
@@ -109,7 +111,7 @@ describe("the options of a restore", () => {
     [["external", "mnt[/run/a]:/host/a"], { mounts: [MOUNT] }],
     [["inherit_fd", ["pipe:[99]", 1]], { inherited: [{ fd: 1, name: "pipe:[99]" }] }],
     [["join_ns", ["mnt", "/n"]], { joined: [{ type: "mount", path: "/n" }] }],
-    [["cg_root", [undefined, "/a/b"]], { cgroups: [{ controllers: [], path: "/a/b" }] }],
+    [["cg_root", ["", "/a/b"]], { cgroups: [{ controllers: [], path: "/a/b" }] }],
     [
       ["cg_root", ["cpu,cpuacct", "/a"]],
       { cgroups: [{ controllers: ["cpu", "cpuacct"], path: "/a" }] },

@@ -54,6 +54,8 @@ export type DumpFacts = {
   readonly namespaces: readonly ExternalNamespace[];
   /** The cgroup that freezes all of the container, below its mountpoint's path. */
   readonly freezer: string | undefined;
+  /** Hierarchies of cgroups that are saved; undefined: all. */
+  readonly controllers: readonly string[] | undefined;
   /** A file of options that overrule ours. */
   readonly configFile: string | undefined;
 };
@@ -64,7 +66,7 @@ export type RestoreFacts = {
   /** Open descriptors of criu in place of what the image only names. */
   readonly inherited: readonly { readonly fd: number; readonly name: string }[];
   readonly joined: readonly { readonly type: string; readonly path: string }[];
-  /** Cgroups below the root of each hierarchy; no controllers: of all. */
+  /** Cgroups below the root of each hierarchy; v2's has no controllers. */
   readonly cgroups: readonly { readonly controllers: readonly string[]; readonly path: string }[];
   readonly configFile: string | undefined;
   readonly lsmProfile?: string;
@@ -124,6 +126,7 @@ export function dumpOptions(wishes: DumpWishes, facts: DumpFacts, places: Places
     ["root", facts.rootfs],
     ...commonOptions(wishes, facts, places, DUMP_LOG),
     ...given("freeze_cgroup", facts.freezer),
+    ...(facts.controllers ?? []).map((name): Option => ["cgroup_dump_controller", name]),
     ...given("parent_img", parent),
     ...(parent === undefined && !wishes.preDump ? [] : [["track_mem", true] as const]),
     ...(pageServer === undefined ? [] : [["ps", [pageServer.address, pageServer.port]] as const]),
@@ -182,6 +185,7 @@ function given(name: OptionName, value: string | undefined): Option[] {
   return value === undefined ? [] : [[name, value]];
 }
 
+/** Without a name it would hold for each hierarchy: also for those in which the container has no cgroup. */
 function cgroupRoot({ controllers, path }: RestoreFacts["cgroups"][number]): Option {
-  return ["cg_root", [controllers.length === 0 ? undefined : controllers.join(","), path]];
+  return ["cg_root", [controllers.join(","), path]];
 }

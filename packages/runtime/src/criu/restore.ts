@@ -21,10 +21,11 @@ import { type ContainerDirectory, createDirectory, makePath, toState } from "../
 import { runHooks } from "../hooks/hooks.ts";
 import { attachRoot, setPropagation } from "../mounts/root.ts";
 import { loadFilter } from "../seccomp/apply.ts";
+import { ENOENT } from "../sys/abi-errno.ts";
 import { AT_FDCWD, O_RDONLY } from "../sys/abi-file.ts";
 import { MS_SLAVE } from "../sys/abi-mount.ts";
 import { CLONE_NEWNS } from "../sys/abi-process.ts";
-import { check, errnoOf } from "../sys/check.ts";
+import { check, errnoOf, SysError } from "../sys/check.ts";
 import { openAt, retried } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import type { Fd, Sys } from "../sys/types.ts";
@@ -136,8 +137,14 @@ function answer(sys: Sys, { script, pid = 0, fd }: Notice, wanted: Wanted): void
 
 /** criu puts processes into a time namespace, so that their clocks go on where they were. */
 function hasOwnTime(sys: Sys, pid: number): boolean {
-  const [ours, theirs] = ["self", pid].map((each) => linkTarget(sys, `/proc/${each}/ns/time`));
-  return ours !== theirs;
+  try {
+    const [ours, theirs] = ["self", pid].map((each) => linkTarget(sys, `/proc/${each}/ns/time`));
+    return ours !== theirs;
+  } catch (error) {
+    // It has ended already.
+    if (error instanceof SysError && error.errno === ENOENT) return false;
+    throw error;
+  }
 }
 
 /** `exec` joins the namespaces of the configuration. */
