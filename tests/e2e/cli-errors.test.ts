@@ -73,6 +73,9 @@ const cases: [words: string[], code: number, said: RegExp, hint?: RegExp][] = [
   [["rmi", "no-such"], 1, /not in the store/],
   [["rm", "no-such"], 1, /Cannot find container "no-such"/],
   [["images", "--format", "{{.Nothing"], 1, /"{{" is not closed/],
+  [["--data-root", "", "images"], 1, /--data-root "": it is empty/],
+  [["history"], 1, /Cannot run "history": want 1 word, got 0/, /tare history IMAGE/],
+  [["run", "-m", "9999999p", IMAGE, "true"], 125, /-m "9999999p": want less than 8 EiB/],
   [["images", "-f", "reference=["], 1, /Cannot use the pattern "\["/],
   [["version", "x"], 1, /no name is wanted here/],
   [["run", "--platform", "bogus", IMAGE, "true"], 125, /--platform "bogus": there is no such arch/],
@@ -149,6 +152,16 @@ test("records that are damaged are one line", async () => {
   const ran = await cli.tare(["images"]);
   expect([ran.code, ran.stdout]).toEqual([1, ""]);
   expect(ran.stderr).toMatch(/^tare: Cannot read "tare.db" .*it is damaged\n {2}hint: .*\n$/);
+});
+
+test("relative roots are of the current directory", async () => {
+  const cli = await openCli();
+  const cwd = cli.scene.dir;
+  const program = cli.command()[0] ?? "";
+  const made = await run([program, "--root", "here", "volume", "create", "notes"], { cwd });
+  expect([made.code, made.stdout]).toEqual([0, "notes\n"]);
+  const listed = await run([program, "--data-root", `${cwd}/here`, "volume", "ls", "-q"]);
+  expect(listed.stdout).toBe("notes\n");
 });
 
 test("the program reads no settings of the current directory", async () => {

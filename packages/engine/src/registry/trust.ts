@@ -80,7 +80,8 @@ function filesFor(directory: string, url: URL): string[] {
 }
 
 function isDirectory(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+  // Of a path below a file, stat would throw.
+  return existsSync(path) && statSync(path).isDirectory();
 }
 
 function keyOf(cert: string): string {

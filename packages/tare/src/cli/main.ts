@@ -1,10 +1,11 @@
 /** The command line: global flags, the choice of a command, and what a failure turns into. */
+import { resolve } from "node:path";
 import { TareError } from "@tare/spec/error.ts";
 import type { Surroundings } from "./command.ts";
 import { COMMANDS, type CommandEntry, findCommand, groupOf } from "./commands.ts";
 import { failureStatus, printFailure } from "./failure.ts";
 import { parseLine, UnknownFlag } from "./flag.ts";
-import { parseSwitch, parseText } from "./values.ts";
+import { parsePath, parseSwitch } from "./values.ts";
 
 /** Flags of `tare` itself, before the command. */
 export const GLOBAL_FLAGS = {
@@ -12,26 +13,26 @@ export const GLOBAL_FLAGS = {
     name: "config",
     arg: "DIR",
     help: "Docker's directory, with passwords of registries (default ~/.docker)",
-    parse: parseText,
+    parse: parsePath,
   },
   dataRoot: {
     name: "data-root",
     alias: "root",
     arg: "DIR",
     help: "Where images and containers are kept (default /var/lib/tare)",
-    parse: parseText,
+    parse: parsePath,
   },
   registries: {
     name: "registries",
     arg: "FILE",
     help: "How registries are reached (default /etc/tare/registries.toml)",
-    parse: parseText,
+    parse: parsePath,
   },
   runRoot: {
     name: "run-root",
     arg: "DIR",
     help: "Where runtimes keep the state of running containers (default /run/tare)",
-    parse: parseText,
+    parse: parsePath,
   },
   version: { name: "version", short: "v", help: "Print versions", parse: parseSwitch },
 } as const;
@@ -48,8 +49,8 @@ export async function main(words: readonly string[], around: Surroundings): Prom
     if (isGroup(all)) return await printHelp([command], around);
     const { entry, rest } = await wantCommand(all);
     name = entry.name;
-    const dataRoot = values.dataRoot ?? around.settings.dataRoot;
-    const runRoot = values.runRoot ?? around.settings.runRoot;
+    const dataRoot = resolve(around.directory, values.dataRoot ?? around.settings.dataRoot);
+    const runRoot = resolve(around.directory, values.runRoot ?? around.settings.runRoot);
     const settings = { ...around.settings, dataRoot, runRoot };
     return await runCommand(entry, rest, {
       ...around,

@@ -37,7 +37,12 @@ export function wantWords(
   const count = positionals.length;
   if (count >= least && count <= most) return positionals;
   const wanted = least === most ? `${least}` : `${least} to ${most}`;
-  throw new TareError("bad_input", `Cannot ${command}: want ${wanted} words, got ${count}`, {
-    hint: `tare ${command} ${usage}`,
-  });
+  const words = wanted === "1" ? "word" : "words";
+  throw new TareError(
+    "bad_input",
+    `Cannot run "${command}": want ${wanted} ${words}, got ${count}`,
+    {
+      hint: `tare ${command} ${usage}`,
+    },
+  );
 }

@@ -7,10 +7,16 @@ import {
   parseInteger,
   parseName,
   parsePair,
+  parsePath,
   parseSize,
   parseSizeOrUnlimited,
   parseUlimit,
 } from "./values.ts";
+
+test("a path has a name, and no NUL", () => {
+  expect([parsePath("a"), parsePath("/")]).toEqual(["a", "/"]);
+  for (const text of ["", "a\0b"]) expect(() => parsePath(text)).toThrow(/empty|NUL/);
+});
 
 describe("sizes", () => {
   const good: [string, bigint][] = [
@@ -32,6 +38,13 @@ describe("sizes", () => {
     "refuses %j",
     (text) => expect(() => parseSize(text)).toThrow(/want a size/),
   );
+
+  test("none is larger than the kernel knows", () => {
+    expect(parseSize("8191p")).toBe(8191n << 50n);
+    for (const text of ["8192p", "9999999999999p", `${2n ** 63n}`]) {
+      expect(() => parseSize(text)).toThrow(/want less than 8 EiB|want a size/);
+    }
+  });
 
   test("-1 is no limit only where that makes sense", () => {
     expect(parseSizeOrUnlimited("-1")).toBe(-1n);

@@ -18,6 +18,12 @@ export function parseText(text: string): string {
   return text;
 }
 
+/** The path of a file or a directory: an unset variable of the shell must not mean the current one. */
+export function parsePath(text: string): string {
+  if (text === "") throw new BadValue("it is empty");
+  return parseText(text);
+}
+
 /** A whole number, perhaps negative, of at most 63 bits. */
 export function parseInteger(text: string): bigint {
   const digits = text.startsWith("-") ? text.slice(1) : text;
@@ -34,6 +40,9 @@ const UNITS = new Map([
   ["p", 1n << 50n],
 ]);
 
+/** What a file's size and the kernel's limits can be. */
+const SIZE_MAX = 2n ** 63n - 1n;
+
 /** Bytes: digits, perhaps a fraction, then one of b k m g t p, perhaps "b" or "ib" after it. */
 export function parseSize(text: string): bigint {
   const lower = text.toLowerCase().trim();
@@ -46,7 +55,9 @@ export function parseSize(text: string): bigint {
     throw new BadValue("want a size such as 512m or 1.5g (units b, k, m, g, t)");
   }
   const digits = (fraction ?? "").slice(0, 9);
-  return BigInt(whole) * unit + (BigInt(`0${digits}`) * unit) / 10n ** BigInt(digits.length);
+  const size = BigInt(whole) * unit + (BigInt(`0${digits}`) * unit) / 10n ** BigInt(digits.length);
+  if (size <= SIZE_MAX) return size;
+  throw new BadValue("want less than 8 EiB");
 }
 
 function unitOf(suffix: string): bigint | undefined {
