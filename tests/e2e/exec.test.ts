@@ -137,6 +137,18 @@ describe("the process", () => {
     expect([capInh, capAmb].map((set) => BigInt(`0x${set}`))).toEqual([0n, 0n]);
     expect(BigInt(`0x${capEff}`) & (1n << 19n)).not.toBe(0n);
   });
+
+  // As runc: who writes a name in another way shall not get what no configuration could have given.
+  test("a capability that has no such name is left out with a warning", async () => {
+    const guest = await openGuest();
+    const words = ["--cap", "SYS_ADMIN", "--cap", "cap_sys_ptrace", "--cap", "CAP_MOON"];
+    const ran = await guest.exec([...words, "--cap", "CAP_SYS_TIME"], "/t/report");
+    const told = expect.stringContaining("SYS_ADMIN, cap_sys_ptrace, CAP_MOON");
+    expect(ran).toMatchObject({ code: 0, stderr: told });
+    const before = BigInt(`0x${(await guest.report()).capEff}`);
+    const { capEff } = JSON.parse(ran.stdout) as { capEff: string };
+    expect(BigInt(`0x${capEff}`)).toBe(before | (1n << 25n));
+  });
 });
 
 describe("flags", () => {

@@ -402,10 +402,16 @@ describe("capabilities", () => {
     expect((await scene.runIn({ ...options, process: { capabilities } })).stdout).toBe("");
   });
 
-  test("an unknown name is refused", async () => {
+  test("an unknown name is left out with a warning; where no name is known, all are refused", async () => {
     const scene = await openScene();
-    const capabilities = { bounding: ["CAP_MOON"], permitted: ["CAP_MOON"] };
-    expect((await scene.runIn({ process: { capabilities } })).code).not.toBe(0);
+    const some = { bounding: ["CAP_MOON", "CAP_KILL"], permitted: ["CAP_KILL", "moon"] };
+    const args = ["/t/report"];
+    const ran = await scene.runIn({ args, process: { capabilities: some } });
+    expect(ran).toMatchObject({ code: 0, stderr: expect.stringMatching(/CAP_MOON, moon/) });
+    const { capBnd, capPrm } = JSON.parse(ran.stdout) as Report;
+    expect([capBnd, capPrm]).toEqual([bits(KILL), bits(KILL)]);
+    const none = { bounding: ["CAP_MOON"], permitted: ["KILL"] };
+    expect((await scene.runIn({ args, process: { capabilities: none } })).code).not.toBe(0);
   });
 });
 

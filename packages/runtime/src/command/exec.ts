@@ -69,7 +69,8 @@ function runExec(context: Context): number {
   if (record?.exec === undefined) throw notReady(id);
   const known = parseExecRecord(record.exec, id);
   const wanted = listeningProcess(sys, processOf(context, known));
-  const process = hasUserNamespace(known) ? wanted : grantable(sys, wanted, context.log.warn);
+  const inUserNamespace = hasUserNamespace(known);
+  const process = grantable(sys, wanted, { inUserNamespace, warn: context.log.warn });
   checkLabels(process, readModules(sys, process));
   checkConsole(args, process);
   const taker = consoleTaker(sys, args.options.get("console-socket"));

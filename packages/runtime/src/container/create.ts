@@ -18,7 +18,7 @@ import { runHooks } from "../hooks/hooks.ts";
 import { openBindSource } from "../mounts/attach.ts";
 import { normalize } from "../mounts/plan.ts";
 import { grantable } from "../process/apply.ts";
-import { asksForScheduling, lostAmbient } from "../process/plan.ts";
+import { asksForScheduling, lostAmbient, refuseOnlyUnknown } from "../process/plan.ts";
 import { waitFor } from "../process/wait.ts";
 import { loadFilter } from "../seccomp/apply.ts";
 import { agentOf, filterFlags } from "../seccomp/flags.ts";
@@ -163,8 +163,9 @@ export function prepare(
 /** In a user namespace of its own, or one that is joined, the first process has them all. */
 function withCapabilities(sys: Sys, config: Config, warn: CreateRequest["warn"]): Config {
   if (config.process === undefined) return config;
-  if (config.linux.namespaces.some(({ type }) => type === "user")) return config;
-  const process = grantable(sys, config.process, warn);
+  refuseOnlyUnknown(config.process);
+  const inUserNamespace = config.linux.namespaces.some(({ type }) => type === "user");
+  const process = grantable(sys, config.process, { inUserNamespace, warn });
   return process === config.process ? config : { ...config, process };
 }
 

@@ -66,7 +66,7 @@ describe("the process of flags", () => {
 
   // CVE-2022-29162; that of containers whose own set is not empty is theirs.
   test("added capabilities are never inheritable", () => {
-    const { capabilities } = withFlags({ capabilities: ["CAP_KILL", "sys_admin", "CAP_KILL"] });
+    const { capabilities } = withFlags({ capabilities: ["CAP_KILL", "CAP_SYS_ADMIN", "CAP_KILL"] });
     const all = ["CAP_CHOWN", "CAP_KILL", "CAP_SYS_ADMIN"];
     expect(capabilities).toEqual({
       bounding: all,

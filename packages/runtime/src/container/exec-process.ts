@@ -115,14 +115,11 @@ function withUser(own: Process["user"], flags: ProcessFlags): Process["user"] {
 
 /**
  * Never inheritable: a file's inheritable capabilities would become the program's (CVE-2022-29162).
- * Ambient are those that the container's inheritable set allows; the others are left out later.
+ * Ambient are those that the container's inheritable set allows; the others are left out later, and
+ * so are names that are none, as SYS_ADMIN.
  */
-function withCapabilities(own: Capabilities, texts: readonly string[]): Capabilities {
-  if (texts.length === 0) return own;
-  const names = texts.map((text) => {
-    const name = text.toUpperCase();
-    return name.startsWith("CAP_") ? name : `CAP_${name}`;
-  });
+function withCapabilities(own: Capabilities, names: readonly string[]): Capabilities {
+  if (names.length === 0) return own;
   const add = (set: readonly string[]): readonly string[] => [...new Set([...set, ...names])];
   return {
     bounding: add(own.bounding),

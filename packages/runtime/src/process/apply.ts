@@ -27,7 +27,7 @@ import { statAt } from "../sys/stat.ts";
 import type { Fd, Sys } from "../sys/types.ts";
 import { enterDirectory } from "./directory.ts";
 import { hide, keepHidden, show } from "./hidden.ts";
-import { withinHeld } from "./plan.ts";
+import { withinHeld, withinKnown } from "./plan.ts";
 import { becomeProgram, closeAllBut, type Program, prepareProgram } from "./program.ts";
 
 /** What the steps of the program need and leave. */
@@ -205,12 +205,23 @@ function heldCapabilities(sys: Sys): bigint {
   return BigInt(view.getUint32(4, true)) | (BigInt(view.getUint32(16, true)) << 32n);
 }
 
-/** A process with the capabilities that we hold; what it cannot have is told. */
-export function grantable(sys: Sys, wanted: Process, warn: (line: string) => void): Process {
-  const { process, lacking } = withinHeld(wanted, heldCapabilities(sys));
-  if (lacking.length > 0) {
-    warn(`process.capabilities: ${lacking.join(", ")} left out: our caller does not hold them`);
-  }
+/**
+ * A process with the capabilities that exist and, unless a user namespace gives them, that we hold; what
+ * it cannot have is told.
+ */
+export function grantable(
+  sys: Sys,
+  wanted: Process,
+  { inUserNamespace, warn }: { inUserNamespace: boolean; warn: (line: string) => void },
+): Process {
+  const { process: mapped, unknown } = withinKnown(wanted);
+  const tell = (names: readonly string[], why: string) => {
+    if (names.length > 0) warn(`process.capabilities: ${names.join(", ")} left out: ${why}`);
+  };
+  tell(unknown, "unknown capability");
+  if (inUserNamespace) return mapped;
+  const { process, lacking } = withinHeld(mapped, heldCapabilities(sys));
+  tell(lacking, "our caller does not hold them");
   return process;
 }
 

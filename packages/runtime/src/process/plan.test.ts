@@ -2,7 +2,15 @@ import { describe, expect, test } from "bun:test";
 import type { Config } from "@tare/spec/oci-runtime.ts";
 import { parseConfig } from "@tare/spec/oci-runtime-parse.ts";
 import type { ProcessStep } from "../container/step.ts";
-import { capabilityMasks, lostAmbient, planLaunch, planProcessSetup, withinHeld } from "./plan.ts";
+import {
+  capabilityMasks,
+  lostAmbient,
+  planLaunch,
+  planProcessSetup,
+  refuseOnlyUnknown,
+  withinHeld,
+  withinKnown,
+} from "./plan.ts";
 import { planScheduling } from "./scheduling.ts";
 
 type Fields = { readonly [name: string]: unknown };
@@ -114,6 +122,9 @@ describe("identity", () => {
   });
 });
 
+/** Names that the kernel has not, or has in other letters. */
+const NO_NAMES = ["CAP_MAGIC", "CHOWN", "cap_chown", "CAP_", "__proto__"];
+
 describe("capabilities", () => {
   const masks = (capabilities: Fields) => {
     const { process } = configOf({ capabilities });
@@ -172,14 +183,29 @@ describe("capabilities", () => {
     expect(process === undefined ? [] : lostAmbient(process)).toEqual(all);
   });
 
-  test.each(["effective", "permitted", "inheritable", "bounding"])(
-    "an unknown name in %s is refused",
+  test.each(["effective", "permitted", "inheritable", "bounding", "ambient"])(
+    "a name in %s that is no capability is left out and told",
     (set) => {
-      for (const name of ["CAP_MAGIC", "CHOWN", "cap_chown", "CAP_", "__proto__"]) {
-        expect(() => launch({ capabilities: { [set]: [name] } })).toThrow(name);
-      }
+      const { process } = configOf({ capabilities: { [set]: [...NO_NAMES, "CAP_KILL"] } });
+      if (process === undefined) throw new Error("the configuration has a process");
+      const known = withinKnown(process);
+      expect(known.unknown).toEqual(NO_NAMES);
+      const none = { bounding: [], permitted: [], effective: [], inheritable: [], ambient: [] };
+      expect(known.process.capabilities).toEqual({ ...none, [set]: ["CAP_KILL"] });
+      expect(withinKnown(known.process)).toEqual({ process: known.process, unknown: [] });
+      expect(() => refuseOnlyUnknown(process)).not.toThrow();
     },
   );
+
+  test("names of which none is a capability are refused", () => {
+    for (const name of NO_NAMES) {
+      const { process } = configOf({ capabilities: { bounding: [name], permitted: ["CAP_NO"] } });
+      if (process === undefined) throw new Error("the configuration has a process");
+      expect(() => refuseOnlyUnknown(process)).toThrow(`none of ${name}, CAP_NO`);
+    }
+    const { process } = configOf({ capabilities: {} });
+    if (process !== undefined) expect(() => refuseOnlyUnknown(process)).not.toThrow();
+  });
 
   test("the bounding set loses all others, also those that have no name yet", () => {
     const { drop } = stepOf(

@@ -5,7 +5,7 @@
  */
 
 import { TareError } from "@tare/spec/error.ts";
-import type { Config, Process } from "@tare/spec/oci-runtime.ts";
+import type { Capabilities, Config, Process } from "@tare/spec/oci-runtime.ts";
 import type { LaunchLinux } from "../container/exec-record.ts";
 import type { CapabilityMasks, ProcessStep, SchedulingStep } from "../container/step.ts";
 import { CAP_BITS, capabilityNames, rlimitNumber } from "../sys/abi-process.ts";
@@ -120,18 +120,14 @@ function mayLackSetgroups({ linux }: { readonly linux: LaunchLinux }, { user }: 
 
 let numbersByName: ReadonlyMap<string, number> | undefined;
 
-function capabilityNumbers(names: readonly string[], set: string): number[] {
-  numbersByName ??= new Map(capabilityNames().map((name, number) => [name, number]));
-  const known = numbersByName;
-  return names.map((name) => {
-    const number = known.get(name);
-    if (number !== undefined) return number;
-    throw new TareError(
-      "bad_input",
-      `Cannot use process.capabilities.${set} "${name}": unknown capability`,
-      { hint: "Names are written as CAP_CHOWN" },
-    );
-  });
+function numberOf(name: string): number | undefined {
+  numbersByName ??= new Map(capabilityNames().map((known, number) => [known, number]));
+  return numbersByName.get(name);
+}
+
+/** Of the names that the kernel has; `withinKnown` told the caller of the others. */
+function capabilityNumbers(names: readonly string[]): number[] {
+  return names.map(numberOf).filter((number) => number !== undefined);
 }
 
 /** Put together from two halves: a BigInt for each bit would cost more than the rest of the plan. */
@@ -149,12 +145,11 @@ function mask(numbers: readonly number[]): bigint {
 export function capabilityMasks(process: Process): CapabilityMasks {
   const { effective, permitted, inheritable, ambient } = process.capabilities;
   return {
-    effective: mask(capabilityNumbers(effective, "effective")),
-    permitted: mask(capabilityNumbers(permitted, "permitted")),
-    inheritable: mask(capabilityNumbers(inheritable, "inheritable")),
+    effective: mask(capabilityNumbers(effective)),
+    permitted: mask(capabilityNumbers(permitted)),
+    inheritable: mask(capabilityNumbers(inheritable)),
     ambient: capabilityNumbers(
       ambient.filter((name) => permitted.includes(name) && inheritable.includes(name)),
-      "ambient",
     ),
   };
 }
@@ -169,6 +164,47 @@ export function lostAmbient({ capabilities }: Process): readonly string[] {
 }
 
 /**
+ * A process without the names that are no capability, and these: what cannot be mapped is for a warning,
+ * and no failure (config.md, "Linux Process").
+ */
+export function withinKnown(process: Process): {
+  readonly process: Process;
+  readonly unknown: readonly string[];
+} {
+  const unknown = namesOf(process.capabilities).filter((name) => numberOf(name) === undefined);
+  return { process: unknown.length === 0 ? process : without(process, unknown), unknown };
+}
+
+/** Where no name at all is known, somebody writes them in another way, and means a container that has them. */
+export function refuseOnlyUnknown({ capabilities }: Process): void {
+  const names = namesOf(capabilities);
+  if (names.length === 0 || names.some((name) => numberOf(name) !== undefined)) return;
+  throw new TareError(
+    "bad_input",
+    `Cannot use process.capabilities: none of ${names.join(", ")} is a capability`,
+    { hint: "Names are written as CAP_CHOWN" },
+  );
+}
+
+/** Each name of the five sets once. */
+function namesOf({ bounding, effective, permitted, inheritable, ambient }: Capabilities): string[] {
+  return [...new Set([...bounding, ...effective, ...permitted, ...inheritable, ...ambient])];
+}
+
+function without(process: Process, names: readonly string[]): Process {
+  const { bounding, effective, permitted, inheritable, ambient } = process.capabilities;
+  const left = (set: readonly string[]) => set.filter((name) => !names.includes(name));
+  const capabilities = {
+    bounding: left(bounding),
+    effective: left(effective),
+    permitted: left(permitted),
+    inheritable: left(inheritable),
+    ambient: left(ambient),
+  };
+  return { ...process, capabilities };
+}
+
+/**
  * A process without the capabilities that whoever makes it does not hold, and their names: what cannot
  * be granted is for a warning, and no failure (config.md, "Linux Process").
  */
@@ -180,21 +216,12 @@ export function withinHeld(
   const missing = (effective | permitted | inheritable) & ~held;
   if (missing === 0n) return { process, lacking: [] };
   const lacking = capabilityNames().filter((_name, bit) => ((missing >> BigInt(bit)) & 1n) !== 0n);
-  const left = (names: readonly string[]) => names.filter((name) => !lacking.includes(name));
-  const sets = process.capabilities;
-  const capabilities = {
-    bounding: left(sets.bounding),
-    effective: left(sets.effective),
-    permitted: left(sets.permitted),
-    inheritable: left(sets.inheritable),
-    ambient: left(sets.ambient),
-  };
-  return { process: { ...process, capabilities }, lacking };
+  return { process: without(process, lacking), lacking };
 }
 
 /** Up to the last bit of a set: a newer kernel has capabilities that we have no name for. */
 function boundingDrops(process: Process): number[] {
-  const kept = new Set(capabilityNumbers(process.capabilities.bounding, "bounding"));
+  const kept = new Set(capabilityNumbers(process.capabilities.bounding));
   return Array.from({ length: CAP_BITS }, (_, number) => number).filter(
     (number) => !kept.has(number),
   );
