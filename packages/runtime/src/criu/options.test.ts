@@ -52,6 +52,9 @@ const dumped = (wishes: Partial<DumpWishes>, facts: Partial<DumpFacts> = {}) =>
 const restored = (facts: Partial<RestoreFacts>) =>
   restoreOptions(WISHES, { ...RESTORED, ...facts }, PLACES);
 
+const has = (options: readonly Option[], option: Option) =>
+  options.some((each) => JSON.stringify(each) === JSON.stringify(option));
+
 describe("the options of a dump", () => {
   test("with nothing asked for", () => {
     expect(dumped({})).toEqual([
@@ -84,13 +87,12 @@ describe("the options of a dump", () => {
     ],
     [["external", "pid[3]:extRootPidNS"], {}, { namespaces: [{ type: "pid", inode: 3n }] }],
   ])("%p", (option, wishes, facts) => {
-    expect(dumped(wishes, facts)).toContainEqual(option);
-    expect(dumped({})).not.toContainEqual(option);
+    expect([has(dumped(wishes, facts), option), has(dumped({}), option)]).toEqual([true, false]);
   });
 
   test("of memory only follow its changes, and look at no mounts", () => {
     const options = dumped({ preDump: true }, { mounts: [MOUNT] });
-    expect(options).toContainEqual(["track_mem", true]);
+    expect(has(options, ["track_mem", true])).toBe(true);
     expect(options.filter(([name]) => name === "external")).toEqual([]);
   });
 });
@@ -119,8 +121,7 @@ describe("the options of a restore", () => {
     [["lsm_profile", "apparmor:x"], { lsmProfile: "apparmor:x" }],
     [["lsm_mount_context", "l"], { lsmMountContext: "l" }],
   ])("%p", (option, facts) => {
-    expect(restored(facts)).toContainEqual(option);
-    expect(restored({})).not.toContainEqual(option);
+    expect([has(restored(facts), option), has(restored({}), option)]).toEqual([true, false]);
   });
 });
 
