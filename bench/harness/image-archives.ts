@@ -113,7 +113,10 @@ async function compressLayers(
   await must(["tar", "-cf", "image.tar", "manifest.json", ...configs, ...Layers], dir);
 }
 
-/** The tree's directories in the first layer, its files dealt out to all. */
+/**
+ * The tree's files dealt out to all layers, each with the directories on their way, as engines write layers: those are
+ * upper directories of overlayfs. All directories are in the first.
+ */
 async function packTree(root: string, count: number, dir: string): Promise<void> {
   const names = (await must(["find", ".", "-print0"], root))
     .split("\0")
@@ -123,12 +126,24 @@ async function packTree(root: string, count: number, dir: string): Promise<void>
   const files = names.filter((name) => !isDirectory.has(name));
   for (let index = 0; index < count; index++) {
     const dealt = files.filter((_, at) => at % count === index);
+    const above = index === 0 ? directories.slice(0, -1) : waysTo(dealt);
     const list = join(dir, "list");
-    writeFileSync(list, [...(index === 0 ? directories.slice(0, -1) : []), ...dealt].join("\0"));
+    writeFileSync(list, [...above, ...dealt].join("\0"));
     const from = ["-C", root, "--no-recursion", "--null", "--verbatim-files-from", "-T", list];
     await must(["tar", "--numeric-owner", "-cf", join(dir, `${index}.tar`), ...from], dir);
     rmSync(list);
   }
+}
+
+/** The directories above files, each once and behind those above it. */
+function waysTo(files: readonly string[]): string[] {
+  const found = new Set<string>();
+  for (const file of files) {
+    for (let end = file.indexOf("/", 2); end > 0; end = file.indexOf("/", end + 1)) {
+      found.add(file.slice(0, end));
+    }
+  }
+  return [...found].sort();
 }
 
 /** Half of it does not compress, half of it does; the same bytes each time. */
