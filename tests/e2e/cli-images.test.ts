@@ -356,7 +356,7 @@ describe("tare images and rmi", () => {
     expect(json).toMatchObject({
       Repository: IMAGE_NAME,
       Tag: "1.0",
-      CreatedAt: "2024-05-06T07:08:09Z",
+      CreatedAt: "2024-05-06 07:08:09 +0000 UTC",
     });
     expect(json.ID).toMatch(/^sha256:[0-9a-f]{64}$/);
     expect((await cli.tare(["images", "-q"])).stdout.trim()).toBe(json.ID.slice(7, 19));
