@@ -183,6 +183,67 @@ describe("values of the wrong kind", () => {
   });
 });
 
+/** What the kernel refuses, which knows only its own names for things. */
+describe("a value that the kernel refuses is told with its field", () => {
+  const at = (config: BundleConfig & JsonObject, type: string, path: string) => {
+    const found = config.linux.namespaces.filter((each) => each.type !== type);
+    config.linux.namespaces = [...found, { type, path }];
+  };
+  const changes: [field: RegExp, change: (config: BundleConfig & JsonObject) => void][] = [
+    [
+      /"\/data" \(mounts\[\d+\]\).*"\/no\/such"/,
+      ({ mounts }) =>
+        mounts.push({ destination: "/data", type: "bind", source: "/no/such", options: ["bind"] }),
+    ],
+    [
+      /"\/data" \(mounts\[\d+\]\).*moonfs/,
+      ({ mounts }) => mounts.push({ destination: "/data", type: "moonfs", source: "x" }),
+    ],
+    [
+      /"\/data" \(mounts\[\d+\]\).*size/,
+      ({ mounts }) =>
+        mounts.push({ destination: "/data", type: "tmpfs", source: "x", options: ["size=moon"] }),
+    ],
+    [/ipc namespace of linux\.namespaces.*"\/no\/such"/, (config) => at(config, "ipc", "/no/such")],
+    [/pid namespace of linux\.namespaces.*"\/no\/such"/, (config) => at(config, "pid", "/no/such")],
+    [/ipc namespace of linux\.namespaces.*null/, (config) => at(config, "ipc", "/dev/null")],
+    [
+      /linux\.timeOffsets\.boottime/,
+      ({ linux }) => {
+        linux.namespaces = [...linux.namespaces, { type: "time" }];
+        linux.timeOffsets = { boottime: { secs: 2 ** 50, nanosecs: 0 } };
+      },
+    ],
+    [
+      /process\.rlimits RLIMIT_NOFILE/,
+      ({ process }) => {
+        process.rlimits = [{ type: "RLIMIT_NOFILE", soft: 100, hard: 99 }];
+      },
+    ],
+    [
+      /linux\.sysctl "kernel\.msgmax"/,
+      ({ linux }) => {
+        linux.sysctl = { "kernel.msgmax": "moon" };
+      },
+    ],
+  ];
+  test.each(changes)("%s", async (field, change) => {
+    const scene = await openScene();
+    const ran = await runChanged(scene, change);
+    expectRefused(ran);
+    expect(ran.stderr).toMatch(field);
+  });
+
+  test("--pid-file", async () => {
+    const scene = await openScene();
+    const bundle = scene.bundle({ sh: "true" });
+    const words = ["run", "--bundle", bundle.dir, "--pid-file", "/no/such/p", bundle.id];
+    const ran = await scene.verb(...words);
+    expectRefused(ran);
+    expect(ran.stderr).toContain('--pid-file "/no/such/p"');
+  });
+});
+
 describe("a NUL byte", () => {
   const places: [name: string, change: (config: BundleConfig & JsonObject) => void][] = [
     ["in an argument", (config) => config.process.args.push("a\0b")],

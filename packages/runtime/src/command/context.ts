@@ -3,7 +3,7 @@
 import { type ContainerId, parseContainerId } from "@tare/spec/container-id.ts";
 import { TareError } from "@tare/spec/error.ts";
 import { AT_FDCWD } from "../sys/abi-file.ts";
-import { check } from "../sys/check.ts";
+import { check, during } from "../sys/check.ts";
 import { replaceTextAt, retried } from "../sys/file.ts";
 import type { Sys } from "../sys/types.ts";
 import type { Arguments } from "./arguments.ts";
@@ -58,7 +58,11 @@ export function absolutePath(sys: Sys, path: string): string {
 export function writePidFile({ sys, args }: Pick<Context, "sys" | "args">, pid: number): void {
   const file = args.options.get("pid-file");
   if (file === undefined) return;
-  replaceTextAt(sys, AT_FDCWD, absolutePath(sys, file), String(pid), 0o644);
+  const path = absolutePath(sys, file);
+  during(
+    () => `Cannot write --pid-file "${file}"`,
+    () => replaceTextAt(sys, AT_FDCWD, path, String(pid), 0o644),
+  );
 }
 
 /** The container's id, the first word. */

@@ -8,7 +8,7 @@ import type { Config, Linux } from "@tare/spec/oci-runtime.ts";
 import { becomeNamespaceRoot, hide, show } from "../process/hidden.ts";
 import { waitFor } from "../process/wait.ts";
 import { EPERM } from "../sys/abi-errno.ts";
-import { AT_FDCWD, NO_FD, O_RDONLY } from "../sys/abi-file.ts";
+import { AT_FDCWD, NO_FD } from "../sys/abi-file.ts";
 import {
   CLONE_INTO_CGROUP,
   CLONE_NEWPID,
@@ -17,13 +17,12 @@ import {
   CLONE_PARENT,
   SIGCHLD,
 } from "../sys/abi-process.ts";
-import { check, errnoOf } from "../sys/check.ts";
-import { openAt, writeTextAt } from "../sys/file.ts";
-import { OwnedFd } from "../sys/owned-fd.ts";
+import { check, during, errnoOf } from "../sys/check.ts";
+import { writeTextAt } from "../sys/file.ts";
 import type { Fd, Sys } from "../sys/types.ts";
 import { Channel } from "./channel.ts";
 import { writeIdMaps } from "./id-maps.ts";
-import { joinNamespace } from "./namespace-apply.ts";
+import { enterNamespace, joinNamespace, openNamespace } from "./namespace-apply.ts";
 import { NAMESPACE_FLAGS } from "./namespaces.ts";
 import type { CloneStep } from "./step.ts";
 
@@ -79,7 +78,10 @@ function enterTimeNamespace(sys: Sys, offsets: Linux["timeOffsets"]): void {
     const offset = offsets[clock];
     if (offset === undefined) continue;
     const line = `${clock} ${offset.secs} ${offset.nanosecs}\n`;
-    writeTextAt(sys, AT_FDCWD, "/proc/self/timens_offsets", line, 0);
+    during(
+      () => `Cannot set linux.timeOffsets.${clock} to ${offset.secs} s, ${offset.nanosecs} ns`,
+      () => writeTextAt(sys, AT_FDCWD, "/proc/self/timens_offsets", line, 0),
+    );
   }
 }
 
@@ -122,8 +124,7 @@ function followStage(sys: Sys, config: Config, channel: Channel, stage: number):
 function joinAll(sys: Sys, joined: CloneStep["joined"]): void {
   using opened = new DisposableStack();
   const files = joined.map(({ type, path }) => {
-    const file = check(openAt(sys, AT_FDCWD, path, O_RDONLY, 0), "openat2", path);
-    return { type, path, fd: opened.use(new OwnedFd(sys, file)).fd };
+    return { type, path, fd: opened.use(openNamespace(sys, type, path)).fd };
   });
   const join = ({ type, fd }: (typeof files)[number]) => sys.setns(fd, NAMESPACE_FLAGS[type]);
   const others = files.filter(({ type }) => type !== "user");
@@ -131,11 +132,11 @@ function joinAll(sys: Sys, joined: CloneStep["joined"]): void {
   const first = user === undefined ? [] : others;
   const later = first.filter((file) => {
     const ret = join(file);
-    if (errnoOf(ret) !== EPERM) check(ret, `setns (${file.type} namespace)`, file.path);
+    if (errnoOf(ret) !== EPERM) enterNamespace(file.type, file.path, ret);
     return errnoOf(ret) === EPERM;
   });
   for (const file of user === undefined ? others : [user, ...later]) {
-    check(join(file), `setns (${file.type} namespace)`, file.path);
+    enterNamespace(file.type, file.path, join(file));
   }
 }
 

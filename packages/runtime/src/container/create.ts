@@ -43,6 +43,7 @@ import { cloneFirst } from "./clone.ts";
 import { destroy } from "./destroy.ts";
 import { toExecRecord } from "./exec-record.ts";
 import { groupsMayStay, isOurs, isRootless, readModules } from "./facts.ts";
+import { ofStep } from "./failed-step.ts";
 import { writeIdMaps } from "./id-maps.ts";
 import { type InitGift, runInit } from "./init.ts";
 import { keyringName } from "./keyring.ts";
@@ -404,7 +405,7 @@ function openGift(sys: Sys, want: SpawnRequest): Omit<InitGift, "channel" | "joi
     config,
     plan,
     startSocket: request.startElsewhere ? listenForStart(sys, directory.fd) : undefined,
-    bindSources: openBindSources(sys, plan.init, mapped && sys.geteuid() === 0),
+    bindSources: openBindSources(sys, plan, mapped && sys.geteuid() === 0),
     outsideDevices: mapped ? openOutsideDevices(sys, config, plan) : undefined,
     filter:
       seccomp === undefined
@@ -438,18 +439,28 @@ function openOutsideDevices(sys: Sys, { linux }: Config, plan: Plan): OutsideDev
  * All where root inside may see less, else those that stay peers of the host's. A source that is missing is told by the first process, if it cannot
  * open it either: it may lie in what is mounted before. Those that are id-mapped are asked for later.
  */
-function openBindSources(sys: Sys, steps: readonly Step[], all: boolean): Map<number, Fd> {
+function openBindSources(sys: Sys, plan: Plan, all: boolean): Map<number, Fd> {
+  const steps = plan.init;
   const sources = new Map<number, Fd>();
   const flag = steps.find((step) => step.op === "propagation")?.flag ?? MS_SLAVE;
   for (const step of steps) {
     if (step.op !== "bind" || step.idmap !== undefined || !(all || step.isPeer)) continue;
     if (step.options.links.has("copy-symlink")) continue;
     if (errnoOf(sys.faccessat2(AT_FDCWD, step.source, 0, 0)) !== 0) continue;
-    const source = openBindSource(sys, step);
+    const source = ofPlan(plan, step, () => openBindSource(sys, step));
     if (!step.isPeer) leaveHostGroup(sys, source, flag);
     sources.set(step.index, source);
   }
   return sources;
+}
+
+/** Does here what belongs to a step of the first process. */
+function ofPlan<T>({ init }: Plan, step: Step, action: () => T): T {
+  try {
+    return action();
+  } catch (error) {
+    throw ofStep(error, init, step);
+  }
 }
 
 /**
@@ -525,7 +536,8 @@ function endedEarly(sys: Sys, { linux }: Config, record: Record): TareError {
 function sendSource(sys: Sys, plan: Plan, index: number, pid: number, channel: Channel): void {
   const step = plan.init.find((each) => each.op === "bind" && each.index === index);
   if (step?.op !== "bind") throw new TareError("internal", "Cannot open a source: no such bind");
-  using tree = loadPart(sys, "tare-runtime~mapped-source").openMappedSource(sys, step, pid);
+  const { openMappedSource } = loadPart(sys, "tare-runtime~mapped-source");
+  using tree = ofPlan(plan, step, () => openMappedSource(sys, step, pid));
   channel.send({ kind: "received" }, [tree.fd]);
 }
 

@@ -29,6 +29,7 @@ import { check } from "../sys/check.ts";
 import { loadPart } from "../sys/part.ts";
 import type { Fd, Sys } from "../sys/types.ts";
 import type { Channel } from "./channel.ts";
+import { ofStep } from "./failed-step.ts";
 import { encodeLeft } from "./left.ts";
 import { applyNamespaceStep } from "./namespace-apply.ts";
 import { useOwnNull } from "./null-streams.ts";
@@ -95,10 +96,13 @@ export function runInit(sys: Sys, gift: InitGift): never {
 
 /** Does what the plan says, after `before`; never returns. */
 export function applySteps(sys: Sys, gift: InitGift, state: InitState, before: () => void): never {
+  const steps = gift.plan.init;
+  let current = steps[0];
   try {
     before();
-    for (const step of gift.plan.init) applyStep(sys, gift, state, step);
-  } catch (error) {
+    for (current of steps) applyStep(sys, gift, state, current);
+  } catch (thrown) {
+    const error = current === undefined ? thrown : ofStep(thrown, steps, current);
     state.reportTo.sendLast({ kind: "error", report: toReport(error) });
   }
   sys.exit_group(1);

@@ -1,6 +1,7 @@
 /** Applies the namespace steps in the container's first process. */
 
 import { assertNever } from "@tare/spec/error.ts";
+import type { NamespaceType } from "@tare/spec/oci-runtime.ts";
 import { joinCgroup } from "../cgroup/join.ts";
 import { ALL_PROCESSORS } from "../process/affinity.ts";
 import { becomeNamespaceRoot, hide } from "../process/hidden.ts";
@@ -14,10 +15,10 @@ import {
   SOCK_CLOEXEC,
   SOCK_DGRAM,
 } from "../sys/abi-socket.ts";
-import { check } from "../sys/check.ts";
+import { check, during } from "../sys/check.ts";
 import { openAt } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
-import type { Sys } from "../sys/types.ts";
+import type { Ret, Sys } from "../sys/types.ts";
 import type { InitGift } from "./init.ts";
 import { joinKeyring } from "./keyring.ts";
 import { NAMESPACE_FLAGS } from "./namespaces.ts";
@@ -56,9 +57,30 @@ export function applyNamespaceStep(sys: Sys, gift: InitGift, step: NamespaceStep
 }
 
 /** Joins a namespace by its file; the kernel checks that the file is one of this type. */
-export function joinNamespace(sys: Sys, type: keyof typeof NAMESPACE_FLAGS, path: string): void {
-  using file = new OwnedFd(sys, check(openAt(sys, AT_FDCWD, path, O_RDONLY, 0), "openat2", path));
-  check(sys.setns(file.fd, NAMESPACE_FLAGS[type]), `setns (${type} namespace)`, path);
+export function joinNamespace(sys: Sys, type: NamespaceType, path: string): void {
+  using file = openNamespace(sys, type, path);
+  enterNamespace(type, path, sys.setns(file.fd, NAMESPACE_FLAGS[type]));
+}
+
+/** The file of a namespace that the configuration names. */
+export function openNamespace(sys: Sys, type: NamespaceType, path: string): OwnedFd {
+  const open = () => check(openAt(sys, AT_FDCWD, path, O_RDONLY, 0), "openat2", path);
+  return new OwnedFd(
+    sys,
+    during(() => joining(type), open),
+  );
+}
+
+/** Looks at the answer of setns(2). */
+export function enterNamespace(type: NamespaceType, path: string, ret: Ret<void>): void {
+  during(
+    () => joining(type),
+    () => check(ret, `setns (${type} namespace)`, path),
+  );
+}
+
+function joining(type: NamespaceType): string {
+  return `Cannot join the ${type} namespace of linux.namespaces`;
 }
 
 /**

@@ -8,6 +8,7 @@ import { fromReport, TareError, toReport } from "@tare/spec/error.ts";
 import type { IdMapping, Mount } from "@tare/spec/oci-runtime.ts";
 import { Channel } from "../container/channel.ts";
 import { isOurs } from "../container/facts.ts";
+import { ofStep } from "../container/failed-step.ts";
 import type { Record } from "../container/record.ts";
 import type { MountStep } from "../container/step.ts";
 import { becomeNamespaceRoot, hide } from "../process/hidden.ts";
@@ -52,7 +53,9 @@ export type RunningMounts = {
 /** Adds all mounts, or none. */
 export function addMounts(sys: Sys, want: RunningMounts): void {
   const steps = planRunning(sys, want);
-  const trees = steps.map((step) => (step.op === "bind" ? openTree(sys, step) : undefined));
+  const trees = steps.map((step) =>
+    step.op === "bind" ? naming(steps, step, () => openTree(sys, step)) : undefined,
+  );
   const kept = trees.flatMap((tree) => (tree === undefined ? [] : [tree.fd]));
   try {
     const makesProcfs = steps.some((step) => step.op === "mount" && step.fstype === "proc");
@@ -234,12 +237,21 @@ function attachAll(
   const made: string[] = [];
   try {
     for (const [index, step] of steps.entries()) {
-      attachOne(sys, root.fd, step, trees[index]);
+      naming(steps, step, () => attachOne(sys, root.fd, step, trees[index]));
       if (step.op === "mount" || step.op === "bind") made.push(step.target);
     }
   } catch (error) {
     for (const target of made.reverse()) sys.umount2(target, MNT_DETACH | UMOUNT_NOFOLLOW);
     throw error;
+  }
+}
+
+/** An error says which entry of the list it is about. */
+function naming<T>(steps: readonly MountStep[], step: MountStep, action: () => T): T {
+  try {
+    return action();
+  } catch (error) {
+    throw ofStep(error, steps, step);
   }
 }
 

@@ -20,7 +20,7 @@ import {
   PR_SET_KEEPCAPS,
   PR_SET_NO_NEW_PRIVS,
 } from "../sys/abi-process.ts";
-import { check, errnoOf, SysError } from "../sys/check.ts";
+import { check, during, errnoOf, SysError } from "../sys/check.ts";
 import { readTextAt } from "../sys/file.ts";
 import { loadPart } from "../sys/part.ts";
 import { statAt } from "../sys/stat.ts";
@@ -118,12 +118,12 @@ function processOf(launch: Launch): Process {
 
 function setRlimit(sys: Sys, { limit, resource }: Extract<ProcessStep, { op: "rlimit" }>): void {
   const ret = sys.setrlimit(0, resource, limit.soft, limit.hard);
-  if (errnoOf(ret) !== EPERM) return void check(ret, "prlimit", limit.type);
-  throw new TareError(
-    "no_permission",
-    `Cannot set process.rlimits ${limit.type} to ${limit.soft}:${limit.hard}: the hard limit may only be lowered`,
-    { hint: "Raising it needs CAP_SYS_RESOURCE on the host" },
-  );
+  const wanted = () =>
+    `Cannot set process.rlimits ${limit.type} to ${limit.soft}:${limit.hard} (soft:hard)`;
+  if (errnoOf(ret) !== EPERM) return during(wanted, () => void check(ret, "prlimit", limit.type));
+  throw new TareError("no_permission", `${wanted()}: the hard limit may only be lowered`, {
+    hint: "Raising it needs CAP_SYS_RESOURCE on the host",
+  });
 }
 
 /** A write of the present value is left out: lowering it needs CAP_SYS_RESOURCE. */
