@@ -497,3 +497,36 @@ describe.skipIf(impossible)("what criu saves when it is asked to", () => {
     await remove(saved);
   });
 });
+
+describe.skipIf(impossible || Bun.which("ip") === null)("a device of the host", () => {
+  test("goes into the network namespace that is made anew", async () => {
+    const saved = await prepared({
+      sh: "while :; do sleep 1; done",
+      linux: { namespaces: [...NAMESPACES, { type: "network" }] },
+      edit: (config) => {
+        Object.assign(config.linux, { netDevices: { ta: { name: "in0" } } });
+      },
+    });
+    const { scene, bundle, images } = saved;
+    // The host is a namespace of the test.
+    const script = `set -e
+      veth() {
+        ip link add ta type veth peer name tb
+        ip address add 10.9.8.7/24 dev ta
+      }
+      ip link set lo up; veth
+      $1 run --detach --bundle ${bundle.dir} ${bundle.id} < /dev/null > /dev/null 2>&1
+      $1 checkpoint ${LOCK.join(" ")} --image-path ${images} ${bundle.id}
+      until veth 2> /dev/null; do sleep 0.1; done
+      $1 restore --detach ${LOCK.join(" ")} --image-path ${images} --bundle ${bundle.dir} ${bundle.id}
+      $1 exec ${bundle.id} ip -o -4 address show dev in0`;
+    const command = scene.command().join(" ");
+    const ran = await run(["unshare", "--net", "bash", "-c", script, "bash", command], {
+      env: { TARE_TEST_MARK: scene.mark },
+      timeoutMs: patiently(30_000),
+    });
+    expect(ran.stderr).toBe("");
+    expect(ran.stdout).toContain("inet 10.9.8.7/24");
+    await remove(saved);
+  });
+});

@@ -15,7 +15,7 @@ import {
   startTimeOf,
   undo,
 } from "../container/create.ts";
-import { place } from "../container/placement.ts";
+import { type Placement, place } from "../container/placement.ts";
 import type { Record } from "../container/record.ts";
 import { type ContainerDirectory, createDirectory, makePath, toState } from "../container/store.ts";
 import { runHooks } from "../hooks/hooks.ts";
@@ -95,10 +95,10 @@ export function restore(sys: Sys, request: RestoreRequest): Restored {
     const join = opened === undefined ? NO_JOIN : openJoin(sys, opened);
     using service = startCriu(sys, { facts, config, join, bundle: create.bundle });
     scope?.start(sys, service.pid, cgroup, (state) => note({ cgroup: state }));
-    // Children of criu are in its groups.
+    // Children of criu are in its groups. Devices wait for the network namespace.
     place(sys, { ...placement, devices: [] }, config, service.pid, (resctrl) => note({ resctrl }));
     const pid = askCriu(sys, service, { wishes, facts }, (notice) => {
-      answer(sys, notice, { create, config, record, saved });
+      answer(sys, notice, { create, config, record, saved, placement });
     });
     record = { ...record, pid };
     const { exec } = hasOwnTime(sys, pid)
@@ -118,12 +118,17 @@ type Wanted = {
   readonly config: Config;
   readonly record: Record;
   readonly saved: readonly string[];
+  readonly placement: Placement;
 };
 
 /** What is ours to do while criu makes the container. */
 function answer(sys: Sys, { script, pid = 0, fd }: Notice, wanted: Wanted): void {
-  const { create, config, record, saved } = wanted;
+  const { create, config, record, saved, placement } = wanted;
   if (script === "setup-namespaces") {
+    // A namespace of others still has its devices.
+    if (hasOwnNetwork(config)) {
+      place(sys, { ...placement, resctrl: undefined }, config, pid, () => {});
+    }
     // The host's part: the network, above all. What later hooks did inside, criu has saved.
     const state = toState({ ...record, pid }, "created");
     runHooks(sys, "prestart", config.hooks.prestart, state);
@@ -133,6 +138,10 @@ function answer(sys: Sys, { script, pid = 0, fd }: Notice, wanted: Wanted): void
   // One that `exec` had made has nobody any more: closed, it hangs up.
   if (config.process?.terminal !== true || !isTerminal(sys, fd.fd, saved)) return;
   create.onConsole(new OwnedFd(sys, fd.release()));
+}
+
+function hasOwnNetwork({ linux }: Config): boolean {
+  return linux.namespaces.some(({ type, path }) => type === "network" && path === undefined);
 }
 
 /** criu puts processes into a time namespace, so that their clocks go on where they were. */
