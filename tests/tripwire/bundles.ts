@@ -21,7 +21,7 @@ export type Surroundings = {
 /** What a container says of itself; equal for containers that were made alike. */
 export const REPORT = `exec > /out/report 2> /dev/null
 grep -E '^(Uid|Gid|Groups|Cap|NoNewPrivs|Seccomp:|Umask)' /proc/self/status
-sed -E 's/^[0-9]+ [0-9]+ [0-9:]+ //; s/(shared|master):[0-9]+/\\1/g; s,fd/[0-9]+,fd,g' /proc/self/mountinfo
+sed -E 's/^[0-9]+ [0-9]+ [0-9:]+ //; s/(shared|master):[0-9]+/\\1/g; s/lowerdir[^ ]*/lowerdir/' /proc/self/mountinfo
 cat /proc/self/limits /proc/self/oom_score_adj /proc/self/cgroup /proc/self/timens_offsets /proc/self/uid_map \\
   /proc/sys/net/core/somaxconn /proc/sys/kernel/hostname /proc/self/personality \\
   /sys/fs/cgroup/*/memory.limit_in_bytes /sys/fs/cgroup/*/pids.max /sys/fs/cgroup/*/cpu.shares \\
