@@ -46,7 +46,12 @@ export function consoleTaker(sys: Sys, socket: string | undefined): ConsoleTaker
 
 /** What was written to a terminal that nobody relays any more, such as a hook's complaint. */
 export function showRest(sys: Sys, terminal: OwnedFd | undefined): void {
-  if (terminal !== undefined) new Pump(sys, terminal.fd, STDOUT).drain();
+  if (terminal === undefined) return;
+  try {
+    new Pump(sys, terminal.fd, STDOUT).drain();
+  } catch {
+    // Why the command fails is still to be told.
+  }
 }
 
 /** How many descriptors from 3 on are passed to the program: those that listen, then those asked for. */
@@ -63,7 +68,10 @@ export function preserveFds({ sys, args }: Context): number {
   );
 }
 
-/** Puts the caller's terminal into raw mode while the container has it; gives it back on every path. */
+/**
+ * Puts the caller's terminal into raw mode while the container has it; gives it back on every path. The
+ * container's stays open: what it says at its end is shown then (`showRest`).
+ */
 export function inForeground<T>(
   sys: Sys,
   terminal: OwnedFd | undefined,
@@ -76,6 +84,5 @@ export function inForeground<T>(
     return run(terminal.fd);
   } finally {
     if (before !== undefined) applyToCaller(sys, STDIN, before);
-    terminal.close();
   }
 }

@@ -88,11 +88,20 @@ function guarded(sys: Sys, record: Record): OnListener | undefined {
     try {
       take(listener);
     } catch (error) {
-      using pidfd = openFirst(sys, record);
-      if (pidfd !== undefined) sys.pidfd_send_signal(pidfd.fd, SIGKILL);
+      endFirst(sys, record);
       throw error;
     }
   };
+}
+
+/** As well as that can be done: why it has to end is what the caller must learn. */
+function endFirst(sys: Sys, record: Record): void {
+  try {
+    using pidfd = openFirst(sys, record);
+    if (pidfd !== undefined) sys.pidfd_send_signal(pidfd.fd, SIGKILL);
+  } catch {
+    // It is recorded: `delete --force` ends it.
+  }
 }
 
 function runState(context: Context): number {

@@ -17,6 +17,7 @@ import {
 
 const ENOENT = 2;
 const ESRCH = 3;
+const EBUSY = 16;
 const EEXIST = 17;
 
 const RECORD: Known = {
@@ -243,5 +244,45 @@ describe("what hooks and callers are told", () => {
       status: "stopped",
     });
     expect(toState(RECORD, "creating")).toEqual({ ...base, status: "creating" });
+  });
+});
+
+/** Answers of getdents64(2): all entries at once, then none. */
+function entriesOnce(names: readonly string[]) {
+  let isRead = false;
+  return (_fd: number, into: Uint8Array): number => {
+    if (isRead) return 0;
+    isRead = true;
+    let at = 0;
+    for (const name of names) {
+      const length = 19 + name.length + 1;
+      new DataView(into.buffer).setUint16(at + 16, length, true);
+      into.set(encodeUtf8(`${name}\0`), at + 19);
+      at += length;
+    }
+    return at;
+  };
+}
+
+describe("a container's directory", () => {
+  const names = (host: ReturnType<typeof scriptedSys>) =>
+    host.calls.filter(([call]) => call === "unlinkat").map(([, , name]) => name);
+
+  test("says what of it cannot be removed, and keeps the record", () => {
+    const host = scriptedSys({
+      getdents64: entriesOnce(["state.jsonl", "start.sock"]),
+      unlinkat: (_dir: number, name: string) => (name === "start.sock" ? -EBUSY : 0),
+    });
+    expect(() => directoryOf(host).remove()).toThrow('unlinkat "start.sock"');
+    expect(names(host)).toEqual(["start.sock"]);
+  });
+
+  test("goes, also where somebody else removes it meanwhile", () => {
+    const host = scriptedSys({
+      getdents64: entriesOnce(["state.jsonl", "start.sock"]),
+      unlinkat: () => -ENOENT,
+    });
+    directoryOf(host).remove();
+    expect(names(host)).toEqual(["start.sock", "state.jsonl", "/run/x/x"]);
   });
 });

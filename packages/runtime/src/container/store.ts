@@ -27,7 +27,7 @@ import { entriesOf } from "../sys/directory.ts";
 import { openAt, readText, readTextAt, retried } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import { statAt } from "../sys/stat.ts";
-import type { Fd, Sys } from "../sys/types.ts";
+import type { Fd, Ret, Sys } from "../sys/types.ts";
 import { damaged, parseRecord, type Record } from "./record.ts";
 import { START_SOCKET } from "./start-socket.ts";
 
@@ -124,9 +124,11 @@ export class ContainerDirectory {
   /** Removes the directory and all in it; the record last, so that a crash here is found again. */
   remove(): void {
     for (const name of this.#names().filter((each) => each !== STATE_FILE)) {
-      if (errnoOf(this.#sys.unlinkat(this.fd, name, 0)) === EISDIR) this.#removeInner(name);
+      const ret = this.#sys.unlinkat(this.fd, name, 0);
+      if (errnoOf(ret) === EISDIR) this.#removeInner(name);
+      else unlessGone(ret, name);
     }
-    this.#sys.unlinkat(this.fd, STATE_FILE, 0);
+    unlessGone(this.#sys.unlinkat(this.fd, STATE_FILE, 0), STATE_FILE);
     const path = `${this.#root}/${this.id}`;
     const ret = this.#sys.unlinkat(AT_FDCWD, path, AT_REMOVEDIR);
     if (errnoOf(ret) !== ENOENT) check(ret, "rmdir", path);
@@ -147,7 +149,9 @@ export class ContainerDirectory {
     const flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
     const opened = openAt(this.#sys, this.fd, name, flags, 0);
     using inner = new OwnedFd(this.#sys, check(opened, "openat2", name));
-    for (const each of entriesOf(this.#sys, inner.fd)) this.#sys.unlinkat(inner.fd, each, 0);
+    for (const each of entriesOf(this.#sys, inner.fd)) {
+      unlessGone(this.#sys.unlinkat(inner.fd, each, 0), each);
+    }
     check(this.#sys.unlinkat(this.fd, name, AT_REMOVEDIR), "rmdir", name);
   }
 
@@ -155,6 +159,11 @@ export class ContainerDirectory {
     this.#lines?.close();
     this.#directory.close();
   }
+}
+
+/** What somebody else has removed meanwhile is removed. */
+function unlessGone(ret: Ret<unknown>, name: string | Uint8Array): void {
+  if (errnoOf(ret) !== ENOENT) check(ret, "unlinkat", name);
 }
 
 /** Makes the directory of a new container; an id that is taken is an error. */
