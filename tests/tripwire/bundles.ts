@@ -47,6 +47,8 @@ const SECCOMP = {
   syscalls: [{ names: ["kexec_load", "ptrace"], action: "SCMP_ACT_ERRNO" }],
 };
 
+export const CONSOLE_SIZE = { height: 33, width: 101 };
+
 /** Longer than what fsconfig(2) takes at once. */
 const LONG_OPTION_BYTES = 256;
 
@@ -109,7 +111,7 @@ export const VARIANTS = {
   terminal: (config: BundleConfig) => {
     config.process.user = { uid: 1000, gid: 1000 };
     config.process.terminal = true;
-    config.process.consoleSize = { height: 33, width: 101 };
+    config.process.consoleSize = CONSOLE_SIZE;
     config.linux.seccomp = SECCOMP;
   },
   /** Sources that lie on the container's own mounts, and binds of each odd kind, in a user namespace. */

@@ -6,7 +6,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { stubbornly } from "../harness/places.ts";
 import type { Ran } from "../harness/run.ts";
-import { REPORT, type Variant } from "./bundles.ts";
+import { CONSOLE_SIZE, REPORT, type Variant } from "./bundles.ts";
 import { HELD, type Played, type Stage } from "./stage.ts";
 import type { Call, Wire } from "./wire.ts";
 
@@ -27,6 +27,8 @@ export type Scenario = {
 };
 
 const DEATH_MS = 1_000;
+/** As the terminal of `exec` has it, so that a size which cannot be passed on, no failure, is none. */
+const NO_SIZE = { height: 0, width: 0 };
 /** Long enough for one event. */
 const EVENTS_MS = 150;
 const ALL = ["usual", "hooks", "mapped", "joined", "terminal", "sources", "rare"] as const;
@@ -62,7 +64,7 @@ const run: Scenario = {
     const words = ["run", "--bundle", stage.bundle(variant), stage.id];
     const played =
       variant === "terminal"
-        ? await stage.playOnTerminal(wires, ...words)
+        ? await stage.playOnTerminal(wires, CONSOLE_SIZE, ...words)
         : await stage.play(wires, ...words);
     return { ...played, report: stage.takeReport() };
   },
@@ -425,7 +427,9 @@ function execution(
       const own = ["--env", "A=b", "--cwd", "/tmp", stage.id, "/bin/sh", "-c", script];
       const words = ["exec", ...given, ...own];
       const isOwn = given.includes("--tty") && !given.includes("--detach");
-      const playing = isOwn ? stage.playOnTerminal(wires, ...words) : stage.play(wires, ...words);
+      const playing = isOwn
+        ? stage.playOnTerminal(wires, NO_SIZE, ...words)
+        : stage.play(wires, ...words);
       await stage.letGo(playing);
       const played = await playing;
       if (given.includes("--detach") && played.ran.code === 0) {

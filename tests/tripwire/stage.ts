@@ -19,7 +19,7 @@ import { REPO, stubbornly } from "../harness/places.ts";
 import { OutputFiles, type Ran, type RunOptions, runToFiles, until } from "../harness/run.ts";
 import { Scene, type SceneBundle } from "../harness/scene.ts";
 import { Taker } from "../harness/taker.ts";
-import { makeSources, REPORT, VARIANTS, type Variant } from "./bundles.ts";
+import { type CONSOLE_SIZE, makeSources, REPORT, VARIANTS, type Variant } from "./bundles.ts";
 import { runWithTerminal } from "./terminal.ts";
 import { type Call, readCalls, type Wire, writeWires } from "./wire.ts";
 
@@ -124,10 +124,14 @@ export class Stage {
   }
 
   /** The same on a terminal, which must be afterwards as it was, unless changing it is what fails. */
-  async playOnTerminal(wires: readonly Wire[], ...words: string[]): Promise<Played> {
+  async playOnTerminal(
+    wires: readonly Wire[],
+    size: typeof CONSOLE_SIZE,
+    ...words: string[]
+  ): Promise<Played> {
     let isKept = true;
     const played = await this.#play(wires, async (env) => {
-      const done = await runWithTerminal(this.#argv(words), this.#options(env));
+      const done = await runWithTerminal(this.#argv(words), size, this.#options(env));
       isKept = done.isKept;
       return done.ran;
     });

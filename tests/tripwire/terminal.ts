@@ -8,11 +8,8 @@ import { type Ran, type RunOptions, runOnTerminal } from "../harness/run.ts";
 const SIGNALLED = 128;
 const SIGNAL_MAX = 64;
 
-/**
- * Errors go to a file, as do the terminal's settings before and after. It has no size: one that cannot
- * be passed on is no failure.
- */
-const WRAPPED = `dir=$1; shift; stty rows 0 cols 0; stty -g > $dir/before
+/** Errors go to a file, as do the terminal's settings before and after. */
+const WRAPPED = `dir=$1; stty rows $2 cols $3; shift 3; stty -g > $dir/before
 "$@" 2> $dir/stderr; status=$?; stty -g > $dir/after; exit $status`;
 
 /** As `Ran`, and whether the terminal is as it was. */
@@ -21,12 +18,13 @@ export type RanOnTerminal = { readonly ran: Ran; readonly isKept: boolean };
 /** Runs a command on a terminal of its own: standard error is apart. */
 export async function runWithTerminal(
   argv: readonly string[],
+  { height, width }: { readonly height: number; readonly width: number },
   options: RunOptions,
 ): Promise<RanOnTerminal> {
   const dir = mkdtempSync(join(tmpdir(), "tare-trip-terminal-"));
   const read = (name: string) => readFileSync(join(dir, name), "utf8");
   try {
-    const words = ["sh", "-c", WRAPPED, "sh", dir, ...argv];
+    const words = ["sh", "-c", WRAPPED, "sh", dir, String(height), String(width), ...argv];
     const ran = await runOnTerminal(words, options);
     if (ran.timedOut) return { ran, isKept: false };
     const number = (ran.code ?? 0) - SIGNALLED;
