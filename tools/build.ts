@@ -76,6 +76,7 @@ const PROGRAMS: Readonly<Record<string, Program>> = {
       pack: "verb/pack.ts",
       volume: "volume/apply.ts",
       merge: "volume/merge.ts",
+      quota: "volume/quota.ts",
     },
     keptParts: [],
     sealedFor: [],

@@ -80,7 +80,6 @@ describe("volume commands", () => {
       [["../x"], /no volume name/],
       [["-d", "nfs", "a1"], /only "local"/],
       [["-o", "color=red", "a1"], /no such option/],
-      [["-o", "o=size=1g", "a1"], /Cannot limit a volume/],
       [["-o", "o=bind", "-o", "device=relative", "a1"], /no absolute path/],
       [["-o", "type=overlay", "a1"], /overlay/],
     ] as const) {

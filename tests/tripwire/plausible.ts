@@ -103,6 +103,7 @@ const TABLE: Readonly<Record<string, string>> = {
   poll: "ENOMEM EINTR",
   signalfd4: "EMFILE ENOMEM",
   ioctl: "EIO ENOTTY ENOMEM",
+  quotactl_fd: "EPERM EIO",
   flock: "ENOLCK EINTR",
   fsetxattr: "EPERM ENOSPC",
   utimensat: "EPERM",

@@ -1,7 +1,7 @@
 //! Mounts, old and new interface, and the root directory.
 
 use super::syscall;
-use crate::js::{Fd, Path, pointer};
+use crate::js::{Buffer, Fd, Path, pointer};
 
 #[repr(C)]
 struct MountAttr {
@@ -62,5 +62,9 @@ super::sys! {
         syscall!(
             libc::SYS_mount_setattr, dirfd.0, path.as_ptr(), flags, &attr, size_of::<MountAttr>()
         )
+    }
+    /// quotactl_fd(2), Linux 5.14, with a structure in the caller's buffer.
+    fn quotactl_fd(fd: Fd, command: u32, id: u32, argument: Buffer) -> Done {
+        syscall!(libc::SYS_quotactl_fd, fd.0, command, id, argument.as_mut_ptr())
     }
 }

@@ -28,6 +28,18 @@ export async function askHelper(engine: Engine, words: readonly string[]): Promi
 }
 
 /**
+ * As `askHelper`, of a verb that is over in a moment, where the caller holds a lock.
+ * @throws TareError that of the helper
+ */
+export function askHelperNow({ settings: { helper } }: Engine, words: readonly string[]): Buffer {
+  const ran = starting(helper, () =>
+    Bun.spawnSync([helper, ...words], { stdio: ["ignore", "pipe", "pipe"], env: {} }),
+  );
+  if (ran.exitCode !== 0) throw helperError(ran.stderr.toString());
+  return ran.stdout;
+}
+
+/**
  * Runs a verb that writes to the descriptor `out`.
  * @throws TareError that of the helper
  */

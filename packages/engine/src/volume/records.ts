@@ -11,6 +11,7 @@ import {
   mkdirSync,
   readdirSync,
   renameSync,
+  rmdirSync,
   rmSync,
 } from "node:fs";
 import { TareError } from "@tare/spec/error.ts";
@@ -93,17 +94,44 @@ export function createVolume(
   store: Store,
   wanted: Omit<Volume, "created">,
   owner: OwnerIds = { uid: 0, gid: 0 },
+  limit: Limit = refuseLimit,
 ): Volume {
   if (!isVolumeName(wanted.name)) {
     throw new TareError("bad_input", `Cannot make volume "${wanted.name}": it is no volume name`, {
       hint: 'Letters, digits, "_", "." and "-", at least two, a letter or digit first',
     });
   }
-  volumeForm(wanted.options);
-  return store.db.transaction(() => makeVolume(store, wanted, owner)).immediate();
+  const form = volumeForm(wanted.options);
+  const bytesMax = form.kind === "directory" ? form.bytesMax : undefined;
+  const fill = (room: string) => {
+    if (bytesMax !== undefined) limitRoom(room, bytesMax, limit);
+    makeRoom(room, owner);
+  };
+  return store.db.transaction(() => makeVolume(store, wanted, fill)).immediate();
 }
 
-function makeVolume(store: Store, wanted: Omit<Volume, "created">, owner: OwnerIds): Volume {
+/** Lets no more than so many bytes into an empty directory, whatever is made in it. */
+export type Limit = (directory: string, bytesMax: bigint) => void;
+
+function refuseLimit(): never {
+  throw new TareError("unsupported", "Cannot make a volume with a size here");
+}
+
+function limitRoom(room: string, bytesMax: bigint, limit: Limit): void {
+  mkdirSync(room);
+  try {
+    limit(room, bytesMax);
+  } catch (error) {
+    rmdirSync(room);
+    throw error;
+  }
+}
+
+function makeVolume(
+  store: Store,
+  wanted: Omit<Volume, "created">,
+  fill: (room: string) => void,
+): Volume {
   const { name, driver } = wanted;
   const there = findVolume(store, name);
   const [options, labels] = [wanted.options, wanted.labels].map((map) =>
@@ -116,7 +144,7 @@ function makeVolume(store: Store, wanted: Omit<Volume, "created">, owner: OwnerI
   const room = volumeRoom(store, name);
   if (isHalfMade(store, name)) rmSync(room, { recursive: true, force: true });
   if (existsSync(room)) throw inTheWay(name);
-  makeRoom(room, owner);
+  fill(room);
   const created = new Date().toISOString();
   store.db.run("INSERT INTO volumes VALUES (?, ?, ?, ?, ?, ?)", [
     name,

@@ -11,6 +11,7 @@ import { openTarball } from "../image/import.ts";
 import { takeLayer } from "../image/layer.ts";
 import { syncFileSystem } from "../store/durable.ts";
 import { Staging, type Store } from "../store/store.ts";
+import { makeWaitingRoom } from "./limit.ts";
 import { volumeForm } from "./options.ts";
 import { findVolume, noVolume, usersOf, type Volume, volumeRoom } from "./records.ts";
 
@@ -37,9 +38,11 @@ export async function importVolume(
   source: ArchiveSource,
 ): Promise<void> {
   const { store } = engine;
-  refuseForeign(wantVolume(store, name));
+  const volume = wantVolume(store, name);
+  refuseForeign(volume);
   using staging = new Staging(store);
-  const root = `${staging.path}/tree`;
+  const root = `${staging.path}/room/tree`;
+  await makeWaitingRoom(engine, volume, `${staging.path}/room`);
   const top = statSync(`${volumeRoom(store, name)}/data`);
   const bytes = await openTarball(source);
   await takeLayer(engine, bytes, { blob: undefined, root, top, lower: async () => [] });

@@ -3,6 +3,7 @@
  *   with-rootfs   mount a root file system in a namespace of our own, then become another program
  *   unpack        an image layer, or any tree, from standard input, by descriptors
  *   merge         move a tree into a directory that others use meanwhile
+ *   quota         limit a directory by its file system's project quotas
  *   accounts      print passwd and group of a root file system
  *   pack          a directory, a container's root or what it changed, as a tar archive to standard output
  *   changes       print what a container changed
@@ -70,6 +71,7 @@ export function main(): number {
     if (verb === "with-rootfs") withRootfs(words);
     else if (verb === "unpack") unpackLayer(words);
     else if (verb === "merge") merge(words);
+    else if (verb === "quota") quota(words);
     else if (verb === "accounts") printAccounts(words);
     else if (verb === "pack") pack(words);
     else if (verb === "changes") {
@@ -141,6 +143,14 @@ function unpackLayer(words: Words): void {
 /** `--from D --room R`: volume/merge.ts. */
 function merge(words: Words): void {
   loadPart(sys, "tare-helper~merge").mergeVolume(sys, words.want("--from"), words.want("--room"));
+}
+
+/** `--dir D` with `--bytes N`, or with `--like E` for the project of another directory. */
+function quota(words: Words): void {
+  const part = loadPart(sys, "tare-helper~quota");
+  const [directory, like] = [words.want("--dir"), words.get("--like")];
+  if (like === undefined) part.limitDirectory(sys, directory, BigInt(words.want("--bytes")));
+  else part.joinProject(sys, directory, like);
 }
 
 /** `--directory D [--map ...]`, or the words of `upperOptions` with `--layer` for the changes alone. */

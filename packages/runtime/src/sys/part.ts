@@ -46,6 +46,7 @@ type Parts = {
   readonly "tare-helper~pack": typeof import("../verb/pack.ts");
   readonly "tare-helper~volume": typeof import("../volume/apply.ts");
   readonly "tare-helper~merge": typeof import("../volume/merge.ts");
+  readonly "tare-helper~quota": typeof import("../volume/quota.ts");
 };
 
 /** The exports of a part; the second call of the same name gives the same module. */

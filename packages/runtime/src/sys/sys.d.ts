@@ -114,6 +114,8 @@ declare module "tare:sys" {
   export function move_mount(fromDirfd: Fd, from: string | Uint8Array, toDirfd: Fd, to: string | Uint8Array, flags: number): Ret<void>;
   /** mount_setattr(2), Linux 5.12; `userns` only with MOUNT_ATTR_IDMAP. */
   export function mount_setattr(dirfd: Fd, path: string | Uint8Array, flags: number, set: number | bigint, clear: number | bigint, propagation: number | bigint, userns: Fd): Ret<void>;
+  /** quotactl_fd(2), Linux 5.14, with a structure in the caller's buffer. */
+  export function quotactl_fd(fd: Fd, command: number, id: number, argument: Uint8Array): Ret<void>;
 
   // process
   /** clone3(2), Linux 5.3, as fork(2) does it: the child goes on in a copy of this heap and gets 0. `cgroup` counts only with CLONE_INTO_CGROUP (Linux 5.7). */

@@ -1,5 +1,6 @@
 /** `tare volume create`. */
 import { openEngine } from "@tare/engine/engine.ts";
+import { limiterOf } from "@tare/engine/volume/limit.ts";
 import { DRIVER } from "@tare/engine/volume/options.ts";
 import { createVolume, randomName } from "@tare/engine/volume/records.ts";
 import { TareError } from "@tare/spec/error.ts";
@@ -20,7 +21,7 @@ const FLAGS = {
     name: "opt",
     short: "o",
     arg: "KEY=VALUE",
-    help: "As of mount(8): type=, device=, o=; o=bind for a directory of the host",
+    help: "As of mount(8): type=, device=, o=; o=bind for a directory of the host; size= by project quotas",
     repeat: true,
     parse: parseText,
   },
@@ -43,14 +44,15 @@ async function runVolumeCreate(words: readonly string[], around: Surroundings): 
   if (driver !== DRIVER) {
     throw new TareError("unsupported", `Cannot use driver "${driver}": only "local" is there`);
   }
-  const { store } = openEngine(around.settings);
-  const volume = createVolume(store, {
+  const engine = openEngine(around.settings);
+  const wanted = {
     name: name ?? randomName(),
     driver,
     options: pairs(opt),
     labels: pairs(label),
     anonymous: name === undefined,
-  });
+  };
+  const volume = createVolume(engine.store, wanted, undefined, limiterOf(engine));
   around.print(`${volume.name}\n`);
   return 0;
 }
