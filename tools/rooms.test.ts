@@ -1,4 +1,4 @@
-/** ARCHITECTURE.md names every room there is, and no file that there is not. */
+/** ARCHITECTURE.md names every room there is; it and STYLE.md name no file that there is not. */
 import { expect, test } from "bun:test";
 import { basename } from "node:path";
 import { listFiles, readText } from "./repository.ts";
@@ -38,7 +38,8 @@ test("each file that stands in no room of its package is named", () => {
 });
 
 test("each file that is named is there", () => {
-  const named = [...PAGE.matchAll(/[\w./-]*[\w-]\.(?:ts|rs|h)\b/g)].map(([name]) => name);
+  const pages = PAGE + readText("STYLE.md");
+  const named = [...pages.matchAll(/[\w./-]*[\w-]\.(?:ts|rs|h)\b/g)].map(([name]) => name);
   const isThere = (name: string) =>
     FILES.some((path) => path === name || path.endsWith(`/${name}`)) ||
     FILES.some((path) => path.endsWith(`/src/${name}`) || basename(path) === name);

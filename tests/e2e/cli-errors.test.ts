@@ -202,6 +202,9 @@ test("help lists every command and every flag", async () => {
   for (const flag of ["--version", "-v"]) {
     expect((await cli.tare([flag])).stdout).toBe(versions.stdout);
   }
+  const format = "{{.Client.Version}} {{.Server.Os}}";
+  const printed = await cli.tare(["version", "--format", format]);
+  expect(printed.stdout).toBe(`${versions.stdout.split(/[ \n]/)[1]} linux\n`);
   const { stdout } = await cli.tare(["run", "--help"]);
   for (const flag of ["--memory-swap", "--cap-add", "--userns", "-v, --volume", "-h, --hostname"]) {
     expect(stdout).toContain(flag);

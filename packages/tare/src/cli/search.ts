@@ -73,8 +73,11 @@ function splitTerm(word: string, registry: string): readonly [string, string] {
   return isHost ? [parseRegistry(head), word.slice(slash + 1)] : [registry, word];
 }
 
-/** Nothing is built by a registry any more, so nothing is "automated". */
-function toSearchFilter(words: readonly FilterWord[]): (found: FoundRepository) => boolean {
+/**
+ * Whether a repository fits all of the words. Nothing is built by a registry any more, so nothing is "automated".
+ * @throws TareError `bad_input`
+ */
+export function toSearchFilter(words: readonly FilterWord[]): (found: FoundRepository) => boolean {
   const tests = words.map(({ key, wanted, value }): ((found: FoundRepository) => boolean) => {
     if (!wanted) throw noFilter(key);
     if (key === "is-official") {
