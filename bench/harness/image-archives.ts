@@ -4,15 +4,7 @@
  * file, many small images. Made once and kept under .build/fixtures.
  */
 import { createCipheriv } from "node:crypto";
-import {
-  closeSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-  writeSync,
-} from "node:fs";
+import { closeSync, mkdirSync, openSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { basename, join } from "node:path";
 import { busyboxRootfs, cached, debianRootfs, mustSucceed } from "../../tests/harness/fixtures.ts";
 import { run } from "../../tests/harness/run.ts";
@@ -32,6 +24,9 @@ const FIFTY = 50;
 const PIECE_BYTES = 64 * 1024;
 const BIG_PIECES = 1024 ** 3 / PIECE_BYTES;
 
+/** What the files of all archives depend on. */
+const MAKERS = [packTree, waysTo, compressLayers].map(String);
+
 /** All but the many; `small` is one of a few megabytes, to see that it works. */
 export async function imageArchives(small: boolean): Promise<ImageArchive[]> {
   if (small) {
@@ -42,25 +37,21 @@ export async function imageArchives(small: boolean): Promise<ImageArchive[]> {
   return [
     await archive("debian", basename(root), 1, (dir) => packTree(root, 1, dir)),
     await archive("fifty layers", basename(root), FIFTY, (dir) => packTree(root, FIFTY, dir)),
-    await archive("a gigabyte", "", 1, packBigFile),
+    await archive("a gigabyte", packBigFile.toString(), 1, packBigFile),
   ];
 }
 
 /** Images `many:0`, `many:1` and so on, which differ in nothing but a label. */
 export async function manyImages(count: number): Promise<string> {
   const root = await busyboxRootfs();
-  const dir = await cached(
-    "bench-many",
-    [`${count}`, basename(root), readFileSync(import.meta.path)],
-    async (made) => {
-      await packTree(root, 1, made);
-      await compressLayers(
-        made,
-        Array.from({ length: count }, (_, index) => `many:${index}`),
-        1,
-      );
-    },
-  );
+  const dir = await cached("bench-many", [`${count}`, basename(root), ...MAKERS], async (made) => {
+    await packTree(root, 1, made);
+    await compressLayers(
+      made,
+      Array.from({ length: count }, (_, index) => `many:${index}`),
+      1,
+    );
+  });
   return join(dir, "image.tar");
 }
 
@@ -72,14 +63,10 @@ async function archive(
 ): Promise<ImageArchive> {
   const slug = name.replaceAll(" ", "-");
   const image = `bench.test/${slug}:1`;
-  const dir = await cached(
-    `bench-${slug}`,
-    [recipe, readFileSync(import.meta.path)],
-    async (made) => {
-      await pack(made);
-      await compressLayers(made, [image], layerCount);
-    },
-  );
+  const dir = await cached(`bench-${slug}`, [recipe, ...MAKERS], async (made) => {
+    await pack(made);
+    await compressLayers(made, [image], layerCount);
+  });
   const layers = Array.from({ length: layerCount }, (_, index) => join(dir, `${index}.tar.gz`));
   return { name, path: join(dir, "image.tar"), image, layers };
 }
@@ -114,7 +101,7 @@ async function compressLayers(
 }
 
 /**
- * The tree's files dealt out to all layers, each with the directories on their way, as engines write layers: those are
+ * A run of the tree's files to each layer, with the directories above them, as engines write layers: those are
  * upper directories of overlayfs. All directories are in the first.
  */
 async function packTree(root: string, count: number, dir: string): Promise<void> {
@@ -125,7 +112,8 @@ async function packTree(root: string, count: number, dir: string): Promise<void>
   const isDirectory = new Set(directories);
   const files = names.filter((name) => !isDirectory.has(name));
   for (let index = 0; index < count; index++) {
-    const dealt = files.filter((_, at) => at % count === index);
+    const [start, end] = [index, index + 1].map((at) => Math.floor((at * files.length) / count));
+    const dealt = files.slice(start, end);
     const above = index === 0 ? directories.slice(0, -1) : waysTo(dealt);
     const list = join(dir, "list");
     writeFileSync(list, [...above, ...dealt].join("\0"));
