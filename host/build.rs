@@ -36,8 +36,10 @@ fn main() {
 /// What ships has the functions that programs call beside each other: the kernel maps pages of a file by
 /// sixteen, and each process pays for those that it touches.
 fn link(manifest: &Path) {
-    let order = manifest.join("engine/order.txt");
-    println!("cargo:rerun-if-changed={}", order.display());
+    let [order, near] = ["order.txt", "near.ld"].map(|name| manifest.join("engine").join(name));
+    for file in [&order, &near] {
+        println!("cargo:rerun-if-changed={}", file.display());
+    }
     let is = |name: &str, value: &str| env::var(name).is_ok_and(|it| it == value);
     if !is("CARGO_FEATURE_SHIPPED", "1") || !is("CARGO_CFG_TARGET_ARCH", "x86_64") {
         return;
@@ -45,6 +47,7 @@ fn link(manifest: &Path) {
     if links_by_lld() {
         println!("cargo:rustc-link-arg-bins=-Wl,--symbol-ordering-file={}", order.display());
         println!("cargo:rustc-link-arg-bins=-Wl,--no-warn-symbol-ordering");
+        println!("cargo:rustc-link-arg-bins=-Wl,-T,{}", near.display());
     }
 }
 
