@@ -74,6 +74,20 @@ describe("an ordinary life", () => {
     expect(bytes.every((byte) => byte === 0)).toBe(true);
   });
 
+  test("what waits for start has forgotten the host's command line, and keeps its name", async () => {
+    const scene = await openScene();
+    const bundle = scene.bundle({ args: ["true"] });
+    mustSucceed((await scene.create(bundle)).ran);
+    const text = readFileSync(`/proc/${(await scene.state(bundle.id))?.pid}/cmdline`, "utf8");
+    const seen = await scene.verb("exec", bundle.id, "cat", "/proc/1/cmdline");
+    mustSucceed(await scene.start(bundle.id));
+    await scene.delete(bundle.id, "--force");
+    expect(seen.stdout).toBe(text);
+    const [name = "", ...words] = text.split("\0");
+    expect(name).not.toBe("");
+    expect(words.join("")).toBe("");
+  });
+
   test("what waits for start holds little memory, and starts all the same", async () => {
     const scene = await openScene();
     const bundle = scene.bundle({ args: ["true"] });

@@ -57,6 +57,8 @@ export function waitForStart(
   }
   // It is our caller's, and who is in the container meanwhile could read it (CVE-2016-9962).
   sys.forget_environ();
+  // Its words are for everybody in the container: they tell of the host.
+  sys.forget_words();
   // Before anybody can know that we are there: a signal that came earlier would be lost.
   check(sys.sigprocmask(SIG_SETMASK, ENDING_SIGNALS), "rt_sigprocmask");
   channel.send({ kind: "created" });
