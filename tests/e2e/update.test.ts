@@ -1,6 +1,14 @@
 /** `update`: what it writes, what it leaves alone, and that a refused one changes nothing; v1 and v2. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { closeSync, existsSync, openSync, writeFileSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import type { JsonObject } from "../harness/bundle.ts";
 import { onlyCgroup2, readCgroupFile } from "../harness/cgroups.ts";
@@ -318,7 +326,7 @@ describe("devices", () => {
   });
 
   /** Tries both devices when asked to, and uses /dev/null without end. */
-  async function running() {
+  async function running(prepare: (bundle: string) => string[] = () => []) {
     const scene = await openScene();
     const bundle = scene.bundle({
       sh: `mknod /dev/shm/seven c 240 7; mknod /dev/shm/eight c 240 8
@@ -334,7 +342,7 @@ describe("devices", () => {
     });
     const ask = join(scene.dir, "ask");
     mustSucceed(await run(["mkfifo", ask]));
-    const { ran, output } = await scene.create(bundle);
+    const { ran, output } = await scene.create(bundle, { flags: prepare(bundle.dir) });
     mustSucceed(ran);
     mustSucceed(await scene.start(bundle.id));
     const { id } = bundle;
@@ -359,7 +367,13 @@ describe("devices", () => {
       writeFileSync(file, JSON.stringify(resources));
       return scene.verb("update", "-r", file, id);
     };
-    return { scene, id, tryBoth, update };
+    const edit = (devices: JsonObject[]) => {
+      const path = join(bundle.dir, "config.json");
+      const config = JSON.parse(readFileSync(path, "utf8"));
+      config.linux.resources.devices = devices;
+      writeFileSync(path, JSON.stringify(config));
+    };
+    return { scene, id, tryBoth, update, edit };
   }
 
   test("other rules replace those before, and what stays allowed is never refused", async () => {
@@ -388,6 +402,27 @@ describe("devices", () => {
     mustSucceed(await update({ pids: { limit: 60 }, devices: [] }));
     mustSucceed(await update({ memory: { limit: 200 * MB }, devices: [DENY_ALL, device(7)] }));
     expect(await tryBoth()).toBe("6 1 done");
+  });
+
+  test("are applied where the configuration was edited since, though it has them now", async () => {
+    const { tryBoth, update, edit } = await running();
+    edit([DENY_ALL, device(8)]);
+    mustSucceed(await update({ devices: [DENY_ALL, device(8)] }));
+    expect(await tryBoth()).toBe("1 6 done");
+  });
+
+  test("are applied where the container was made by another file", async () => {
+    const { tryBoth, update } = await running((dir) => {
+      const other = join(dir, "other.json");
+      renameSync(join(dir, "config.json"), other);
+      const config = JSON.parse(readFileSync(other, "utf8"));
+      config.linux.resources.devices = [DENY_ALL, device(8)];
+      writeFileSync(join(dir, "config.json"), JSON.stringify(config));
+      return ["--config", other];
+    });
+    expect(await tryBoth()).toBe("6 1 done");
+    mustSucceed(await update({ devices: [DENY_ALL, device(8)] }));
+    expect(await tryBoth()).toBe("1 6 done");
   });
 
   test("a rule that is none changes nothing, the limits beside it too", async () => {

@@ -12,6 +12,7 @@ import { openState } from "../cgroup/join.ts";
 import { parseCgroupState } from "../cgroup/state.ts";
 import { updateLimits } from "../cgroup/update.ts";
 import { updateDevices } from "../cgroup/update-devices.ts";
+import { readConfiguration } from "../container/configuration.ts";
 import { damaged, type Record } from "../container/record.ts";
 import { updateSchemata } from "../resctrl/apply.ts";
 import { decodeText, readAll, readText } from "../sys/file.ts";
@@ -112,11 +113,15 @@ function recordedDevices({ id, devices }: Record): Resources["devices"] | undefi
   }
 }
 
-/** Undefined where the bundle has no configuration any more, or none that can be read. */
-function configuredDevices(sys: Sys, { bundle }: Record): Resources["devices"] | undefined {
+/**
+ * Undefined where the bundle's configuration is not, or no longer, the one that the container was made
+ * by: what is in force is then not known, and what is asked for must not be taken for it.
+ */
+function configuredDevices(sys: Sys, { bundle, config }: Record): Resources["devices"] | undefined {
   try {
-    const text = readText(sys, `${bundle}/config.json`, RESOURCES_BYTES_MAX);
-    return text === undefined ? undefined : parseConfig(text).linux.resources.devices;
+    const read = readConfiguration(sys, `${bundle}/config.json`);
+    if (read === undefined || read.version !== config) return undefined;
+    return parseConfig(read.text).linux.resources.devices;
   } catch {
     return undefined;
   }

@@ -33,13 +33,13 @@ import {
 import { MS_SHARED, MS_SLAVE } from "../sys/abi-mount.ts";
 import { SIGKILL } from "../sys/abi-process.ts";
 import { check, errnoOf } from "../sys/check.ts";
-import { readText } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import { loadPart } from "../sys/part.ts";
 import type { Fd, Sys } from "../sys/types.ts";
 import type { Scope } from "../systemd/scope.ts";
 import { Channel } from "./channel.ts";
 import { cloneFirst } from "./clone.ts";
+import { readConfiguration } from "./configuration.ts";
 import { destroy } from "./destroy.ts";
 import { toExecRecord } from "./exec-record.ts";
 import { groupsMayStay, isOurs, isRootless, readModules } from "./facts.ts";
@@ -58,7 +58,6 @@ import { refuseUnsupported } from "./unsupported.ts";
 
 /** Every container has rules for devices, asked for or not. */
 const DEVICES_FIELD = "linux.resources.devices";
-const CONFIG_BYTES_MAX = 4 * 1024 * 1024;
 
 export type CreateRequest = {
   readonly id: string;
@@ -118,19 +117,21 @@ export function prepare(
   request: CreateRequest,
 ): {
   config: Config;
+  /** Of its file: readConfiguration. */
+  version: string;
   plan: Plan;
   cgroup: CgroupPlan;
   scope: Scope | undefined;
   placement: Placement;
 } {
   const path = request.configFile;
-  const text = readText(sys, path, CONFIG_BYTES_MAX);
-  if (text === undefined) {
+  const read = readConfiguration(sys, path);
+  if (read === undefined) {
     throw new TareError("not_found", `Cannot read "${path}": no such file`, {
       hint: "Give the bundle with --bundle, or make a configuration with spec",
     });
   }
-  const written = withOwnMaps(parseConfig(text), () => {
+  const written = withOwnMaps(parseConfig(read.text), () => {
     return { uid: sys.geteuid(), gid: sys.getegid() };
   });
   const amended = request.activation?.amend(written) ?? written;
@@ -158,7 +159,8 @@ export function prepare(
       rootless && config.process !== undefined && groupsMayStay(sys, config.process, "self"),
   };
   const plan = planContainer(config, facts);
-  return { config, plan, cgroup, scope, placement: planPlacement(sys, config, id) };
+  const placement = planPlacement(sys, config, id);
+  return { config, version: read.version, plan, cgroup, scope, placement };
 }
 
 /** In a user namespace of its own, or one that is joined, the first process has them all. */
@@ -227,10 +229,10 @@ function checkConsole(config: Config, wanted: CreateRequest["console"]): void {
 }
 
 export function create(sys: Sys, request: CreateRequest): Created {
-  const { config, plan, cgroup, scope, placement } = prepare(sys, request);
+  const { config, version, plan, cgroup, scope, placement } = prepare(sys, request);
   using _connection = scope;
   const directory = createDirectory(sys, request.root, request.id);
-  let record = firstRecord(sys, request, config, cgroup);
+  let record = firstRecord(sys, request, { config, version }, cgroup);
   const note = (change: Partial<Record>) => {
     record = { ...record, ...change };
     directory.note(change);
@@ -326,7 +328,7 @@ export function undo(sys: Sys, directory: ContainerDirectory, record: Record): v
 export function firstRecord(
   sys: Sys,
   request: CreateRequest,
-  config: Config,
+  { config, version }: { readonly config: Config; readonly version: string },
   cgroup: CgroupPlan,
 ): Record {
   const milliseconds = Number(sys.clock_gettime(0) / 1_000_000n);
@@ -348,6 +350,7 @@ export function firstRecord(
     ...laterHooks(config),
     ...laterAgent(config, request.bundle),
     ...(hasOwnPids(config) ? {} : { sharedPids: true }),
+    config: version,
     cgroup: plannedState(cgroup),
     ready: false,
   };

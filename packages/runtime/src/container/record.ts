@@ -34,6 +34,8 @@ export type Record = {
   readonly sharedPids?: true;
   /** The rules for devices that an update has set, read by the next; absent: those of config.json. */
   readonly devices?: unknown;
+  /** The version of the configuration that was read: its file may have been edited since. */
+  readonly config?: string;
   /** Cgroup directories, as the cgroup room encodes them. */
   readonly cgroup: unknown;
   /** Absent until the first process exists. */
@@ -50,6 +52,7 @@ const OPTIONAL: readonly (readonly [keyof Record, (value: unknown) => boolean])[
   ["agent", isAgent],
   ["resctrl", isResctrl],
   ["sharedPids", (value) => value === true],
+  ["config", (value) => typeof value === "string"],
 ];
 
 /** The record in the text of whole lines. Throws `corrupt`. */

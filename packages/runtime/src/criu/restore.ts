@@ -69,10 +69,10 @@ export function restore(sys: Sys, request: RestoreRequest): Restored {
   const { create, wishes } = request;
   const saved = readDescriptors(sys, wishes.images);
   makePath(sys, wishes.work);
-  const { config, cgroup, scope, placement } = prepare(sys, create);
+  const { config, version, cgroup, scope, placement } = prepare(sys, create);
   using _connection = scope;
   const directory = createDirectory(sys, create.root, create.id);
-  let record = firstRecord(sys, create, config, cgroup);
+  let record = firstRecord(sys, create, { config, version }, cgroup);
   const note = (change: Partial<Record>) => {
     record = { ...record, ...change };
     directory.note(change);
@@ -102,7 +102,7 @@ export function restore(sys: Sys, request: RestoreRequest): Restored {
     });
     record = { ...record, pid };
     const { exec } = hasOwnTime(sys, pid)
-      ? firstRecord(sys, create, withTime(config), cgroup)
+      ? firstRecord(sys, create, { config: withTime(config), version }, cgroup)
       : record;
     note({ pid, startTime: startTimeOf(sys, pid), ready: true, exec });
     create.onPid(pid);

@@ -1,5 +1,6 @@
 /** The fields of statx(2) that we look at, read from the kernel's structure. */
 
+import { AT_EMPTY_PATH } from "./abi-file.ts";
 import { check } from "./check.ts";
 import type { Fd, Sys } from "./types.ts";
 
@@ -23,6 +24,16 @@ export type Stat = {
   readonly devMajor: number;
   readonly devMinor: number;
 };
+
+/** What becomes another text when a file is exchanged or changed: its file system, number, size and ctime. */
+export function versionOf(sys: Sys, fd: Fd, path: string): string {
+  const bytes = new Uint8Array(STATX_BYTES);
+  check(sys.statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, bytes), "statx", path);
+  const view = new DataView(bytes.buffer);
+  const [ino, size, seconds] = [32, 40, 96].map((offset) => view.getBigUint64(offset, true));
+  const [nanoseconds, major, minor] = [104, 136, 140].map((offset) => view.getUint32(offset, true));
+  return `${major}:${minor} ${ino} ${size} ${seconds}.${nanoseconds}`;
+}
 
 /** statx(2) by a directory and a name; `flags` as AT_EMPTY_PATH. The offsets are those of the man page. */
 export function statAt(sys: Sys, dirfd: Fd, path: string | Uint8Array, flags: number): Stat {
