@@ -568,6 +568,47 @@ describe("devices and sysctls", () => {
     ]);
   });
 
+  test("a node that the root brings gets the mode and the owner that are configured, and only those", async () => {
+    const scene = await openScene();
+    const rootfs = await copyRootfs(scene.rootfs, join(scene.dir, "rootfs"));
+    const dev = join(rootfs, "dev");
+    mustSucceed(
+      await run([
+        ...["sh", "-c"],
+        'cd "$1" && rm -rf * && mknod -m 600 one c 1 3 && mknod -m 600 two c 1 5 && mknod -m 600 null c 1 3 && chown 5:6 one two',
+        ...["sh", dev],
+      ]),
+    );
+    const devices = [
+      { path: "/dev/one", type: "c", major: 1, minor: 3, fileMode: 0o4640, uid: 12, gid: 34 },
+      { path: "/dev/two", type: "c", major: 1, minor: 5, gid: 7 },
+    ];
+    const sh = "stat -c '%n %a %u:%g' /dev/one /dev/two /dev/null";
+    const options: SceneBundleOptions = {
+      sh,
+      rootfs,
+      linux: { devices },
+      edit: (config) => {
+        config.root.readonly = false;
+        config.mounts = config.mounts.filter(({ destination }) => !destination.startsWith("/dev"));
+      },
+    };
+    const ran = mustSucceed(await scene.runIn(options));
+    expect(ran.stdout).toBe("/dev/one 4640 12:34\n/dev/two 600 5:7\n/dev/null 600 0:0\n");
+  });
+
+  test("of two entries of one device the first counts", async () => {
+    const scene = await openScene();
+    const [one, two] = [0o600, 0o666].map((fileMode, index) => {
+      return { path: "/dev/mine", type: "c", major: 1, minor: 3 + index * 2, fileMode };
+    });
+    const ran = await scene.runIn({
+      args: ["stat", "-c", "%t:%T %a", "/dev/mine"],
+      linux: { devices: [one, two].filter((each) => each !== undefined) },
+    });
+    expect(ran.stderr + ran.stdout).toBe("1:3 600\n");
+  });
+
   test("a sysctl of a namespace is set inside and not outside", async () => {
     const scene = await openScene();
     const path = "/proc/sys/net/ipv4/ip_default_ttl";

@@ -279,19 +279,14 @@ function applyMountStep(sys: Sys, gift: InitGift, root: Fd, step: MountStep): Fd
   }
 }
 
-function applyDeviceStep(
-  sys: Sys,
-  gift: InitGift,
-  { root, devices }: InitState,
-  step: DeviceStep,
-): void {
+function applyDeviceStep(sys: Sys, gift: InitGift, state: InitState, step: DeviceStep): void {
   switch (step.op) {
     case "device":
-      return makeDevice(sys, root, step, devices);
+      return makeDevice(sys, state, step, state.devices);
     case "link":
-      return makeLink(sys, root, step);
+      return makeLink(sys, state.root, step);
     case "console":
-      return makeConsole(sys, gift, root, step);
+      return makeConsole(sys, gift, state.root, step);
     default:
       return assertNever(step);
   }

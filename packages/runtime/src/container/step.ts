@@ -79,6 +79,8 @@ export type DeviceStep = Why &
         readonly mode: number;
         readonly uid: number;
         readonly gid: number;
+        /** What the configuration names of these three: a node that is there already gets it. */
+        readonly given: { readonly mode?: number; readonly uid?: number; readonly gid?: number };
       }
     | { readonly op: "link"; readonly path: string; readonly target: string }
     | { readonly op: "console"; readonly width: number; readonly height: number }

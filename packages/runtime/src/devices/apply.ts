@@ -7,7 +7,7 @@ import { TareError } from "@tare/spec/error.ts";
 import type { DeviceStep } from "../container/step.ts";
 import { attach, openAttachedTree } from "../mounts/attach.ts";
 import { openOrCreate, splitLast } from "../mounts/in-root.ts";
-import { EEXIST, EPERM } from "../sys/abi-errno.ts";
+import { EEXIST, ENOSYS, EPERM } from "../sys/abi-errno.ts";
 import {
   AT_EMPTY_PATH,
   AT_SYMLINK_NOFOLLOW,
@@ -25,7 +25,7 @@ import { check, errnoOf } from "../sys/check.ts";
 import { openAt } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import { loadPart } from "../sys/part.ts";
-import { statAt } from "../sys/stat.ts";
+import { type Stat, statAt } from "../sys/stat.ts";
 import type { Fd, Sys } from "../sys/types.ts";
 import type { OutsideDevices } from "./outside.ts";
 
@@ -34,10 +34,13 @@ type Link = Extract<DeviceStep, { op: "link" }>;
 
 const TYPES = { c: S_IFCHR, u: S_IFCHR, b: S_IFBLK, p: S_IFIFO } as const;
 
-/** `bound` holds host devices, opened before the host's tree was left, for user namespaces. */
+/**
+ * `bound` holds host devices, opened before the host's tree was left, for user namespaces: they keep
+ * the host's mode and owner. `procfs` is one that nobody can tamper with.
+ */
 export function makeDevice(
   sys: Sys,
-  root: Fd,
+  { root, procfs }: { readonly root: Fd; readonly procfs: Fd },
   step: DeviceNode,
   bound: ReadonlyMap<string, Fd>,
 ): void {
@@ -53,7 +56,7 @@ export function makeDevice(
   using directory = openOrCreate(sys, root, parent, "directory");
   const mode = TYPES[step.type] | step.mode;
   const ret = sys.mknodat(directory.fd, name, mode, step.major, step.minor);
-  if (errnoOf(ret) === EEXIST) return verify(sys, directory.fd, name, step);
+  if (errnoOf(ret) === EEXIST) return adopt(sys, directory.fd, name, step, procfs);
   if (errnoOf(ret) === EPERM) {
     throw new TareError(
       "no_permission",
@@ -69,18 +72,32 @@ export function makeDevice(
   check(sys.fchownat(directory.fd, name, step.uid, step.gid, flags), "fchownat", step.path);
 }
 
-/** What was there already must be that very device: a link would lead its users elsewhere. */
-function verify(sys: Sys, directory: Fd, name: string, step: DeviceNode): void {
+/**
+ * What was there already must be that very device: a link would lead its users elsewhere. It gets the
+ * mode and the owner that the configuration names.
+ */
+function adopt(sys: Sys, directory: Fd, name: string, step: DeviceNode, procfs: Fd): void {
   const opened = openAt(sys, directory, name, O_PATH | O_NOFOLLOW, 0);
   using node = new OwnedFd(sys, check(opened, "openat2", step.path));
-  verifyNode(sys, node.fd, step, "the root file system has");
+  const has = verifyNode(sys, node.fd, step, "the root file system has");
+  const { mode = has.mode & 0o7777, uid = has.uid, gid = has.gid } = step.given;
+  if (uid !== has.uid || gid !== has.gid) {
+    check(sys.fchownat(node.fd, "", uid, gid, AT_EMPTY_PATH), "fchownat", step.path);
+  }
+  // Afterwards: a new owner takes set-ID bits away.
+  if (mode === (has.mode & 0o7777)) return;
+  const ret = sys.fchmodat2(node.fd, "", mode, AT_EMPTY_PATH);
+  if (errnoOf(ret) !== ENOSYS) return void check(ret, "fchmodat2", step.path);
+  // Before Linux 6.6 a descriptor of O_PATH has a mode by this name alone.
+  check(sys.fchmodat(procfs, `self/fd/${node.fd}`, mode), "fchmodat", step.path);
 }
 
-function verifyNode(sys: Sys, node: Fd, step: DeviceNode, who: string): void {
-  const { mode, rdevMajor, rdevMinor } = statAt(sys, node, "", AT_EMPTY_PATH);
+function verifyNode(sys: Sys, node: Fd, step: DeviceNode, who: string): Stat {
+  const stat = statAt(sys, node, "", AT_EMPTY_PATH);
+  const { mode, rdevMajor, rdevMinor } = stat;
   const same = (mode & S_IFMT) === TYPES[step.type];
   const numbered = step.type === "p" || (rdevMajor === step.major && rdevMinor === step.minor);
-  if (same && numbered) return;
+  if (same && numbered) return stat;
   throw new TareError(
     "bad_input",
     `Cannot make device "${step.path}": ${who} something else there`,

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { Config } from "@tare/spec/oci-runtime.ts";
 import { parseConfig } from "@tare/spec/oci-runtime-parse.ts";
+import { EEXIST, ENOSYS } from "../sys/abi-errno.ts";
 import { fillStat, scriptedSys } from "../sys/scripted-sys.ts";
 import type { Fd } from "../sys/types.ts";
 import { makeDevice } from "./apply.ts";
@@ -22,6 +23,7 @@ const USERNS = {
   uidMappings: [{ containerID: 0, hostID: 1, size: 1 }],
   gidMappings: [{ containerID: 0, hostID: 1, size: 1 }],
 };
+const S_IFCHR = 0o020000;
 const TERMINAL = { terminal: true, cwd: "/", user: { uid: 0, gid: 0 } };
 
 describe("devices", () => {
@@ -63,7 +65,10 @@ describe("devices", () => {
       mode: 0o600,
       uid: 7,
       gid: 8,
+      given: { mode: 0o600, uid: 7, gid: 8 },
     });
+    expect(nodes[0]?.given).toEqual({ mode: 0o400 });
+    expect(nodes[1]?.given).toEqual({});
   });
 
   test("the root is no device", () => {
@@ -83,6 +88,38 @@ describe("devices", () => {
     expect(pathsOf({ mounts: [{ destination: "/dev", type: "tmpfs" }] })).toHaveLength(11);
     const below = { destination: "/dev/x", type: "bind", source: "/x", options: ["bind"] };
     expect(pathsOf({ mounts: [below] })).toHaveLength(11);
+  });
+});
+
+describe("a node that is there already", () => {
+  const adopt = (given: { mode?: number; uid?: number }, table = {}) => {
+    const host = scriptedSys({
+      mknodat: () => -EEXIST,
+      statx: (_fd: number, _path: string, _flags: number, _mask: number, into: Uint8Array) =>
+        fillStat(into, { mode: S_IFCHR | 0o600, rdev: [10, 229] }),
+      ...table,
+    });
+    const node = { op: "device", type: "c", major: 10, minor: 229, path: "/dev/fuse" } as const;
+    const step = { ...node, mode: 0o666, uid: 0, gid: 0, given, why: "" };
+    makeDevice(host.sys, { root: 1000 as Fd, procfs: 1001 as Fd }, step, new Map());
+    return host.calls.filter(([name]) => /^fch/.test(String(name)));
+  };
+
+  test("keeps what the configuration does not name, or has already", () => {
+    expect(adopt({})).toEqual([]);
+    expect(adopt({ mode: 0o600, uid: 0 })).toEqual([]);
+  });
+
+  test("gets the rest by descriptor, the mode last", () => {
+    const calls = adopt({ mode: 0o4640, uid: 7 });
+    expect(calls.map(([name]) => name)).toEqual(["fchownat", "fchmodat2"]);
+    for (const [, , path] of calls) expect(path).toBe("");
+  });
+
+  test("and its mode through procfs, where the kernel is older than 6.6", () => {
+    const calls = adopt({ mode: 0o640 }, { fchmodat2: () => -ENOSYS });
+    const [fd, last] = [calls[0]?.[1], calls.at(-1)];
+    expect(last).toEqual(["fchmodat", 1001, `self/fd/${fd}`, 0o640]);
   });
 });
 
@@ -117,7 +154,6 @@ describe("devices taken from the host", () => {
     expect(taken?.op).toBe("take-devices");
   });
 
-  const S_IFCHR = 0o020000;
   const S_IFREG = 0o100000;
   const bind = (mode: number, rdev: readonly [number, number]) => {
     const host = scriptedSys({
@@ -132,9 +168,11 @@ describe("devices taken from the host", () => {
       mode: 0,
       uid: 0,
       gid: 0,
+      given: {},
     } as const;
     const step = { ...device, path: "/dev/fuse", why: "" };
-    makeDevice(host.sys, 1000 as Fd, step, new Map([["/dev/fuse", host.give() as Fd]]));
+    const places = { root: 1000 as Fd, procfs: 1001 as Fd };
+    makeDevice(host.sys, places, step, new Map([["/dev/fuse", host.give() as Fd]]));
     return host;
   };
 

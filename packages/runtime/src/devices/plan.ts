@@ -48,7 +48,13 @@ export function planDevices(config: Config): DeviceStep[] {
 
 function planNodes(config: Config): DeviceStep[] {
   const wanted = new Map(DEFAULT_DEVICES.map((device) => [device.path, device]));
-  for (const device of config.linux.devices) wanted.set(normalize(device.path), device);
+  const named = new Set<string>();
+  for (const device of config.linux.devices) {
+    const path = normalize(device.path);
+    // Of two entries of one path the first counts, as with runc and crun.
+    if (!named.has(path)) wanted.set(path, device);
+    named.add(path);
+  }
   const steps: DeviceStep[] = [...wanted.values()].map(planDevice);
   for (const [path, target] of LINKS) {
     steps.push({ op: "link", path, target, why: "programs expect this name" });
@@ -77,7 +83,13 @@ function planDevice(device: Device): DeviceStep {
   const path = normalize(device.path);
   if (path === "/")
     throw new TareError("bad_input", 'Cannot make device "/" of linux.devices: it is the root');
-  const { type, major, minor, fileMode = DEFAULT_MODE, uid = 0, gid = 0 } = device;
+  const { type, major, minor, fileMode, uid, gid } = device;
+  const given = {
+    ...(fileMode === undefined ? {} : { mode: fileMode & 0o7777 }),
+    ...(uid === undefined ? {} : { uid }),
+    ...(gid === undefined ? {} : { gid }),
+  };
+  const attributes = { mode: DEFAULT_MODE, uid: 0, gid: 0, ...given };
   const why = "a device that the specification or the configuration asks for";
-  return { op: "device", path, type, major, minor, mode: fileMode & 0o7777, uid, gid, why };
+  return { op: "device", path, type, major, minor, ...attributes, given, why };
 }
