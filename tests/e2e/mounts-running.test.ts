@@ -114,6 +114,34 @@ test("all or none: what was added before a failure is taken away", async () => {
   expect(tableOf(pid)).toEqual(before);
 });
 
+test.each(kinds)("what was added behind a link is taken away, too, %s", async (_name, linux) => {
+  const scene = await openScene();
+  const mounts = [{ destination: "/mnt", type: "tmpfs", source: "tmpfs" }];
+  const { id, pid } = await start(scene, { linux, mounts });
+  const sh =
+    "mkdir /mnt/there /mnt/in; ln -s there /mnt/link; >/mnt/there/f; ln -s there/f /mnt/file";
+  mustSucceed(await scene.verb("exec", id, "sh", "-c", sh));
+  const source = join(scene.dir, "source");
+  mkdirSync(source, { mode: 0o700 });
+  writeFileSync(join(source, "file"), "");
+  const before = tableOf(pid);
+  const bad = { destination: "/mnt", type: "tmpfs", options: ["nonsense"] };
+  const added: MountConfig[][] = [
+    [bind(source, "/mnt/link")],
+    [bind(join(source, "file"), "/mnt/file")],
+    [{ destination: "/mnt/link", type: "tmpfs", source: "tmpfs" }],
+    [
+      { destination: "/mnt/in", type: "proc", source: "proc" },
+      bind(join(source, "file"), "/mnt/file"),
+    ],
+  ];
+  for (const some of added) {
+    const ran = await change(scene, "add", id, [...some, bad]);
+    expect(ran.stderr).toContain("Unknown parameter 'nonsense'");
+    expect(tableOf(pid)).toEqual(before);
+  }
+});
+
 test("what cannot be is an error, and changes nothing", async () => {
   const scene = await openScene();
   const { id, pid } = await start(scene);

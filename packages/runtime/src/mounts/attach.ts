@@ -42,8 +42,16 @@ import { type Attributes, bindAttributes, type MountOptions } from "./options.ts
 type NewMount = Extract<MountStep, { op: "mount" }>;
 type Bind = Extract<MountStep, { op: "bind" }>;
 
-/** Makes one new file system and attaches it; the answer is its top where that is the new root. */
-export function attachNew(sys: Sys, root: Fd, step: NewMount): Fd | undefined {
+/**
+ * Makes one new file system and attaches it; the answer is its top where that is the new root.
+ * `onMade` is given its top before it is attached, but for those that mount(2) makes.
+ */
+export function attachNew(
+  sys: Sys,
+  root: Fd,
+  step: NewMount,
+  onMade?: (top: Fd) => void,
+): Fd | undefined {
   using place = openNewPlace(sys, root, step);
   refuseRoot(sys, root, place.target.fd, step.target);
   if (wantsOldInterface(step)) {
@@ -55,6 +63,7 @@ export function attachNew(sys: Sys, root: Fd, step: NewMount): Fd | undefined {
   if (options.copyUp) {
     loadPart(sys, "tare-runtime~copy-up").copyUp(sys, place.target.fd, mount.fd, step.target);
   }
+  onMade?.(mount.fd);
   attach(sys, mount.fd, place.target.fd, step.target);
   propagate(sys, mount.fd, options);
   return step.target === "/" ? mount.release() : undefined;

@@ -9,6 +9,7 @@ import type { IdMapping, Mount } from "@tare/spec/oci-runtime.ts";
 import { Channel } from "../container/channel.ts";
 import { isOurs } from "../container/facts.ts";
 import { ofStep } from "../container/failed-step.ts";
+import { openHostProcfs, openProcfs } from "../container/procfs.ts";
 import type { Record } from "../container/record.ts";
 import type { MountStep } from "../container/step.ts";
 import { becomeNamespaceRoot, hide } from "../process/hidden.ts";
@@ -17,6 +18,7 @@ import {
   AT_EMPTY_PATH,
   AT_FDCWD,
   AT_RECURSIVE,
+  F_DUPFD_CLOEXEC,
   NO_FD,
   O_DIRECTORY,
   O_PATH,
@@ -56,10 +58,16 @@ export function addMounts(sys: Sys, want: RunningMounts): void {
   const trees = steps.map((step) =>
     step.op === "bind" ? naming(steps, step, () => openTree(sys, step)) : undefined,
   );
-  const kept = trees.flatMap((tree) => (tree === undefined ? [] : [tree.fd]));
+  const makesProcfs = steps.some((step) => step.op === "mount" && step.fstype === "proc");
+  const binds = trees.some((tree) => tree !== undefined);
+  // Who is in the container's pid namespace could be made to give it away, and makes its own.
+  using procfs = binds && !makesProcfs ? new OwnedFd(sys, openHostProcfs(sys)) : undefined;
+  const open = [...trees, procfs].filter((each) => each !== undefined);
+  const kept = open.map(({ fd }) => fd);
   try {
-    const makesProcfs = steps.some((step) => step.op === "mount" && step.fstype === "proc");
-    inContainer(sys, { ...want, kept, makesProcfs }, () => attachAll(sys, steps, trees));
+    inContainer(sys, { ...want, kept, makesProcfs }, () =>
+      attachAll(sys, steps, trees, () => procfs?.fd ?? openProcfs(sys)),
+    );
   } finally {
     for (const tree of trees) tree?.close();
   }
@@ -227,21 +235,25 @@ function enter(sys: Sys, entry: Entry, action: () => void): never {
   throw new Error("exit_group returned");
 }
 
-/** What was attached before a failure is taken away again, last first. */
+/**
+ * What was attached before a failure is taken away again, last first: by its own descriptor, since a
+ * name may lead to another mount by then. `procfs` gives one in which this process is.
+ */
 function attachAll(
   sys: Sys,
   steps: readonly MountStep[],
   trees: readonly (OwnedFd | undefined)[],
+  procfs: () => Fd,
 ): void {
   using root = openTop(sys);
-  const made: string[] = [];
+  const undo: (() => void)[] = [];
   try {
     for (const [index, step] of steps.entries()) {
-      naming(steps, step, () => attachOne(sys, root.fd, step, trees[index]));
-      if (step.op === "mount" || step.op === "bind") made.push(step.target);
+      const attachment = { step, tree: trees[index], procfs };
+      naming(steps, step, () => attachOne(sys, root.fd, attachment, undo));
     }
   } catch (error) {
-    for (const target of made.reverse()) sys.umount2(target, MNT_DETACH | UMOUNT_NOFOLLOW);
+    for (const takeAway of undo.reverse()) quietly(takeAway);
     throw error;
   }
 }
@@ -255,13 +267,35 @@ function naming<T>(steps: readonly MountStep[], step: MountStep, action: () => T
   }
 }
 
-function attachOne(sys: Sys, root: Fd, step: MountStep, tree: OwnedFd | undefined): void {
+/** What fails while things are taken back would hide why they are. */
+function quietly(action: () => void): void {
+  try {
+    action();
+  } catch {
+    // The first failure is what the caller is told.
+  }
+}
+
+type Attachment = {
+  readonly step: MountStep;
+  readonly tree: OwnedFd | undefined;
+  readonly procfs: () => Fd;
+};
+
+/** What undoes it is there before it is done: also a mount that is only attached half must go. */
+function attachOne(
+  sys: Sys,
+  root: Fd,
+  { step, tree, procfs }: Attachment,
+  undo: (() => void)[],
+): void {
   switch (step.op) {
     case "mount":
-      return void attachNew(sys, root, step);
+      return attachMade(sys, root, step, undo);
     case "bind":
-      if (tree !== undefined) attachTree(sys, root, step, tree);
-      return;
+      if (tree === undefined) return;
+      undo.push(() => detachTop(sys, tree.fd, procfs));
+      return void attachTree(sys, root, step, tree);
     case "remount":
       return loadPart(sys, "tare-runtime~mount-old").remount(sys, root, step);
     case "set-readonly":
@@ -269,4 +303,29 @@ function attachOne(sys: Sys, root: Fd, step: MountStep, tree: OwnedFd | undefine
     default:
       throw new TareError("internal", `Cannot apply "${step.op}" to a running container`);
   }
+}
+
+function attachMade(
+  sys: Sys,
+  root: Fd,
+  step: Extract<MountStep, { op: "mount" }>,
+  undo: (() => void)[],
+): void {
+  const before = undo.length;
+  attachNew(sys, root, step, (top) => {
+    const kept = check(sys.fcntl(top, F_DUPFD_CLOEXEC, 0), "fcntl F_DUPFD_CLOEXEC") as Fd;
+    undo.push(() => detachTop(sys, kept, () => kept));
+  });
+  // One that mount(2) made has no descriptor.
+  if (undo.length === before) undo.push(() => detach(sys, root, step.target));
+}
+
+/** Nothing happens to one that was not attached yet. */
+function detachTop(sys: Sys, top: Fd, procfs: () => Fd): void {
+  if (errnoOf(sys.fchdir(top)) === 0) {
+    sys.umount2(".", MNT_DETACH);
+    return;
+  }
+  // No file can be a working directory, nor one of the host's that root of the container may not enter.
+  if (errnoOf(sys.fchdir(procfs())) === 0) sys.umount2(`self/fd/${top}`, MNT_DETACH);
 }
