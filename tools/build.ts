@@ -37,6 +37,7 @@ const PROGRAMS: Readonly<Record<string, Program>> = {
       exec: "command/exec.ts",
       hooks: "hooks/run.ts",
       sweep: "command/sweep.ts",
+      "own-root": "command/own-root.ts",
       list: "command/list.ts",
       pause: "command/pause.ts",
       update: "command/update.ts",

@@ -1,6 +1,16 @@
 /** What the runtime says about itself, and what it does with a config.json that is wrong or hostile. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import type { BundleConfig, JsonObject } from "../harness/bundle.ts";
 import { mustSucceed } from "../harness/fixtures.ts";
@@ -102,6 +112,39 @@ describe("about the runtime", () => {
     const last = JSON.parse(lines.at(-1) ?? "");
     expect(last).toMatchObject({ level: "error" });
     expect(last.msg).not.toBe("");
+  });
+
+  test("a state root in /tmp must be its user's alone", async () => {
+    const scene = await openScene();
+    const uid = 64_123;
+    const root = `/tmp/tare-runtime-${uid}`;
+    const clear = () => rmSync(root, { recursive: true, force: true });
+    clear();
+    scene.defer(clear);
+    const drop = ["setpriv", `--reuid=${uid}`, `--regid=${uid}`, "--clear-groups"];
+    const list = () => {
+      const env = ["env", "-i", `TARE_TEST_MARK=${scene.mark}`, "XDG_RUNTIME_DIR="];
+      return run([...drop, "--inh-caps=-all", ...env, scene.command()[0] ?? "", "list", "-q"]);
+    };
+    mustSucceed(await list());
+    expect([statSync(root).uid, statSync(root).mode & 0o7777]).toEqual([uid, 0o700]);
+    mustSucceed(await list());
+    const refused = async () => {
+      expect(await list()).toMatchObject({ code: 1, stderr: expect.stringContaining(root) });
+    };
+    chmodSync(root, 0o770);
+    await refused();
+    chmodSync(root, 0o700);
+    chownSync(root, 0, 0);
+    await refused();
+    chmodSync(root, 0o777);
+    await refused();
+    clear();
+    const elsewhere = join(scene.dir, "elsewhere");
+    mkdirSync(elsewhere, { mode: 0o700 });
+    chownSync(elsewhere, uid, uid);
+    symlinkSync(elsewhere, root);
+    await refused();
   });
 
   test("an error is one line", async () => {

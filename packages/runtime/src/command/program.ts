@@ -190,9 +190,13 @@ function said(sys: Sys, text: string): number {
   return 0;
 }
 
-/** A directory of the machine for root; of the user for others, whose owner is checked before use. */
+/**
+ * A directory of the machine for root; for others below the one that the machine gives them at login,
+ * else in /tmp, where it must be theirs alone.
+ */
 function defaultRoot(sys: Sys): string {
   if (sys.geteuid() === 0) return "/run/tare-runtime";
   const own = sys.variable("XDG_RUNTIME_DIR");
-  return own === null ? `/tmp/tare-runtime-${sys.geteuid()}` : `${own}/tare-runtime`;
+  if (own !== null && own !== "") return `${own}/tare-runtime`;
+  return loadPart(sys, "tare-runtime~own-root").ownRoot(sys);
 }

@@ -217,8 +217,11 @@ export function findDirectory(sys: Sys, root: string, id: string): ContainerDire
   return new ContainerDirectory(sys, directory, root, id);
 }
 
-/** A record says what is killed and removed: whoever else could write it would decide that. */
-function checkOwner(sys: Sys, directory: OwnedFd, path: string): void {
+/**
+ * A record says what is killed and removed: whoever else could write it would decide that. The
+ * descriptor is closed with the error.
+ */
+export function checkOwner(sys: Sys, directory: OwnedFd, path: string): void {
   const { uid, mode } = statAt(sys, directory.fd, "", AT_EMPTY_PATH);
   if (uid === sys.geteuid() && (mode & WRITABLE_BY_OTHERS) === 0) return;
   directory.close();

@@ -14,6 +14,7 @@ type Parts = {
   readonly "tare-runtime~exec": typeof import("../command/exec.ts");
   readonly "tare-runtime~lifecycle": typeof import("../command/lifecycle.ts");
   readonly "tare-runtime~sweep": typeof import("../command/sweep.ts");
+  readonly "tare-runtime~own-root": typeof import("../command/own-root.ts");
   readonly "tare-runtime~list": typeof import("../command/list.ts");
   readonly "tare-runtime~pause": typeof import("../command/pause.ts");
   readonly "tare-runtime~update": typeof import("../command/update.ts");
