@@ -114,6 +114,20 @@ describe("about the runtime", () => {
     expect(last.msg).not.toBe("");
   });
 
+  test("a log that cannot be opened is an error, before anything is done", async () => {
+    const scene = await openScene();
+    const bundle = scene.bundle({ args: ["true"] });
+    const [program = "", ...rest] = scene.command("create", "--bundle", bundle.dir, bundle.id);
+    for (const log of ["/no/such/directory/log", scene.dir]) {
+      const ran = await run([program, "--log", log, ...rest]);
+      expect([ran.code, ran.stderr]).toEqual([1, expect.stringContaining(`--log "${log}"`)]);
+    }
+    expect(await scene.state(bundle.id)).toBeNull();
+    const log = join(scene.dir, "log");
+    mustSucceed(await run([program, "--log", log, ...scene.command("list").slice(1)]));
+    expect(readFileSync(log, "utf8")).toBe("");
+  });
+
   test("a state root in /tmp must be its user's alone", async () => {
     const scene = await openScene();
     const uid = 64_123;

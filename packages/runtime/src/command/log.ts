@@ -5,7 +5,7 @@
 
 import { type ErrorReport, oneLine, TareError, toReport } from "@tare/spec/error.ts";
 import { AT_FDCWD, O_CREAT, O_WRONLY } from "../sys/abi-file.ts";
-import { check } from "../sys/check.ts";
+import { check, during } from "../sys/check.ts";
 import { openAt, writeAll } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import type { Fd, Sys } from "../sys/types.ts";
@@ -30,8 +30,15 @@ export type LogSettings = {
   readonly debug: boolean;
 };
 
+/** Throws where the file cannot be opened: as with runc and crun, nothing is done then. */
 export function openLog(sys: Sys, { path, json, debug }: LogSettings): Log {
   const file = path === undefined || path === "" ? undefined : withoutScheme(path);
+  if (file !== undefined) {
+    during(
+      () => `Cannot open --log "${file}"`,
+      () => openFile(sys, file).close(),
+    );
+  }
   const tell = (level: string, message: string, more: object = {}) => {
     const time = new Date(Number(sys.clock_gettime(0) / 1_000_000n)).toISOString();
     const line = json
@@ -68,11 +75,16 @@ function withoutScheme(path: string): string {
   });
 }
 
-/** A log that cannot be written is told, and stops nothing. */
+/** For each line anew: held open, it would have to be kept from every process that is made. */
+function openFile(sys: Sys, path: string): OwnedFd {
+  const ret = openAt(sys, AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND, 0, 0o644);
+  return new OwnedFd(sys, check(ret, "openat2", path));
+}
+
+/** A log that can no longer be written is told, and stops nothing. */
 function append(sys: Sys, path: string, line: string): void {
   try {
-    const ret = openAt(sys, AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND, 0, 0o644);
-    using file = new OwnedFd(sys, check(ret, "openat2", path));
+    using file = openFile(sys, path);
     writeAll(sys, file.fd, sys.encode_utf8(line), path);
   } catch (error) {
     sys.write(STDERR, sys.encode_utf8(`tare-runtime: warning: ${toReport(error).message}\n`));
