@@ -1,6 +1,7 @@
 /** The filter decides as configured: calls, arguments, architectures, actions. Numbers are x86-64's. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import type { Json, JsonObject } from "../harness/bundle.ts";
+import { defaultProfile } from "../../packages/engine/src/seccomp/default-profile.ts";
+import { type Json, type JsonObject, makeConfig } from "../harness/bundle.ts";
 import { patiently } from "../harness/places.ts";
 import { openScene, type Scene } from "../harness/scene.ts";
 
@@ -203,6 +204,34 @@ describe("other ways into the kernel", () => {
     expect(await errnoOf(scene, seccomp, "--int80", 20)).toBe(MARKED);
     expect(await errnoOf(scene, seccomp, "--int80", 24)).toBe(0);
     expect(await errnoOf(scene, seccomp, 39)).toBe(MARKED);
+  });
+
+  // CVE-2026-31431: a 32-bit program has two ways to a socket, and one hides the family in memory.
+  test("the default profile makes no socket of AF_ALG or AF_VSOCK, for 32-bit programs either", async () => {
+    const scene = await openScene();
+    const capabilities = makeConfig("id", "", { rootfs: "/" }).process.capabilities?.bounding ?? [];
+    const facts = { architecture: "x86_64", kernel: "6.1", capabilities };
+    const text = JSON.stringify(defaultProfile(facts), (_key, value) =>
+      typeof value === "bigint" ? Number(value) : value,
+    );
+    const standard = JSON.parse(text) as Json;
+    const none = profile([]);
+    // "&" is 38 and "(" is 40: the first word of what socketcall(2) reads; the others are 0.
+    const ways = [
+      ...["38", "40"].map((family) => ["41", family, "0", "0"]),
+      ...["38", "40"].map((family) => ["--int80", "359", family, "0", "0"]),
+      ...["s:&", "s:("].map((words) => ["--int80", "102", "1", words]),
+    ];
+    for (const words of ways) {
+      expect([words, await errnoOf(scene, standard, ...words)]).toEqual([words, EPERM]);
+      expect([words, await errnoOf(scene, none, ...words)]).not.toEqual([words, EPERM]);
+    }
+    for (const words of [
+      ["41", "1", "1", "0"],
+      ["--int80", "359", "1", "1", "0"],
+    ]) {
+      expect([words, await errnoOf(scene, standard, ...words)]).toEqual([words, 0]);
+    }
   });
 
   test("an architecture that is not listed kills", async () => {

@@ -205,6 +205,53 @@ describe("create with a console socket", () => {
   });
 });
 
+// TIOCSTI puts a character into a terminal's input, as if it had been typed.
+describe("a process inside types nothing into the caller's terminal", () => {
+  const PUSH = "16 0 0x5412";
+  const push = `for fd in 0 1 2; do /t/call 16 $fd 0x5412 's:X'; /t/call 16 $fd 0x5412 's:
+'; done; /t/call ${PUSH} s:Y < /dev/tty; /t/call ${PUSH} s:Y < /dev/console; true`;
+
+  /** What can be read from the caller's terminal after a command was run on it. */
+  async function typed(scene: Scene, argv: readonly string[]): Promise<string> {
+    const script = '"$@"; read -r -t 1 typed; echo "left [$typed]"';
+    const ran = await runOnTerminal(["bash", "-c", script, "bash", ...argv], {
+      env: { TARE_TEST_MARK: scene.mark },
+    });
+    expect(ran.stdout).toContain("ret ");
+    return ran.stdout.slice(ran.stdout.lastIndexOf("left ")).trim();
+  }
+
+  test("which who may do it does type", async () => {
+    const scene = await openScene();
+    const call = join(scene.rootfs, "t/call");
+    const script = `${call} ${PUSH} s:X; ${call} ${PUSH} 's:\n'`;
+    expect(await typed(scene, ["bash", "-c", script])).toBe("left [X]");
+  });
+
+  test.each([
+    ["with a terminal of its own", true],
+    ["on the caller's streams", false],
+  ])("run, %s", async (_name, terminal) => {
+    const scene = await openScene();
+    const bundle = terminal ? terminalBundle(scene, { sh: push }) : scene.bundle({ sh: push });
+    const argv = scene.command("run", "--bundle", bundle.dir, bundle.id);
+    expect(await typed(scene, argv)).toBe("left []");
+  });
+
+  test.each([
+    ["with a terminal of its own", ["--tty"]],
+    ["on the caller's streams", []],
+  ])("exec, %s", async (_name, flags) => {
+    const scene = await openScene();
+    const bundle = scene.bundle({ args: ["sleep", "60"] });
+    mustSucceed((await scene.create(bundle)).ran);
+    mustSucceed(await scene.start(bundle.id));
+    scene.defer(() => scene.delete(bundle.id, "--force"));
+    const argv = scene.command("exec", ...flags, bundle.id, "sh", "-c", push);
+    expect(await typed(scene, argv)).toBe("left []");
+  });
+});
+
 test("without a terminal in the configuration the streams are passed as they are", async () => {
   const scene = await openScene();
   const bundle = scene.bundle({ args: ["/t/report"] });
