@@ -69,6 +69,7 @@ describe("about the runtime", () => {
     expect(features.linux.namespaces).toEqual(expect.arrayContaining(wanted));
     expect(features.linux.capabilities).toContain("CAP_CHOWN");
     expect(features.linux.seccomp.enabled).toBeTrue();
+    expect(features.annotations["org.opencontainers.runc.checkpoint.enabled"]).toBe("true");
   });
 
   test("spec writes a configuration that runs, and does not overwrite one", async () => {
@@ -94,7 +95,9 @@ describe("about the runtime", () => {
 
   test("an unknown verb and an unknown flag are refused", async () => {
     const scene = await openScene();
-    expectRefused(await scene.verb("moon"));
+    const unknown = await scene.verb("moon");
+    expectRefused(unknown);
+    expect(unknown.code).toBe(3);
     expectRefused(await scene.verb("list", "--moon"));
     expectRefused(await scene.verb("state"));
   });

@@ -323,6 +323,21 @@ describe("the end", () => {
     }
   });
 
+  test("on its command line is 1, as with runc", async () => {
+    const guest = await openGuest();
+    const { id } = guest.bundle;
+    const wrong = [
+      [],
+      ["-g", "x", id, "true"],
+      ["--preserve-fds", "x", id, "true"],
+      ["--moon", id],
+    ];
+    for (const words of wrong) {
+      const ran = await guest.scene.verb("exec", ...words);
+      expect([words, ran.code, ran.stdout]).toEqual([words, 1, ""]);
+    }
+  });
+
   test("signals are passed on", async () => {
     const guest = await openGuest();
     const script = "trap 'echo caught; exit 3' TERM; echo ready; while :; do sleep 0.05; done";

@@ -6,6 +6,7 @@ import {
   mkdirSync,
   readFileSync,
   readlinkSync,
+  rmSync,
   statSync,
   writeFileSync,
 } from "node:fs";
@@ -481,6 +482,21 @@ describe("an ordinary user as the caller", () => {
     const { scene, bundle } = await ownScene({ sh: "id -u; cat /proc/self/uid_map" }, []);
     const ran = await runAsUser(scene, scene.command("run", "--bundle", bundle.dir, bundle.id));
     expect(ran.stdout.trim().split(/\s+/)).toEqual(["0", "0", "4242", "1"]);
+  });
+
+  test("what spec --rootless writes runs, and shows no cgroup of the host's", async () => {
+    const { scene, bundle } = await ownScene({ sh: "true" }, []);
+    const path = join(bundle.dir, "config.json");
+    rmSync(path);
+    mustSucceed(await runAsUser(scene, scene.command("spec", "--rootless", "-b", bundle.dir)));
+    const config = JSON.parse(readFileSync(path, "utf8")) as typeof bundle.config;
+    config.root.path = bundle.config.root.path;
+    config.process.terminal = false;
+    const script = "ls -A /sys/fs/cgroup | grep -q . && cat /sys/fs/cgroup/*/cgroup.procs; id -u";
+    config.process.args = ["sh", "-c", `(${script}) 2>/dev/null`];
+    writeFileSync(path, JSON.stringify(config));
+    const ran = await runAsUser(scene, scene.command("run", "--bundle", bundle.dir, bundle.id));
+    expect(ran).toMatchObject({ code: 0, stdout: "0\n" });
   });
 
   test("further groups that its one id forbids are refused", async () => {

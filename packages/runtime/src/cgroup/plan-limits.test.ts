@@ -128,6 +128,7 @@ describe("on both versions", () => {
       ["cpu.max=max 50000"],
     ],
     ["no quota", { cpu: { quota: -1n } }, ["cpu.cfs_quota_us=-1"], ["cpu.max=max"]],
+    ["no quota, in another way", { cpu: { quota: -5n } }, ["cpu.cfs_quota_us=-1"], ["cpu.max=max"]],
     [
       "burst",
       { cpu: { quota: 50000n, burst: 9n } },
@@ -287,11 +288,11 @@ describe("what is refused", () => {
     ],
     ["swap below memory", { memory: { limit: 100n, swap: 99n } }, "less than 100"],
     ["idle of 2", { cpu: { idle: 2n } }, "it must be 0 to 1"],
-    ["a weight of 9", { blockIO: { weight: 9 } }, "it must be 10 to 1000"],
+    ["a weight of 1001", { blockIO: { weight: 1001 } }, "it must be 1 to 1000"],
     [
       "a weight of 1001 for a disk",
       { blockIO: { weightDevice: [{ ...disk, weight: 1001 }] } },
-      "it must be 10 to 1000",
+      "it must be 1 to 1000",
     ],
     ["a leaf weight", { blockIO: { leafWeight: 500 } }, "no leaf weights since Linux 5.0"],
     [
@@ -381,6 +382,8 @@ describe("conversions", () => {
   });
 
   const weights: [blkio: number, io: number][] = [
+    [1, 1],
+    [9, 1],
     [10, 1],
     [100, 910],
     [500, 4950],

@@ -133,7 +133,8 @@ function cpuBandwidth({ period = 0n, burst, quota = 0n }: CpuResources): LimitWr
     add("burst", "cpu.cfs_burst_us", burst, "microseconds saved up for later", wait);
   }
   if (quota !== 0n) {
-    add("quota", "cpu.cfs_quota_us", quota, "microseconds of CPU in each period", {});
+    const most = quota < 0n ? -1n : quota;
+    add("quota", "cpu.cfs_quota_us", most, "microseconds of CPU in each period", {});
   }
   return writes;
 }
@@ -179,13 +180,13 @@ function blkioWeights({ weight = 0, leafWeight = 0, weightDevice }: BlockIo): Li
   };
   if (weight !== 0) {
     const field = `${BLOCK_IO}.weight`;
-    add("weight", `${inRange(field, weight, 10, 1000)}`, field);
+    add("weight", `${inRange(field, weight, 1, 1000)}`, field);
   }
   for (const device of weightDevice) {
     const field = `${BLOCK_IO}.weightDevice`;
     if ((device.leafWeight ?? 0) !== 0) throw noLeafWeight(field, device.leafWeight);
     if ((device.weight ?? 0) === 0) continue;
-    const legal = inRange(field, device.weight ?? 0, 10, 1000);
+    const legal = inRange(field, device.weight ?? 0, 1, 1000);
     add("weight_device", `${device.major}:${device.minor} ${legal}`, field);
   }
   if (leafWeight !== 0) throw noLeafWeight(`${BLOCK_IO}.leafWeight`, leafWeight);

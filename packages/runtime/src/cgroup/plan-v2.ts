@@ -144,7 +144,7 @@ function cpuBandwidth({ quota = 0n, period = 0n, burst }: CpuResources): LimitWr
   }
   if (quota === 0n && period === 0n) return writes;
   const name = quota === 0n ? "period" : "quota";
-  const most = quota === 0n ? "max" : limitV2(`${CPU}.quota`, quota);
+  const most = quota === 0n ? "max" : limitV2(`${CPU}.quota`, quota < 0n ? -1n : quota);
   writes.push({
     controller: "cpu",
     file: "cpu.max",
@@ -156,16 +156,16 @@ function cpuBandwidth({ quota = 0n, period = 0n, burst }: CpuResources): LimitWr
   return writes;
 }
 
-/** A weight of blkio (10 to 1000) as one of io (1 to 10000). */
+/** A weight of blkio (10 to 1000; BFQ takes 1 to 9, too) as one of io (1 to 10000). */
 export function ioWeightOf(weight: number): number {
-  return 1 + Math.trunc(((weight - 10) * 9999) / 990);
+  return Math.max(1, 1 + Math.trunc(((weight - 10) * 9999) / 990));
 }
 
 /** BFQ has the scale of v1; where BFQ is not, the weight is for the io.cost controller. */
 function ioWeights({ weight = 0, leafWeight = 0, weightDevice }: BlockIo): LimitWrite[] {
   const writes: LimitWrite[] = [];
   const add = (field: string, prefix: string, asked: number): void => {
-    inRange(field, asked, 10, 1000);
+    inRange(field, asked, 1, 1000);
     writes.push({
       controller: "io",
       file: "io.bfq.weight",

@@ -78,7 +78,11 @@ function runFeatures({ sys }: Context): number {
       mountExtensions: { idmap: { enabled: true } },
       netDevices: { enabled: true },
     },
-    annotations: { "dev.tare.version": VERSION },
+    annotations: {
+      "dev.tare.version": VERSION,
+      // As in runc and crun: the commands are there; whether criu is, they say.
+      "org.opencontainers.runc.checkpoint.enabled": "true",
+    },
     potentiallyUnsafeConfigAnnotations: [
       "org.criu.config",
       "org.systemd.property.",

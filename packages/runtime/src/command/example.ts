@@ -86,15 +86,11 @@ function mounts(rootless: boolean): object[] {
     rootless
       ? { destination: "/sys", type: "none", source: "/sys", options: ["rbind", ...safe, "ro"] }
       : { destination: "/sys", type: "sysfs", source: "sysfs", options: [...safe, "ro"] },
-    ...(rootless
-      ? []
-      : [
-          {
-            destination: "/sys/fs/cgroup",
-            type: "cgroup",
-            source: "cgroup",
-            options: [...safe, "relatime", "ro"],
-          },
-        ]),
+    {
+      destination: "/sys/fs/cgroup",
+      type: "cgroup",
+      source: "cgroup",
+      options: [...safe, "relatime", "ro"],
+    },
   ];
 }

@@ -5,7 +5,7 @@ import type { Process } from "@tare/spec/oci-runtime.ts";
 import { parseProcess } from "@tare/spec/oci-runtime-parse-process.ts";
 import { parseSubCgroups } from "../cgroup/sub.ts";
 import { exec, hasUserNamespace } from "../container/exec.ts";
-import { processOfFile, processOfFlags } from "../container/exec-process.ts";
+import { parseGroups, processOfFile, processOfFlags } from "../container/exec-process.ts";
 import { type ExecRecord, parseExecRecord } from "../container/exec-record.ts";
 import { readModules } from "../container/facts.ts";
 import { openDirectory } from "../container/store.ts";
@@ -23,7 +23,7 @@ import type { Arguments } from "./arguments.ts";
 import type { Commands } from "./command.ts";
 import { type Context, containerId, writePidFile } from "./context.ts";
 import { listeningCount, variable, withListening } from "./environment.ts";
-import { consoleTaker, inForeground, preserveFds } from "./foreground.ts";
+import { consoleTaker, inForeground, preservedCount, preserveFds } from "./foreground.ts";
 
 const PROCESS_BYTES_MAX = 4 * 1024 * 1024;
 /** runc's, for every failure before the program runs: engines tell it from the program's own. */
@@ -58,8 +58,21 @@ const EXEC_OPTIONS = {
 } as const;
 
 export const COMMANDS: Commands = {
-  exec: { options: EXEC_OPTIONS, mixed: false, failure: EXIT_NOT_STARTED, run: runExec },
+  exec: {
+    options: EXEC_OPTIONS,
+    mixed: false,
+    check: checkWords,
+    failure: EXIT_NOT_STARTED,
+    run: runExec,
+  },
 };
+
+/** What runc's command line refuses before anything is looked at. */
+function checkWords(args: Arguments): void {
+  containerId(args);
+  preservedCount(args);
+  parseGroups(args.lists.get("additional-gids") ?? []);
+}
 
 function runExec(context: Context): number {
   const { sys, root, args } = context;

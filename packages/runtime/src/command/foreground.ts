@@ -15,6 +15,7 @@ import {
 } from "../terminal/host-terminal.ts";
 import { Pump } from "../terminal/pump.ts";
 import { sendDescriptor } from "../terminal/send.ts";
+import type { Arguments } from "./arguments.ts";
 import type { Context } from "./context.ts";
 import { listeningCount } from "./environment.ts";
 import { openPreserved } from "./inherited.ts";
@@ -56,12 +57,16 @@ export function showRest(sys: Sys, terminal: OwnedFd | undefined): void {
 
 /** How many descriptors from 3 on are passed to the program: those that listen, then those asked for. */
 export function preserveFds({ sys, args }: Context): number {
-  const text = args.options.get("preserve-fds") ?? "0";
+  const count = preservedCount(args);
+  const listening = listeningCount(sys);
+  return listening + openPreserved(sys, count, listening);
+}
+
+/** What --preserve-fds says. */
+export function preservedCount({ options }: Arguments): number {
+  const text = options.get("preserve-fds") ?? "0";
   const count = Number(text);
-  if (Number.isInteger(count) && count >= 0 && count < 1000) {
-    const listening = listeningCount(sys);
-    return listening + openPreserved(sys, count, listening);
-  }
+  if (Number.isInteger(count) && count >= 0 && count < 1000) return count;
   throw new TareError(
     "bad_input",
     `Cannot use --preserve-fds "${text}": want a number of descriptors`,

@@ -132,7 +132,7 @@ export const HELP: { readonly [command: string]: Help } = {
       ["--cpuset-cpus LIST", "processors it may use, as 0-2,7"],
       ["--cpuset-mems LIST", "memory nodes it may use"],
       ["--pids-limit N", "number of processes and threads; -1 for no limit"],
-      ["--blkio-weight N", "part of the disk time against others, 10 to 1000"],
+      ["--blkio-weight N", "part of the disk time against others, 1 to 1000"],
       ["--l3-cache-schema LINE", "of Intel RDT, as L3:0=ff"],
       ["--mem-bw-schema LINE", "of Intel RDT, as MB:0=50"],
     ],

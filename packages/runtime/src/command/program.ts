@@ -75,6 +75,9 @@ const GLOBAL_OPTIONS = {
   h: { short: "help" },
 } as const;
 
+/** runc's, for a command that there is none of. */
+const EXIT_UNKNOWN_COMMAND = 3;
+
 /** Exit statuses of a shell for the two ways in which a program cannot be executed; else 1, as runc. */
 const EXIT_STATUS: { readonly [code: string]: number } = {
   command_not_found: 127,
@@ -120,10 +123,12 @@ function runCommand(sys: Sys, global: Arguments, log: Log): number {
   if (global.flags.has("help") || name === undefined) return said(sys, helpText(sys));
   if (name === "help" || name === "h") return said(sys, helpText(sys, rest[0]));
   const command = findCommand(sys, name);
+  if (command === undefined) return told(log, unknownCommand(name), EXIT_UNKNOWN_COMMAND);
   const table = { ...command.options, help: "flag", h: { short: "help" } } as const;
   const args = parseArguments(rest, table, { mixed: command.mixed });
   if (args.flags.has("help")) return said(sys, helpText(sys, name));
   refuseMore(name, command, args);
+  command.check?.(args);
   // Behind the first word of `exec` all are the program's.
   closeInherited(sys, command.mixed ? rest : rest.slice(0, rest.length - args.words.length));
   checkKernel(readKernel(sys));
@@ -145,11 +150,13 @@ function refuseMore(name: string, { words: most }: Command, { words }: Arguments
   );
 }
 
-function findCommand(sys: Sys, name: string): Command {
+function findCommand(sys: Sys, name: string): Command | undefined {
   const part = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
-  const command = part?.(sys)[name];
-  if (command !== undefined) return command;
-  throw new TareError("bad_input", `Cannot run "${name}": No help topic for '${name}'`, {
+  return part?.(sys)[name];
+}
+
+function unknownCommand(name: string): TareError {
+  return new TareError("bad_input", `Cannot run "${name}": No help topic for '${name}'`, {
     hint: `Use one of ${Object.keys(COMMANDS).join(", ")}`,
   });
 }

@@ -60,6 +60,12 @@ describe("the process of flags", () => {
     expect(env).toEqual(["PATH=/x", "TERM=xterm", "A=2=3", "EMPTY="]);
   });
 
+  test("what the container's own entries lack is no reason to refuse others", () => {
+    const env = ["=B", "ALONE", "A=1"];
+    const flags = { ...FLAGS, args: ["true"], env: ["A=2"] };
+    expect(processOfFlags(flags, { ...OWN, env }).env).toEqual(["=B", "ALONE", "A=2"]);
+  });
+
   test.each(["A", "", "=1"])("a variable %j is refused", (entry) => {
     expect(() => withFlags({ env: [entry] })).toThrow("want NAME=VALUE");
   });

@@ -92,25 +92,34 @@ function absolute(cwd: string): string {
 /** A variable that is there already is replaced: programs disagree on which of two counts. */
 function withVariables(own: readonly string[], added: readonly string[]): readonly string[] {
   if (added.length === 0) return own;
+  const wrong = added.find((entry) => entry.indexOf("=") < 1);
+  if (wrong !== undefined) {
+    throw new TareError("bad_input", `Cannot use --env "${wrong}": want NAME=VALUE`);
+  }
   const variables = new Map<string, string>();
   for (const entry of [...own, ...added]) variables.set(nameOf(entry), entry);
   return [...variables.values()];
 }
 
+/** The container's own entries may be without a name, or without a value. */
 function nameOf(entry: string): string {
   const equals = entry.indexOf("=");
-  if (equals > 0) return entry.slice(0, equals);
-  throw new TareError("bad_input", `Cannot use --env "${entry}": want NAME=VALUE`);
+  return equals > 0 ? entry.slice(0, equals) : entry;
 }
 
 /** A user without a group keeps the container's group, as in runc. */
 function withUser(own: Process["user"], flags: ProcessFlags): Process["user"] {
-  const added = flags.additionalGids.map((text) => {
+  const added = parseGroups(flags.additionalGids);
+  const ids = flags.user === undefined ? {} : parseUserIds(flags.user);
+  return { ...own, ...ids, additionalGids: [...own.additionalGids, ...added] };
+}
+
+/** The ids of --additional-gids. Throws `bad_input`. */
+export function parseGroups(texts: readonly string[]): number[] {
+  return texts.map((text) => {
     if (!text.includes(":")) return parseUserIds(text).uid;
     throw new TareError("bad_input", `Cannot use --additional-gids "${text}": want an id`);
   });
-  const ids = flags.user === undefined ? {} : parseUserIds(flags.user);
-  return { ...own, ...ids, additionalGids: [...own.additionalGids, ...added] };
 }
 
 /**

@@ -214,12 +214,12 @@ describe("variants", () => {
     expect(clone.namespaces).toContain("user");
   });
 
-  test("rootless, as spec writes it: no loopback, no cgroup mount", () => {
+  test("rootless, as spec writes it: no loopback, its own cgroup", () => {
     const example = exampleConfig({ ids: { uid: 1000, gid: 1000 }, unified: true });
     const ops = opsOf(parseConfig(JSON.stringify(example)));
     expect(ops[0]).toBe("become-root");
     expect(ops).not.toContain("loopback");
-    expect(ops).not.toContain("mount-cgroup");
+    expect(ops).toContain("mount-cgroup");
     expect(ops).toContain("cgroup-namespace");
   });
 

@@ -4,8 +4,9 @@
  */
 
 import type { CgroupView, MountStep } from "../container/step.ts";
+import { ENOENT } from "../sys/abi-errno.ts";
 import { AT_RECURSIVE, O_DIRECTORY, O_NOFOLLOW, O_PATH } from "../sys/abi-file.ts";
-import { check } from "../sys/check.ts";
+import { check, SysError } from "../sys/check.ts";
 import { openAt } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import type { Fd, Sys } from "../sys/types.ts";
@@ -79,7 +80,7 @@ function mountView(sys: Sys, tmpfs: Fd, step: CgroupMount, view: CgroupView): vo
   using mount = step.private
     ? newView(sys, step.options, view)
     : boundView(sys, step.options, view);
-  attach(sys, mount.fd, place.fd, view.name);
+  if (mount !== undefined) attach(sys, mount.fd, place.fd, view.name);
 }
 
 /** With a cgroup namespace, the kernel shows the part that is the container's. */
@@ -89,13 +90,26 @@ function newView(sys: Sys, options: MountOptions, view: CgroupView): OwnedFd {
   return makeFilesystem(sys, { fstype, source: "cgroup", options: { ...options, data } });
 }
 
-/** Without one, the container's own cgroup is bound. */
-function boundView(sys: Sys, options: MountOptions, view: CgroupView): OwnedFd {
+/**
+ * Without one, the container's own cgroup is bound. Where none could be made, as often for callers that
+ * are not root, there is nothing to see: those above it are the host's.
+ */
+function boundView(sys: Sys, options: MountOptions, view: CgroupView): OwnedFd | undefined {
   const bind: MountOptions = { ...options, bind: "bind" };
-  const tree = new OwnedFd(sys, openBindSource(sys, { source: view.hostPath, options: bind }));
+  const tree = openOwn(sys, { source: view.hostPath, options: bind });
+  if (tree === undefined) return undefined;
   changeBind(sys, tree.fd, { options: bind, target: view.hostPath });
   change(sys, tree.fd, AT_RECURSIVE, options.recursive);
   return tree;
+}
+
+function openOwn(sys: Sys, own: Parameters<typeof openBindSource>[1]): OwnedFd | undefined {
+  try {
+    return new OwnedFd(sys, openBindSource(sys, own));
+  } catch (error) {
+    if (error instanceof SysError && error.errno === ENOENT) return undefined;
+    throw error;
+  }
 }
 
 /** `name=systemd` is a hierarchy without controllers: cgroups(7), "Cgroups v1 named hierarchies". */
