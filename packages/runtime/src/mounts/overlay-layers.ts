@@ -8,6 +8,7 @@ import { AT_FDCWD } from "../sys/abi-file.ts";
 import { FSCONFIG_SET_STRING, OPEN_TREE_CLOEXEC } from "../sys/abi-mount.ts";
 import { check, errnoOf } from "../sys/check.ts";
 import type { Fd, Sys } from "../sys/types.ts";
+import { unameField } from "../sys/uname.ts";
 import { configure, fail, VALUE_BYTES_MAX } from "./filesystem.ts";
 
 /** Adds what stands behind `lowerdir=`: paths between colons; behind "::" they hold only data. */
@@ -18,21 +19,30 @@ export function addLayers(sys: Sys, context: Fd, value: string): void {
 }
 
 /**
- * Sets the lower layers, topmost first. `lowerdir+` takes a path a call (Linux 6.5); before, one
+ * Sets the lower layers, topmost first. `lowerdir+` takes a path a call (Linux 6.7); before, one
  * option takes them all, and they are named by descriptors, which stay open until the program ends.
  */
 export function setLower(sys: Sys, context: Fd, lower: readonly string[]): void {
   const set = (key: string, path: string) =>
     sys.fsconfig(context, FSCONFIG_SET_STRING, key, path, 0);
+  if (takesAnything(unameField(sys, "release"))) return setTogether(sys, context, lower);
   const names = lower.map((path) => (path.length > VALUE_BYTES_MAX ? shorten(sys, path) : path));
   const [first = ""] = names;
   const ret = set("lowerdir+", first);
-  if (errnoOf(ret) === EINVAL) {
-    const short = lower.map((path) => shorten(sys, path)).join(":");
-    return configure(sys, context, "overlay", "lowerdir", short);
-  }
+  if (errnoOf(ret) === EINVAL) return setTogether(sys, context, lower);
   if (errnoOf(ret) !== 0) fail(sys, context, `overlay" lower layer "${lower[0]}`, ret);
   for (const name of names.slice(1)) configure(sys, context, "overlay", "lowerdir+", name);
+}
+
+/** Before Linux 6.5 overlayfs looks at its options when it is mounted: a word that it has not is taken here. */
+export function takesAnything(release: string): boolean {
+  const [major = 0, minor = 0] = release.split(".").map((part) => Number.parseInt(part, 10));
+  return major < 6 || (major === 6 && minor < 5);
+}
+
+function setTogether(sys: Sys, context: Fd, lower: readonly string[]): void {
+  const short = lower.map((path) => shorten(sys, path)).join(":");
+  configure(sys, context, "overlay", "lowerdir", short);
 }
 
 function shorten(sys: Sys, path: string): string {
