@@ -3,7 +3,7 @@ import { encodeUtf8 } from "@tare/spec/bytes.ts";
 import type { Seccomp, State } from "@tare/spec/oci-runtime.ts";
 import { Channel } from "../container/channel.ts";
 import { EBUSY, EINVAL } from "../sys/abi-errno.ts";
-import { CLONE_FILES, SIGKILL } from "../sys/abi-process.ts";
+import { CLONE_FILES, PR_SET_PDEATHSIG, SIGKILL } from "../sys/abi-process.ts";
 import { type ScriptedSys, scriptedSys } from "../sys/scripted-sys.ts";
 import type { Fd } from "../sys/types.ts";
 import { agentOf } from "./flags.ts";
@@ -33,8 +33,8 @@ describe("loading a filter that notifies", () => {
     const world = first();
     load(world);
     const names = world.calls.map(nameOf);
-    expect(names).toEqual(["fcntl", "close", "clone3", "seccomp_set_filter", "wait4"]);
-    expect(world.calls[2]?.[1]).toBe(CLONE_FILES);
+    expect(names).toEqual(["fcntl", "close", "getpid", "clone3", "seccomp_set_filter", "wait4"]);
+    expect(world.calls[3]?.[1]).toBe(CLONE_FILES);
   });
 
   test("a filter that may not be waited under is no failure: the sender holds the table", () => {
@@ -82,6 +82,22 @@ describe("loading a filter that notifies", () => {
     expect(() => load(world)).toThrow("ended with 0");
     expect(looks).toBe(4);
     expect(sent[2]).toEqual(Int32Array.of(PLACE));
+  });
+
+  test("the sender ends with the first process, also where that was quicker", () => {
+    const world = scriptedSys({
+      clone3: () => 0,
+      getpid: () => 7,
+      getppid: () => 1,
+      fcntl: (_fd: number, command: number) => (command === 1 ? -9 : PLACE),
+      exit_group: (status: number) => {
+        throw new Error(`ended with ${status}`);
+      },
+    });
+    expect(() => load(world)).toThrow("ended with 1");
+    expect(world.calls.map(nameOf)).not.toContain("sleep_ms");
+    const asked = world.calls.find(([name]) => name === "prctl");
+    expect(asked).toEqual(["prctl", PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0]);
   });
 
   test("the sender ends badly where nobody takes it", () => {

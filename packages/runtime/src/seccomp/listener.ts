@@ -11,7 +11,7 @@ import { OCI_VERSION, type State } from "@tare/spec/oci-runtime.ts";
 import type { Channel } from "../container/channel.ts";
 import { EBUSY } from "../sys/abi-errno.ts";
 import { AT_FDCWD, F_DUPFD_CLOEXEC, F_GETFD, NO_FD, O_DIRECTORY, O_PATH } from "../sys/abi-file.ts";
-import { CLONE_FILES, SIGCHLD, SIGKILL } from "../sys/abi-process.ts";
+import { CLONE_FILES, PR_SET_PDEATHSIG, SIGCHLD, SIGKILL } from "../sys/abi-process.ts";
 import { AF_UNIX, MSG_NOSIGNAL, SOCK_CLOEXEC, SOCK_STREAM } from "../sys/abi-socket.ts";
 import { check, errnoOf, SysError } from "../sys/check.ts";
 import { openAt, retried, writeAll } from "../sys/file.ts";
@@ -32,8 +32,9 @@ const ADDRESS_BYTES_MAX = 107;
  */
 export function loadNotifying(sys: Sys, filter: Filter, channel: Channel): void {
   const place = nextDescriptor(sys, channel.fd);
+  const self = sys.getpid();
   const sender = check(sys.clone3(CLONE_FILES, SIGCHLD, NO_FD), "clone3 CLONE_FILES");
-  if (sender === 0) handOver(sys, place, channel);
+  if (sender === 0) handOver(sys, { self, place, channel });
   const ret = sys.seccomp_set_filter(filter.flags, filter.program);
   if (errnoOf(ret) !== 0) {
     sys.kill(sender, SIGKILL);
@@ -72,10 +73,20 @@ function waitQuietly(sys: Sys, pid: number): number {
   return status[0] ?? 0;
 }
 
+type Sender = {
+  /** The process that the filter binds. */
+  readonly self: number;
+  readonly place: Fd;
+  readonly channel: Channel;
+};
+
 /** In the second process: waits until the listener appears, sends it, ends when it is taken. */
-function handOver(sys: Sys, place: Fd, channel: Channel): never {
+function handOver(sys: Sys, { self, place, channel }: Sender): never {
   let status = 1;
   try {
+    // Where the first is killed before it has a filter, there is nothing to wait for.
+    check(sys.prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0), "prctl PR_SET_PDEATHSIG");
+    if (sys.getppid() !== self) sys.exit_group(status);
     for (let look = 0; look < LOOKS_MAX; look++) {
       if (errnoOf(sys.fcntl(place, F_GETFD, 0)) === 0) break;
       sys.sleep_ms(LOOK_EVERY_MS);
