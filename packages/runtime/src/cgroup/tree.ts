@@ -88,7 +88,11 @@ export function makeChild(
   const made = errnoOf(ret) !== EEXIST;
   if (made) check(ret, "mkdirat", name);
   const opened = openBelow(sys, parent, name, DIRECTORY);
-  if (made && errnoOf(opened) !== 0) sys.unlinkat(parent, name, AT_REMOVEDIR);
+  if (made && errnoOf(opened) !== 0) {
+    const remove = () => sys.unlinkat(parent, name, AT_REMOVEDIR);
+    // Nobody else knows that it is ours: once more, for what passes.
+    if (errnoOf(remove()) !== 0) remove();
+  }
   return { fd: new OwnedFd(sys, check(opened, "openat2", name)), made };
 }
 
