@@ -52,3 +52,26 @@ for (const [name, pack] of PACKED) {
     await expect(open(2)).rejects.toThrow("have become more than");
   });
 }
+
+test.each([
+  ["xz", "xz"],
+  ["bzip2", "bzip2"],
+] as const)(
+  "%s is opened by its program as far as it may expand, and no further",
+  async (compression, program) => {
+    const plain = 8 * 1024 * 1024;
+    const made = Bun.spawnSync([program, "-1", "-c"], { stdin: new Uint8Array(plain) });
+    const limit = { freeBytes: 256 * 1024, ratioMax: 100 };
+    let got = 0;
+    const work = async () => {
+      const source = (async function* () {
+        yield new Uint8Array(made.stdout);
+      })();
+      for await (const chunk of decompress(source, compression, limit)) got += chunk.length;
+    };
+    expect(made.stdout.length * limit.ratioMax).toBeLessThan(plain / 4);
+    await expect(work()).rejects.toThrow("have become more than");
+    expect(got).toBeLessThan(plain / 2);
+  },
+  60_000,
+);
