@@ -12,7 +12,6 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { openHost } from "../../tests/engines/host.ts";
-import { hierarchies } from "../../tests/harness/cgroups.ts";
 import { mustSucceed } from "../../tests/harness/fixtures.ts";
 import { run } from "../../tests/harness/run.ts";
 import type { Surroundings } from "./bench.ts";
@@ -64,7 +63,6 @@ async function startDaemon(
   const host = await openHost({ mark: `${mark}-docker`, defer });
   const told = [client, "--host", socket];
   await host.daemon(["dockerd", "--config-file", settings], [...told, "version"]);
-  takeShare(`${mark}-others`);
   const within = ["nsenter", `--net=/proc/${host.pid}/ns/net`];
   return { client: told, within, cpuMs: () => cpuMsOf(host.pid) };
 }
@@ -80,18 +78,6 @@ function daemonSettings(dir: string, socket: string): object {
     "ip-forward": false,
     "oom-score-adjust": 0,
   };
-}
-
-/**
- * Moves this process, and so what it starts, to a cgroup of its own, as the daemon's host has one: on a
- * machine with other work a group has a share of the processors by itself. It goes with the place.
- */
-function takeShare(name: string): void {
-  for (const { dir, controllers } of hierarchies()) {
-    if (!controllers.includes("cpu")) continue;
-    mkdirSync(join(dir, name));
-    writeFileSync(join(dir, name, "cgroup.procs"), `${process.pid}`);
-  }
 }
 
 /** Removes all images. */
