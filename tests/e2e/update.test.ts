@@ -274,7 +274,7 @@ describe("a refused update changes nothing", () => {
       ["--cpu-quota", "many"],
       ["--pids-limit", "ten"],
       ["--pids-limit", "-2"],
-      ["--blkio-weight", "5"],
+      ["--blkio-weight", "1001"],
       ["--no-such", "1"],
     ]) {
       expect((await update("--memory-reservation", "20M", ...words)).code).toBe(1);
