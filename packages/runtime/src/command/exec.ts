@@ -14,7 +14,7 @@ import { grantable } from "../process/apply.ts";
 import { exitStatus, waitFor } from "../process/wait.ts";
 import { SIGKILL } from "../sys/abi-process.ts";
 import { check, errnoOf } from "../sys/check.ts";
-import { readText } from "../sys/file.ts";
+import { readText, retried } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
 import type { Sys } from "../sys/types.ts";
 import { catchSignals, relay } from "../terminal/relay.ts";
@@ -115,7 +115,9 @@ function runExec(context: Context): number {
     );
   } catch (error) {
     // Nobody could find it, or follow it. Not waited for yet, so the number is still its.
-    if (errnoOf(sys.kill(pid, SIGKILL)) === 0) waitFor(sys, pid);
+    if (errnoOf(sys.kill(pid, SIGKILL)) === 0) {
+      retried(() => sys.wait4(pid, new Int32Array(1), 0));
+    }
     throw error;
   }
   return exitStatus(waitFor(sys, pid));
