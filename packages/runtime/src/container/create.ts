@@ -408,7 +408,7 @@ function openGift(sys: Sys, want: SpawnRequest): Omit<InitGift, "channel" | "joi
     config,
     plan,
     startSocket: request.startElsewhere ? listenForStart(sys, directory.fd) : undefined,
-    bindSources: openBindSources(sys, plan, mapped && sys.geteuid() === 0),
+    bindSources: mapped && sys.geteuid() === 0 ? openBindSources(sys, plan) : new Map(),
     outsideDevices: mapped ? openOutsideDevices(sys, config, plan) : undefined,
     filter:
       seccomp === undefined
@@ -439,19 +439,19 @@ function openOutsideDevices(sys: Sys, { linux }: Config, plan: Plan): OutsideDev
 }
 
 /**
- * All where root inside may see less, else those that stay peers of the host's. A source that is missing is told by the first process, if it cannot
+ * Where root inside may see less. A source that is missing is told by the first process, if it cannot
  * open it either: it may lie in what is mounted before. Those that are id-mapped are asked for later.
  */
-function openBindSources(sys: Sys, plan: Plan, all: boolean): Map<number, Fd> {
+function openBindSources(sys: Sys, plan: Plan): Map<number, Fd> {
   const steps = plan.init;
   const sources = new Map<number, Fd>();
   const flag = steps.find((step) => step.op === "propagation")?.flag ?? MS_SLAVE;
   for (const step of steps) {
-    if (step.op !== "bind" || step.idmap !== undefined || !(all || step.isPeer)) continue;
+    if (step.op !== "bind" || step.idmap !== undefined) continue;
     if (step.options.links.has("copy-symlink")) continue;
     if (errnoOf(sys.faccessat2(AT_FDCWD, step.source, 0, 0)) !== 0) continue;
     const source = ofPlan(plan, step, () => openBindSource(sys, step));
-    if (!step.isPeer) leaveHostGroup(sys, source, flag);
+    leaveHostGroup(sys, source, flag);
     sources.set(step.index, source);
   }
   return sources;
@@ -539,9 +539,18 @@ function endedEarly(sys: Sys, { linux }: Config, record: Record): TareError {
 function sendSource(sys: Sys, plan: Plan, index: number, pid: number, channel: Channel): void {
   const step = plan.init.find((each) => each.op === "bind" && each.index === index);
   if (step?.op !== "bind") throw new TareError("internal", "Cannot open a source: no such bind");
-  const { openMappedSource } = loadPart(sys, "tare-runtime~mapped-source");
-  using tree = ofPlan(plan, step, () => openMappedSource(sys, step, pid));
-  channel.send({ kind: "received" }, [tree.fd]);
+  const open = (): OwnedFd | undefined =>
+    step.idmap === undefined
+      ? openPeer(sys, step)
+      : loadPart(sys, "tare-runtime~mapped-source").openMappedSource(sys, step, pid);
+  using tree = ofPlan(plan, step, open);
+  channel.send({ kind: "received" }, tree === undefined ? [] : [tree.fd]);
+}
+
+/** Opened here, it is a peer of the host's; undefined where only the container has such a path. */
+function openPeer(sys: Sys, step: Extract<Step, { op: "bind" }>): OwnedFd | undefined {
+  if (errnoOf(sys.faccessat2(AT_FDCWD, step.source, 0, 0)) !== 0) return undefined;
+  return new OwnedFd(sys, openBindSource(sys, step));
 }
 
 function runParentHooks(sys: Sys, config: Config, record: Record): void {

@@ -254,9 +254,12 @@ function confinementOf(sys: Sys, gift: InitGift, state: InitState): Confinement 
   };
 }
 
-/** What the runtime opens because this process may not: before, or when an id-mapped one's turn comes. */
+/**
+ * What the runtime opens because this process may not: before, or when the turn comes of an id-mapped one
+ * or a peer of the host's. The order of mounts is that in which they were opened.
+ */
 function bindSource(gift: InitGift, step: Extract<MountStep, { op: "bind" }>): Fd | undefined {
-  if (step.idmap === undefined) return gift.bindSources.get(step.index);
+  if (step.idmap === undefined && !step.isPeer) return gift.bindSources.get(step.index);
   gift.channel.send({ kind: "source", index: step.index });
   return gift.channel.expect("received").fds[0];
 }

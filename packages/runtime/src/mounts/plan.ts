@@ -155,7 +155,8 @@ function planBind(
     throw new TareError("bad_input", `Cannot bind on "${target}": copy-symlink excludes id maps`);
   }
   const why = `make "${source}" visible inside`;
-  const isPeer = staysPeer(config, options, target, absolute(config.root.path, bundle));
+  const isPeer =
+    idmap === undefined && staysPeer(config, options, target, absolute(config.root.path, bundle));
   return { op: "bind", index, isPeer, idmap, source, target, options, why };
 }
 
