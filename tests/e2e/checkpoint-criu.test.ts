@@ -473,8 +473,10 @@ describe.skipIf(impossible)("what criu saves when it is asked to", () => {
     });
     const { scene, bundle } = saved;
     writeFileSync(network, "");
-    mustSucceed(await run(["unshare", `--net=${network}`, "ip", "link", "set", "lo", "up"]));
     scene.defer(() => run(["umount", network]));
+    const busybox = join(scene.rootfs, "bin/busybox");
+    const up = ["unshare", `--net=${network}`, busybox, "ip", "link", "set", "lo", "up"];
+    mustSucceed(await run(up));
     mustSucceed((await scene.create(bundle)).ran);
     mustSucceed(await scene.start(bundle.id));
     const got = () => {
