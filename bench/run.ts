@@ -143,6 +143,9 @@ if (place !== undefined && options.out !== undefined) {
 } else {
   const out = resolve(options.out ?? (await defaultFile(options.quick)));
   const words = process.argv.slice(2);
-  process.exitCode = await runInPlace(import.meta.path, [...words, "--out", out]);
-  markIfStopped(out, `it ended with ${process.exitCode}`);
+  try {
+    process.exitCode = await runInPlace(import.meta.path, [...words, "--out", out]);
+  } finally {
+    markIfStopped(out, `it ended with ${process.exitCode ?? "an error"}`);
+  }
 }

@@ -21,7 +21,8 @@ const STATE_DIRS = ["/run", "/var/lib/containers", "/var/lib/cni"];
 /** For the states of the runtimes. */
 export const STATE_DIR = "/run/bench";
 const UNIFIED = "/sys/fs/cgroup/unified";
-const SWEEP_TRIES = 50;
+/** Half a minute: what is killed while a gigabyte is written back ends only behind it. */
+const SWEEP_TRIES = 1500;
 const SWEEP_WAIT_MS = 20;
 
 export type Place = {
@@ -63,8 +64,11 @@ export async function runInPlace(script: string, words: readonly string[]): Prom
   try {
     return await child.exited;
   } finally {
-    await removeCgroups(markOf(scratch));
-    rmSync(scratch, { recursive: true, force: true });
+    try {
+      await removeCgroups(markOf(scratch));
+    } finally {
+      rmSync(scratch, { recursive: true, force: true });
+    }
   }
 }
 
