@@ -30,6 +30,9 @@ setDefaultTimeout(patiently(60_000));
 const can = (...words: string[]) =>
   Bun.which("criu") !== null && Bun.spawnSync(["criu", "check", ...words]).exitCode === 0;
 const impossible = !can();
+/** Before criu 4. */
+const isOld =
+  !impossible && Bun.spawnSync(["criu", "--version"]).stdout.toString().startsWith("Version: 3.");
 const tracksMemory = !impossible && can("--feature", "mem_dirty_track");
 const fetchesLazily = !impossible && can("--feature", "uffd-noncoop");
 
@@ -461,7 +464,8 @@ describe.skipIf(impossible)("what criu saves when it is asked to", () => {
     await remove(saved);
   });
 
-  test("a connection goes on in a network of others: --tcp-established", async () => {
+  // With 3.17.1 and nftables nothing moves on the connection after the restore.
+  test.skipIf(isOld)("a connection goes on in a network of others: --tcp-established", async () => {
     let network = "";
     const saved = await prepared({
       sh: `sleep 1000 | nc -l -p 7 > /v/got & say() { while :; do echo x; sleep 0.1; done; }
