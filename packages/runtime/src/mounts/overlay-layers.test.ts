@@ -6,8 +6,8 @@ import { setLower, takesAnything } from "./overlay-layers.ts";
 
 const RELEASE_AT = 2 * 65;
 
-/** The options that a kernel of this release is given. */
-function options(release: string): unknown[] {
+/** The options that a kernel of this release is given, and where it looks them up. */
+function options(release: string, layers: readonly string[] = ["/upper", "/lower"]): unknown[] {
   let next = 8;
   const { sys, calls } = scriptedSys({
     uname: (into: Uint8Array) => {
@@ -16,8 +16,9 @@ function options(release: string): unknown[] {
     },
     open_tree: () => next++,
   });
-  setLower(sys, 5 as Fd, ["/upper", "/lower"]);
-  return calls.filter(([name]) => name === "fsconfig").map(([, , , key, value]) => [key, value]);
+  setLower(sys, 5 as Fd, layers);
+  const told = calls.filter(([name]) => name === "fsconfig" || name === "chdir");
+  return told.map(([name, ...words]) => (name === "chdir" ? [name, ...words] : words.slice(2, 4)));
 }
 
 test("layers are told one by one, or together by descriptors", () => {
@@ -26,8 +27,16 @@ test("layers are told one by one, or together by descriptors", () => {
     ["lowerdir+", "/lower"],
   ]);
   expect(options("6.1.0-40-cloud-amd64")).toEqual([
-    ["lowerdir", "/proc/self/fd/8:/proc/self/fd/9"],
+    ["chdir", "/proc/self/fd"],
+    ["lowerdir", "8:9"],
   ]);
+});
+
+test("more than one option can name together are refused before anything is told", () => {
+  const layers = (count: number): string[] => Array.from({ length: count }, () => "/layer");
+  expect(() => options("6.1.0", layers(86))).not.toThrow();
+  expect(() => options("6.1.0", layers(87))).toThrow("87 lower layers");
+  expect(options("6.12.1", layers(87))).toHaveLength(87);
 });
 
 test.each([

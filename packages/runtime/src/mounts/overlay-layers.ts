@@ -3,6 +3,7 @@
  * be. Source: kernel's overlayfs.rst, "Multiple lower layers".
  */
 
+import { TareError } from "@tare/spec/error.ts";
 import { EINVAL } from "../sys/abi-errno.ts";
 import { AT_FDCWD } from "../sys/abi-file.ts";
 import { FSCONFIG_SET_STRING, OPEN_TREE_CLOEXEC } from "../sys/abi-mount.ts";
@@ -10,6 +11,8 @@ import { check, errnoOf } from "../sys/check.ts";
 import type { Fd, Sys } from "../sys/types.ts";
 import { unameField } from "../sys/uname.ts";
 import { configure, fail, VALUE_BYTES_MAX } from "./filesystem.ts";
+
+const DESCRIPTORS = "/proc/self/fd";
 
 /** Adds what stands behind `lowerdir=`: paths between colons; behind "::" they hold only data. */
 export function addLayers(sys: Sys, context: Fd, value: string): void {
@@ -40,14 +43,27 @@ export function takesAnything(release: string): boolean {
   return major < 6 || (major === 6 && minor < 5);
 }
 
+/**
+ * All in one value of at most 255 bytes: seen from the directory of our descriptors a layer is two or
+ * three digits, so that some 85 fit. The kernel looks them up there when the overlay is mounted, so we stay.
+ */
 function setTogether(sys: Sys, context: Fd, lower: readonly string[]): void {
-  const short = lower.map((path) => shorten(sys, path)).join(":");
+  const short = lower.map((path) => openLayer(sys, path)).join(":");
+  if (short.length > VALUE_BYTES_MAX) {
+    throw new TareError("unsupported", `Cannot mount an overlay of ${lower.length} lower layers`, {
+      hint: "Before Linux 6.7 the names of all have to fit in 255 bytes: make an image of fewer layers",
+    });
+  }
+  check(sys.chdir(DESCRIPTORS), "chdir", DESCRIPTORS);
   configure(sys, context, "overlay", "lowerdir", short);
 }
 
 function shorten(sys: Sys, path: string): string {
-  const fd = check(sys.open_tree(AT_FDCWD, path, OPEN_TREE_CLOEXEC), "open_tree", path);
-  return `/proc/self/fd/${fd}`;
+  return `${DESCRIPTORS}/${openLayer(sys, path)}`;
+}
+
+function openLayer(sys: Sys, path: string): Fd {
+  return check(sys.open_tree(AT_FDCWD, path, OPEN_TREE_CLOEXEC), "open_tree", path);
 }
 
 /** Splits at a separator that no backslash precedes. */
