@@ -62,6 +62,21 @@ describe("options", () => {
   });
 });
 
+test.each([[["--frob", "x"]], [["--bundle"]], [["--detach=1"]]])(
+  "the hint of %j names the help of the command",
+  (list) => {
+    const hintOf = (command: { readonly command?: string }) => {
+      try {
+        return parseArguments(list, TABLE, { mixed: true, ...command });
+      } catch (error) {
+        return (error as { readonly hint?: unknown }).hint;
+      }
+    };
+    expect(hintOf({ command: "create" })).toBe("See tare-runtime create --help");
+    expect(hintOf({})).toBe("See tare-runtime --help");
+  },
+);
+
 describe("words", () => {
   test("options may stand between them", () => {
     const { flags, words } = parseArguments(["x", "--all", "KILL"], KILL, { mixed: true });

@@ -14,6 +14,8 @@ export type OptionTable = {
 };
 
 export type Arguments = {
+  /** Whose they are: a command's name; absent for the global ones. */
+  readonly command?: string;
   /** The last value of each option that has one. */
   readonly options: ReadonlyMap<string, string>;
   /** All values of each option of kind "list", in the order given. */
@@ -29,9 +31,10 @@ export type Arguments = {
 export function parseArguments(
   list: readonly string[],
   table: OptionTable,
-  { mixed }: { readonly mixed: boolean },
+  { mixed, command }: { readonly mixed: boolean; readonly command?: string },
 ): Arguments {
-  const found: Found = { options: new Map(), lists: new Map(), flags: new Set() };
+  const own = command === undefined ? {} : { command };
+  const found: Found = { ...own, options: new Map(), lists: new Map(), flags: new Set() };
   const words: string[] = [];
   const ahead = [...list];
   for (let word = ahead.shift(); word !== undefined; word = ahead.shift()) {
@@ -45,6 +48,7 @@ export function parseArguments(
 }
 
 type Found = {
+  readonly command?: string;
   readonly options: Map<string, string>;
   readonly lists: Map<string, string[]>;
   readonly flags: Set<string>;
@@ -56,18 +60,18 @@ function isOption(word: string): boolean {
 
 /** Takes one option, and its value from the words ahead where it stands there. */
 function takeOption(found: Found, table: OptionTable, word: string, ahead: string[]): void {
-  const { name, value } = split(word, table);
+  const { name, value } = split(word, table, found);
   const kind = table[name];
   if (kind === "value" || kind === "list") {
     const given = value ?? ahead.shift();
     // Podman looks for these words, runc's, to learn whether `restore` has an option.
-    if (given === undefined) throw wrong(`flag needs an argument: --${name}`);
+    if (given === undefined) throw wrong(`flag needs an argument: --${name}`, found);
     if (kind === "value") found.options.set(name, given);
     else found.lists.set(name, [...(found.lists.get(name) ?? []), given]);
     return;
   }
   if (value !== undefined && value !== "true" && value !== "false") {
-    throw wrong(`option --${name} takes no value`);
+    throw wrong(`option --${name} takes no value`, found);
   }
   if (value !== "false") found.flags.add(name);
 }
@@ -86,18 +90,27 @@ function isNegative(word: string): boolean {
   return digit >= 0x30 && digit <= 0x39;
 }
 
-function split(word: string, table: OptionTable): { name: string; value: string | undefined } {
+function split(
+  word: string,
+  table: OptionTable,
+  found: Found,
+): { name: string; value: string | undefined } {
   const bare = word.startsWith("--") ? word.slice(2) : word.slice(1);
   const equals = bare.indexOf("=");
   const given = equals < 0 ? bare : bare.slice(0, equals);
   const entry = Object.hasOwn(table, given) ? table[given] : undefined;
   const name = typeof entry === "object" ? entry.short : given;
-  if (entry === undefined) throw wrong(`unknown option "${word}"`);
+  if (entry === undefined) throw wrong(`unknown option "${word}"`, found);
   return { name, value: equals < 0 ? undefined : bare.slice(equals + 1) };
 }
 
-function wrong(why: string): TareError {
+function wrong(why: string, { command }: Found): TareError {
   return new TareError("bad_input", `Cannot read the command line: ${why}`, {
-    hint: "See tare-runtime --help",
+    hint: seeHelp(command),
   });
+}
+
+/** Where the words of a command, or the global options, are described. */
+export function seeHelp(command?: string): string {
+  return command === undefined ? "See tare-runtime --help" : `See tare-runtime ${command} --help`;
 }

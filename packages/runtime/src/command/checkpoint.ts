@@ -95,7 +95,7 @@ function runCheckpoint(context: Context): number {
   const wishes = dumpWishes(sys, args);
   const { directory, record, status } = known(context, containerId(args));
   if (status !== "running" && status !== "paused") {
-    throw wrongState("checkpoint", record.id, status, "only a running one can be saved");
+    throw wrongState("checkpoint", record.id, status, "Only a running one can be saved");
   }
   const config = readConfig(sys, `${record.bundle}/config.json`);
   requireCriu(sys, "checkpoint");

@@ -65,11 +65,23 @@ export function writePidFile({ sys, args }: Pick<Context, "sys" | "args">, pid: 
   );
 }
 
+/** What commands do whose names are no verbs. */
+const DEEDS: { readonly [command: string]: string } = {
+  state: "tell the state",
+  events: "watch",
+  ps: "list processes",
+};
+
+/** What the command does, as an error says it behind "Cannot". */
+export function deed({ command = "go on" }: Arguments): string {
+  return DEEDS[command] ?? command;
+}
+
 /** The container's id, the first word. */
 export function containerId(args: Arguments): ContainerId {
   const [id] = args.words;
   if (id === undefined || id === "") {
-    throw new TareError("bad_input", "Cannot go on: the container ID is missing", {
+    throw new TareError("bad_input", `Cannot ${deed(args)}: the container ID is missing`, {
       hint: "Give it as the first word after the command",
     });
   }

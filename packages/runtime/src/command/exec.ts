@@ -63,7 +63,7 @@ export const COMMANDS: Commands = {
     mixed: false,
     check: checkWords,
     failure: EXIT_NOT_STARTED,
-    run: runExec,
+    run: runWords,
   },
 };
 
@@ -72,6 +72,22 @@ function checkWords(args: Arguments): void {
   containerId(args);
   preservedCount(args);
   parseGroups(args.lists.get("additional-gids") ?? []);
+}
+
+function runWords(context: Context): number {
+  try {
+    return runExec(context);
+  } catch (error) {
+    throw context.args.options.has("process") ? error : aboutWords(error);
+  }
+}
+
+/** Where no file named the program that is missing, the hint is about the words of the command line. */
+export function aboutWords(error: unknown): unknown {
+  if (!(error instanceof TareError) || error.code !== "command_not_found") return error;
+  if (error.hint === undefined) return error;
+  const hint = "Check the command: it has to be in the container";
+  return new TareError(error.code, error.message, { cause: error, hint });
 }
 
 function runExec(context: Context): number {

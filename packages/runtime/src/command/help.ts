@@ -19,7 +19,7 @@ const CREATE: Help["options"] = [
   ["--pid-file FILE", "gets the pid of the container's first process"],
   ["--pidfd-socket PATH", "unix socket that is sent a descriptor of that process"],
   ["--preserve-fds N", "pass N descriptors on, from 3 upwards"],
-  ["--no-pivot", "chroot where pivot_root(2) is not possible"],
+  ["--no-pivot", "weaker: chroot where pivot_root(2) is not possible"],
   ["--no-new-keyring", "keep the caller's session keyring"],
   ["--no-subreaper", "accepted; the runtime is never a subreaper"],
 ];
@@ -76,10 +76,10 @@ export const HELP: { readonly [command: string]: Help } = {
     ],
   },
   exec: {
-    words: "CONTAINER cmd [WORDS] | --process FILE CONTAINER",
+    words: "CONTAINER COMMAND [WORD...] | --process FILE CONTAINER",
     about: "start a further process in it",
     options: [
-      ["--process FILE, -p", "the process as a JSON object, in place of cmd and flags"],
+      ["--process FILE, -p", "the process as a JSON object, in place of COMMAND and flags"],
       ["--detach, -d", "do not wait for its end"],
       ["--pid-file FILE", "gets its pid"],
       ["--console-socket PATH", "unix socket that is sent the terminal"],
@@ -138,7 +138,7 @@ export const HELP: { readonly [command: string]: Help } = {
     ],
   },
   events: {
-    words: "ID",
+    words: "CONTAINER",
     about: "tell what it uses, and when it runs out of memory, until it ends",
     options: [
       ["--interval DURATION", "how often, as 100ms (5s)"],
@@ -146,7 +146,7 @@ export const HELP: { readonly [command: string]: Help } = {
     ],
   },
   mounts: {
-    words: "[add|remove] CONTAINER FILE",
+    words: "add|remove CONTAINER FILE",
     about: "mount or unmount in it; FILE has a JSON array like mounts of config.json",
     options: [],
   },

@@ -53,7 +53,7 @@ function runStart(context: Context): number {
   const id = containerId(args);
   const { directory, record, status } = known(context, id);
   if (status !== "created")
-    throw wrongState("start", id, status, "only a created one can be started");
+    throw wrongState("start", id, status, "Only a created one can be started");
   const poststart = record.hooks?.poststart ?? [];
   using notify = notifySocket(sys, directory);
   using pidfd = notify === undefined ? undefined : openFirst(sys, record);
@@ -187,7 +187,7 @@ function deleteOne({ sys, root, args, log }: Context, id: string): void {
   }
   const status = statusNow(sys, directory, record);
   if (!force && status !== "created" && status !== "stopped") {
-    throw wrongState("delete", id, status, "stop it first, or use --force");
+    throw wrongState("delete", id, status, "Stop it first, or use --force");
   }
   remove(sys, directory, record);
 }

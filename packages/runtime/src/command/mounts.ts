@@ -36,7 +36,7 @@ function runMounts(context: Context): number {
   const { directory, record, status } = known(context, parseContainerId(word));
   directory[Symbol.dispose]();
   if (status !== "running" && status !== "created" && status !== "paused") {
-    throw wrongState("change mounts of", record.id, status, "it has none without a process");
+    throw wrongState("change mounts of", record.id, status, "It has none without a process");
   }
   using pidfd = openFirst(sys, record);
   act(sys, { record, mounts, pid: record.pid ?? 0, pidfd: pidfd.fd });
@@ -60,5 +60,5 @@ function openFirst(sys: Sys, record: Record): OwnedFd {
     if (isAlive(sys, record)) return pidfd;
     pidfd.close();
   }
-  throw wrongState("change mounts of", record.id, "stopped", "it has none without a process");
+  throw wrongState("change mounts of", record.id, "stopped", "It has none without a process");
 }

@@ -7,7 +7,7 @@ import { TareError, toReport } from "@tare/spec/error.ts";
 import { checkKernel, readKernel } from "../container/facts.ts";
 import { loadPart } from "../sys/part.ts";
 import type { Sys } from "../sys/types.ts";
-import { type Arguments, parseArguments } from "./arguments.ts";
+import { type Arguments, parseArguments, seeHelp } from "./arguments.ts";
 import type { Command, Commands } from "./command.ts";
 import { absolutePath, type Context, type Manager, print, programName } from "./context.ts";
 import { closeInherited } from "./inherited.ts";
@@ -125,7 +125,7 @@ function runCommand(sys: Sys, global: Arguments, log: Log): number {
   const command = findCommand(sys, name);
   if (command === undefined) return told(log, unknownCommand(name), EXIT_UNKNOWN_COMMAND);
   const table = { ...command.options, help: "flag", h: { short: "help" } } as const;
-  const args = parseArguments(rest, table, { mixed: command.mixed });
+  const args = parseArguments(rest, table, { mixed: command.mixed, command: name });
   if (args.flags.has("help")) return said(sys, helpText(sys, name));
   refuseMore(name, command, args);
   command.check?.(args);
@@ -146,7 +146,7 @@ function refuseMore(name: string, { words: most }: Command, { words }: Arguments
   throw new TareError(
     "bad_input",
     `Cannot run "${name}": "${words[most]}" is one word too many: it takes ${most}`,
-    { hint: "See tare-runtime --help" },
+    { hint: seeHelp(name) },
   );
 }
 

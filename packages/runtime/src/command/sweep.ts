@@ -3,14 +3,16 @@
 import { parseContainerId } from "@tare/spec/container-id.ts";
 import { TareError, toReport } from "@tare/spec/error.ts";
 import { listIds } from "../container/store.ts";
-import type { Context } from "./context.ts";
+import { type Context, deed } from "./context.ts";
 import { compilePattern } from "./pattern.ts";
 
 /** As crun has it: each failure is told as a warning, and the exit status is 0. */
 export function forMatching(context: Context, act: (id: string) => void): number {
   const { sys, root, args, log } = context;
   const [pattern = ""] = args.words;
-  if (pattern === "") throw new TareError("bad_input", "Cannot go on: the pattern is missing");
+  if (pattern === "") {
+    throw new TareError("bad_input", `Cannot ${deed(args)}: the pattern is missing`);
+  }
   const isMeant = compilePattern(pattern);
   for (const id of (listIds(sys, root) ?? []).filter(isMeant)) {
     const failure = attempt(act, id);
