@@ -14,8 +14,8 @@ function missingProgram(): TareError {
 
 /** What `exec` throws for a command line, in a world where the program is missing. */
 function thrownBy(...list: string[]): unknown {
-  const options = COMMANDS["exec"]?.options ?? {};
-  const args = parseArguments(list, options, { mixed: false, command: "exec" });
+  const { exec } = COMMANDS;
+  const args = parseArguments(list, exec?.options ?? {}, { mixed: false, command: "exec" });
   const context = {
     args,
     get sys() {
@@ -23,7 +23,7 @@ function thrownBy(...list: string[]): unknown {
     },
   };
   try {
-    return COMMANDS["exec"]?.run(context as unknown as Context);
+    return exec?.run(context as unknown as Context);
   } catch (error) {
     return error;
   }
