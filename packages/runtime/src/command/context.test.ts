@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { type ErrorReport, toReport } from "@tare/spec/error.ts";
 import { parseArguments } from "./arguments.ts";
 import { containerId } from "./context.ts";
 
@@ -6,11 +7,11 @@ function idOf(command: string, word: string): string {
   return containerId(parseArguments([word], {}, { mixed: true, command }));
 }
 
-function thrown(action: () => unknown): unknown {
+function refusal(action: () => unknown): ErrorReport {
   try {
     action();
   } catch (error) {
-    return error;
+    return toReport(error);
   }
   throw new Error("nothing was thrown");
 }
@@ -27,7 +28,8 @@ test.each([
   ["ps", "Cannot list processes: the container ID is missing"],
 ])("%s says what it cannot do without one", (command, message) => {
   const hint = "Give it as the first word after the command";
+  const report: ErrorReport = { code: "bad_input", message, hint };
   const none = parseArguments([], {}, { mixed: true, command });
-  expect(thrown(() => containerId(none))).toMatchObject({ message, hint });
-  expect(thrown(() => idOf(command, ""))).toMatchObject({ message, hint });
+  expect(refusal(() => containerId(none))).toEqual(report);
+  expect(refusal(() => idOf(command, ""))).toEqual(report);
 });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { TareError } from "@tare/spec/error.ts";
+import { type ErrorReport, TareError, toReport } from "@tare/spec/error.ts";
 import { parseArguments } from "./arguments.ts";
 import type { Context } from "./context.ts";
 import { aboutWords, COMMANDS } from "./exec.ts";
@@ -12,8 +12,8 @@ function missingProgram(): TareError {
   return new TareError("command_not_found", MESSAGE, { hint: CONFIG_HINT });
 }
 
-/** What `exec` throws for a command line, in a world where the program is missing. */
-function thrownBy(...list: string[]): unknown {
+/** The report of what `exec` throws for a command line, in a world where the program is missing. */
+function reportOf(...list: string[]): ErrorReport | undefined {
   const { exec } = COMMANDS;
   const args = parseArguments(list, exec?.options ?? {}, { mixed: false, command: "exec" });
   const context = {
@@ -23,20 +23,21 @@ function thrownBy(...list: string[]): unknown {
     },
   };
   try {
-    return exec?.run(context as unknown as Context);
+    exec?.run(context as unknown as Context);
   } catch (error) {
-    return error;
+    return toReport(error);
   }
+  return undefined;
 }
 
 describe("of a program that is missing", () => {
   test("the hint is about the command, where the command line named it", () => {
-    const told = { code: "command_not_found", message: MESSAGE, hint: WORDS_HINT };
-    expect(thrownBy("two", "nosuch")).toMatchObject(told);
+    const told: ErrorReport = { code: "command_not_found", message: MESSAGE, hint: WORDS_HINT };
+    expect(reportOf("two", "nosuch")).toEqual(told);
   });
 
   test("the hint is about the field, where a file named it", () => {
-    expect(thrownBy("--process", "p.json", "two")).toMatchObject({ hint: CONFIG_HINT });
+    expect(reportOf("--process", "p.json", "two")).toEqual(toReport(missingProgram()));
   });
 
   test("an error without a hint, or of another kind, stays as it is", () => {
