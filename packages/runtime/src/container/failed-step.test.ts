@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { TareError } from "@tare/spec/error.ts";
+import { TareError, toReport } from "@tare/spec/error.ts";
 import { parseMountOptions } from "../mounts/options.ts";
 import { SysError } from "../sys/check.ts";
 import { ofStep } from "./failed-step.ts";
@@ -45,8 +45,9 @@ describe("the error of a step", () => {
   test("keeps a sentence of ours, its code and its hint", () => {
     const said = new TareError("conflict", "Cannot mount: why", { hint: "do" });
     const named = ofStep(said, steps, proc);
-    expect(named).toMatchObject({ code: "conflict", message: "Cannot mount: why (mounts[0])" });
-    expect(named).toMatchObject({ hint: "do", cause: said });
+    const message = "Cannot mount: why (mounts[0])";
+    expect(toReport(named)).toEqual({ code: "conflict", message, hint: "do" });
+    expect((named as Error).cause).toBe(said);
   });
 
   test("is as it was where no field asked, or where it is a fault of ours", () => {
