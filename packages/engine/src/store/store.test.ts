@@ -64,6 +64,13 @@ describe("the store", () => {
     expect(existsSync(`${root}/half/tare.db`)).toBeTrue();
   });
 
+  test("goes on where another command has just made the database", () => {
+    mkdirSync(`${root}/beside`);
+    writeFileSync(`${root}/beside/tare.db-journal`, "");
+    openStore(`${root}/beside`);
+    expect(existsSync(`${root}/beside/layers`)).toBeTrue();
+  });
+
   test("refuses a database of the future", () => {
     store.db.run("PRAGMA user_version = 99");
     const again = openStore(`${root}/data`);

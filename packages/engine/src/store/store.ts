@@ -80,9 +80,8 @@ export function openStore(root: string): Store {
 /** Rooms get modes of ours: a mistyped path must not do that to a directory of someone else's. */
 function refuseForeign(root: string): void {
   const names = existsSync(root) && statSync(root).isDirectory() ? readdirSync(root) : [];
-  const foreign = names.find(
-    (name) => name !== "reserve" && !ROOMS.some(([room]) => room === name),
-  );
+  // The database too: another command may have made it since we looked for it.
+  const foreign = names.find((name) => !isStoreName(name));
   if (foreign === undefined) return;
   throw new TareError(
     "bad_input",
