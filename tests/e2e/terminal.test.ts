@@ -148,6 +148,20 @@ describe("run on a terminal", () => {
   });
 });
 
+describe("input that ends", () => {
+  test.each([
+    ["whole lines", "one\ntwo\n", "one two"],
+    ["a line that is not complete", "one\ntwo", "one two"],
+  ])("ends the terminal's, after %s", async (_what, stdin, words) => {
+    const scene = await openScene();
+    const bundle = terminalBundle(scene, { sh: "echo got $(cat)" });
+    const ran = await scene.run(bundle, { stdin });
+    expect(ran.code).toBe(0);
+    // What was not complete shows on its own line: the terminal echoes it.
+    expect(ran.stdout.trim()).toEndWith(`got ${words}`);
+  });
+});
+
 describe("create with a console socket", () => {
   async function createWithConsole(scene: Scene, options: SceneBundleOptions, size: string[] = []) {
     const socket = join(scene.dir, "console");

@@ -10,7 +10,11 @@ const EAGAIN = 11;
 const EPIPE = 32;
 
 /** Reads give these answers in turn, a text or -errno, then the end; writes take `room` bytes a call. */
-function pump(reads: readonly (string | number)[], room: () => number = () => 1000) {
+function pump(
+  reads: readonly (string | number)[],
+  room: () => number = () => 1000,
+  atEnd?: (last: number | undefined) => Uint8Array,
+) {
   const ahead = [...reads];
   let written = "";
   const host = scriptedSys({
@@ -30,7 +34,7 @@ function pump(reads: readonly (string | number)[], room: () => number = () => 10
       return ahead.length > 0 ? 1 : 0;
     },
   });
-  return { pump: new Pump(host.sys, 5 as Fd, 6 as Fd), written: () => written };
+  return { pump: new Pump(host.sys, 5 as Fd, 6 as Fd, atEnd), written: () => written };
 }
 
 describe("a pump", () => {
@@ -53,6 +57,16 @@ describe("a pump", () => {
     blocked = false;
     one.move();
     expect([one.wantsWrite, written()]).toEqual([false, "abc"]);
+  });
+
+  test("writes once what is to be written at the end, and not where the source is lost", () => {
+    const mark = (last: number | undefined) => Uint8Array.of(last ?? 63, 33);
+    const { pump: one, written } = pump(["abc"], undefined, mark);
+    for (let move = 0; move < 4; move++) one.move();
+    expect([one.wantsRead, one.wantsWrite, written()]).toEqual([false, false, "abcc!"]);
+    const { pump: lost, written: nothing } = pump([-EIO], undefined, mark);
+    lost.move();
+    expect([lost.wantsRead, lost.wantsWrite, nothing()]).toEqual([false, false, ""]);
   });
 
   test("nothing there yet, or a signal, is no end", () => {

@@ -10,18 +10,26 @@ const BUFFER_BYTES = 32 * 1024;
 /** PIPE_BUF: what poll(2) calls writable takes so much without waiting, so signals go on meanwhile. */
 const WRITE_BYTES_MAX = 4096;
 
+type AtEnd = (last: number | undefined) => Uint8Array;
+
+const nothing: AtEnd = () => new Uint8Array(0);
+
 export class Pump {
   readonly #sys: Sys;
   readonly from: Fd;
   readonly to: Fd;
   readonly #buffer = new Uint8Array(BUFFER_BYTES);
+  /** What is written once where the source ends; `last` is the byte before it, if there was one. */
+  readonly #atEnd: AtEnd;
   #held: Uint8Array = this.#buffer.subarray(0, 0);
+  #last: number | undefined;
   #ended = false;
 
-  constructor(sys: Sys, from: Fd, to: Fd) {
+  constructor(sys: Sys, from: Fd, to: Fd, atEnd = nothing) {
     this.#sys = sys;
     this.from = from;
     this.to = to;
+    this.#atEnd = atEnd;
   }
 
   get wantsRead(): boolean {
@@ -61,8 +69,10 @@ export class Pump {
     const ret = retried(() => this.#sys.read(this.from, this.#buffer));
     if (errnoOf(ret) === EAGAIN) return;
     const length = errnoOf(ret) === 0 ? check(ret, "read") : 0;
-    if (length === 0) this.#ended = true;
-    this.#held = this.#buffer.subarray(0, length);
+    this.#ended = length === 0;
+    if (length > 0) this.#last = this.#buffer[length - 1];
+    const isEnd = errnoOf(ret) === 0 && length === 0;
+    this.#held = isEnd ? this.#atEnd(this.#last) : this.#buffer.subarray(0, length);
   }
 
   #writeWhenReady(): void {

@@ -4,6 +4,7 @@
  */
 
 import { EAGAIN, EIO } from "../sys/abi-errno.ts";
+import { AT_EMPTY_PATH, S_IFCHR, S_IFMT } from "../sys/abi-file.ts";
 import { SIG_SETMASK, SIGCHLD, SIGPIPE, SIGURG, SIGWINCH } from "../sys/abi-process.ts";
 import {
   POLLERR,
@@ -17,6 +18,7 @@ import {
 import { check, errnoOf } from "../sys/check.ts";
 import { retried } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
+import { statAt } from "../sys/stat.ts";
 import type { Fd, Sys } from "../sys/types.ts";
 import { copySize } from "./host-terminal.ts";
 import { Pump } from "./pump.ts";
@@ -24,6 +26,9 @@ import { Pump } from "./pump.ts";
 const STDIN = 0 as Fd;
 const STDOUT = 1 as Fd;
 const ALL_SIGNALS = -1n;
+/** Control-D, as every new terminal has it. */
+const VEOF = 4;
+const NEWLINE = 10;
 
 /** Blocks all signals; they are read from the answer. To be called before the container is made. */
 export function catchSignals(sys: Sys): OwnedFd {
@@ -49,7 +54,7 @@ export type Foreground = {
 export function relay(sys: Sys, what: Foreground): "ended" | "abandoned" {
   const { terminal } = what;
   let { beside } = what;
-  const input = terminal === undefined ? undefined : new Pump(sys, STDIN, terminal);
+  const input = terminal === undefined ? undefined : openInput(sys, terminal);
   const output = terminal === undefined ? undefined : new Pump(sys, terminal, STDOUT);
   for (;;) {
     const set = Int32Array.of(
@@ -73,6 +78,21 @@ export function relay(sys: Sys, what: Foreground): "ended" | "abandoned" {
     output?.drain();
     return "ended";
   }
+}
+
+/**
+ * Where the caller's input ends, so does the terminal's: a shell that reads from a pipe would wait for
+ * ever. The null device is no input, as with `docker run -t`: a shell waits there for who attaches.
+ */
+function openInput(sys: Sys, terminal: Fd): Pump {
+  const { mode, rdevMajor, rdevMinor } = statAt(sys, STDIN, "", AT_EMPTY_PATH);
+  const isNull = (mode & S_IFMT) === S_IFCHR && rdevMajor === 1 && rdevMinor === 3;
+  return isNull ? new Pump(sys, STDIN, terminal) : new Pump(sys, STDIN, terminal, endOfFile);
+}
+
+/** VEOF, which ends a line that is not complete first: termios(3), "Canonical and noncanonical mode". */
+function endOfFile(last: number | undefined): Uint8Array {
+  return Uint8Array.from(last === undefined || last === NEWLINE ? [VEOF] : [VEOF, VEOF]);
 }
 
 function moveIfReady(pump: Pump | undefined, set: Int32Array, entry: number): void {
