@@ -56,6 +56,10 @@ test("a list of an image here and of others elsewhere is pushed whole, and runs 
   const create = await cli.tare(["manifest", "create", "--all", name, LOCAL, `${tool}:1`]);
   expect([create.stdout, create.stderr]).toEqual([`Created manifest list ${name}\n`, ""]);
   const list = await inspect(cli, name);
+  // It is nowhere else yet: a pull would lose it.
+  const ran = await cli.tare(["run", "--rm", name, "true"]);
+  expect([ran.code, ran.stderr]).toEqual([125, expect.stringContaining("is a list of manifests")]);
+  expect(await inspect(cli, name)).toEqual(list);
   expect(list.manifests.map(({ platform }) => platform)).toEqual([
     { architecture: "amd64", os: "linux" },
     { architecture: "arm64", os: "linux", variant: "v8" },

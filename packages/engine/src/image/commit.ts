@@ -100,12 +100,14 @@ function placeLayer(store: Store, layer: StagedLayer): void {
 }
 
 /**
- * A layer that is there came again: it, or its blob, is damaged. Where only the blob is, a container may
- * go on with what was unpacked before.
+ * A layer that is there came again. It is exchanged where it is damaged, or where nobody can tell, since its
+ * blob is, and no container runs on it. Where another command was only quicker to bring it, others may be
+ * reading what is there: it stays.
  */
 function mendLayer(store: Store, { chainId, blob, size }: StagedLayer, path: string): void {
-  const isSound = isLayerSound(store, chainId);
-  if (!isSound || layerUser(store, chainId) === undefined) {
+  const known = knownLayer(store, chainId)?.blob ?? blob;
+  const isTold = isBlobSound(store, known) || layerUser(store, chainId) !== undefined;
+  if (!isLayerSound(store, chainId) || !isTold) {
     replaceLayer(store, chainId, path, `${path}-old`);
     forgetDamage(store.db, chainId);
   }

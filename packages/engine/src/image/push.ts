@@ -208,8 +208,9 @@ class Push {
         },
       },
     );
-    // Who would not give it has it no longer, or not for us.
-    if (uploaded.kind === "sent") {
+    // Who would not give it has it no longer, or not for us. Of what is not here it may be all that is
+    // known: a registry need not mount, and a push that fails is to be tried again.
+    if (uploaded.kind === "sent" && blob.from === undefined) {
       for (const path of mountFrom) dropSource(store, `${this.#reference.domain}/${path}`, digest);
     }
     if (blob.isLayer) this.#tell(blob, uploaded);

@@ -7,9 +7,10 @@ import {
   noImage,
   wantPlatform,
 } from "@tare/engine/image/lookup.ts";
+import { findList } from "@tare/engine/image/manifest-list.ts";
 import { TareError } from "@tare/spec/error.ts";
 import type { Platform } from "@tare/spec/platform.ts";
-import { formatFamiliar, formatReference } from "@tare/spec/reference.ts";
+import { formatFamiliar, formatReference, type Reference } from "@tare/spec/reference.ts";
 import { openProgress } from "../progress/open.ts";
 import type { Surroundings } from "./command.ts";
 import { interruptible } from "./interrupt.ts";
@@ -20,6 +21,19 @@ export type FetchChoice = {
   readonly pull: "missing" | "always";
   readonly platform: Platform | undefined;
 };
+
+/** A pull would put another thing in the place of a list that may be nowhere else. */
+function refuseList(engine: Engine, reference: Reference): void {
+  if (findList(engine.store, reference) === undefined) return;
+  const word = formatFamiliar(reference);
+  throw new TareError(
+    "bad_input",
+    `Cannot run "${word}": it is a list of manifests, not an image`,
+    {
+      hint: "Run one of its members, which manifest inspect names by their digests",
+    },
+  );
+}
 
 /**
  * Fetches the image; answers the word that finds it. What is shown goes to standard error: the output
@@ -40,6 +54,7 @@ export async function fetchImage(
   const client = openRegistries(around);
   const reference = completeName(client, word);
   const complete = formatReference(reference);
+  refuseList(engine, reference);
   if (pull === "missing") {
     // An alias, or another default registry, may stand for one that is there.
     if (hasImageFor(engine.store, complete, platform)) return complete;
