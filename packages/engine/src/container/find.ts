@@ -22,7 +22,7 @@ export type StoredContainer = {
   readonly owner: OwnerTag;
   /** Absolute path of the runtime. */
   readonly runtime: string;
-  /** Undefined until it has ended. */
+  /** Undefined until it has ended, or where a crash kept that from being written. */
   readonly exitCode: number | undefined;
 };
 

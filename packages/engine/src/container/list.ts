@@ -1,21 +1,11 @@
 /** Containers as `ps` lists them: those with a record, and running ones that have only their directory. */
-import type { Digest } from "@tare/spec/digest.ts";
 import type { Store } from "../store/store.ts";
 import { allRecords, isRunning, runningWithoutRecord, type StoredContainer } from "./find.ts";
 import { readOwner } from "./records.ts";
 
-export type ListedContainer = {
-  readonly id: string;
-  readonly name: string | undefined;
-  readonly image: Digest | undefined;
-  /** As it was typed; for one without a record a name of its image, or its id. */
-  readonly imageName: string;
-  readonly command: readonly string[];
-  /** ISO 8601. */
-  readonly created: string;
+/** `imageName` of one without a record is a name of its image, or its id. */
+export type ListedContainer = Omit<StoredContainer, "owner" | "runtime"> & {
   readonly running: boolean;
-  /** Undefined until it has ended, or where a crash kept that from being written. */
-  readonly exitCode: number | undefined;
   /** Names of volumes. */
   readonly volumes: readonly string[];
 };

@@ -5,11 +5,11 @@
 
 import { TareError } from "@tare/spec/error.ts";
 import { ENOENT, ENOTDIR } from "../sys/abi-errno.ts";
-import { AT_EMPTY_PATH, AT_RECURSIVE, NO_FD, S_IFCHR, S_IFMT } from "../sys/abi-file.ts";
+import { AT_EMPTY_PATH, AT_RECURSIVE, NO_FD } from "../sys/abi-file.ts";
 import { MOUNT_ATTR_RDONLY, OPEN_TREE_CLOEXEC, OPEN_TREE_CLONE } from "../sys/abi-mount.ts";
 import { check, errnoOf } from "../sys/check.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
-import { statAt } from "../sys/stat.ts";
+import { isNullDevice } from "../sys/stat.ts";
 import type { Fd, Sys } from "../sys/types.ts";
 import { attach } from "./attach.ts";
 import { makeFilesystem } from "./filesystem.ts";
@@ -95,8 +95,7 @@ export class Masks {
 /** The container's null device, proven by type and number: a link in its place would be bound instead. */
 export function openNull(sys: Sys, root: Fd): Fd {
   const fd = check(lookupPlain(sys, root, "/dev/null"), "openat2", "/dev/null");
-  const { mode, rdevMajor, rdevMinor } = statAt(sys, fd, "", AT_EMPTY_PATH);
-  if ((mode & S_IFMT) === S_IFCHR && rdevMajor === 1 && rdevMinor === 3) return fd;
+  if (isNullDevice(sys, fd)) return fd;
   sys.close(fd);
   throw new TareError(
     "bad_input",

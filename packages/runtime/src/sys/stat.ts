@@ -1,6 +1,6 @@
 /** The fields of statx(2) that we look at, read from the kernel's structure. */
 
-import { AT_EMPTY_PATH } from "./abi-file.ts";
+import { AT_EMPTY_PATH, S_IFCHR, S_IFMT } from "./abi-file.ts";
 import { check } from "./check.ts";
 import type { Fd, Sys } from "./types.ts";
 
@@ -54,4 +54,10 @@ export function statAt(sys: Sys, dirfd: Fd, path: string | Uint8Array, flags: nu
     devMajor: view.getUint32(136, true),
     devMinor: view.getUint32(140, true),
   };
+}
+
+/** Whether a descriptor is of the null device, by type and number: a name or a link proves nothing. */
+export function isNullDevice(sys: Sys, fd: Fd): boolean {
+  const { mode, rdevMajor, rdevMinor } = statAt(sys, fd, "", AT_EMPTY_PATH);
+  return (mode & S_IFMT) === S_IFCHR && rdevMajor === 1 && rdevMinor === 3;
 }

@@ -4,7 +4,6 @@
  */
 
 import { EAGAIN, EIO } from "../sys/abi-errno.ts";
-import { AT_EMPTY_PATH, S_IFCHR, S_IFMT } from "../sys/abi-file.ts";
 import { SIG_SETMASK, SIGCHLD, SIGPIPE, SIGURG, SIGWINCH } from "../sys/abi-process.ts";
 import {
   POLLERR,
@@ -18,7 +17,7 @@ import {
 import { check, errnoOf } from "../sys/check.ts";
 import { retried } from "../sys/file.ts";
 import { OwnedFd } from "../sys/owned-fd.ts";
-import { statAt } from "../sys/stat.ts";
+import { isNullDevice } from "../sys/stat.ts";
 import type { Fd, Sys } from "../sys/types.ts";
 import { copySize } from "./host-terminal.ts";
 import { Pump } from "./pump.ts";
@@ -85,9 +84,8 @@ export function relay(sys: Sys, what: Foreground): "ended" | "abandoned" {
  * ever. The null device is no input, as with `docker run -t`: a shell waits there for who attaches.
  */
 function openInput(sys: Sys, terminal: Fd): Pump {
-  const { mode, rdevMajor, rdevMinor } = statAt(sys, STDIN, "", AT_EMPTY_PATH);
-  const isNull = (mode & S_IFMT) === S_IFCHR && rdevMajor === 1 && rdevMinor === 3;
-  return isNull ? new Pump(sys, STDIN, terminal) : new Pump(sys, STDIN, terminal, endOfFile);
+  if (isNullDevice(sys, STDIN)) return new Pump(sys, STDIN, terminal);
+  return new Pump(sys, STDIN, terminal, endOfFile);
 }
 
 /** VEOF, which ends a line that is not complete first: termios(3), "Canonical and noncanonical mode". */
